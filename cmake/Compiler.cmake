@@ -1,0 +1,27 @@
+# Flags that every unit gets. No -march, no fast-math: instruction sets are chosen per unit
+# (see phial_isa_unit in Rooms.cmake), and results must not depend on contraction.
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+                    -Woverloaded-virtual -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # gcc's flow analysis reports false positives inside std::string and std::variant at -O2.
+  add_compile_options(-Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow
+                      -Wno-array-bounds)
+endif()
+if(PHIAL_WARNINGS_AS_ERRORS)
+  add_compile_options(-Werror)
+endif()
+
+if(PHIAL_SANITIZE)
+  add_compile_options(-fsanitize=${PHIAL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${PHIAL_SANITIZE})
+endif()
+if(PHIAL_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+find_program(PHIAL_CCACHE ccache)
+if(PHIAL_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PHIAL_CCACHE})
+endif()

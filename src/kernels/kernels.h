@@ -1,0 +1,113 @@
+// Compute kernels: one table per instruction set, chosen once. Every kernel has a contract here, a
+// line in a table, a plain reference (the definition of correct), versions per instruction set and
+// a generated test. Kernels take plain pointers, allocate nothing and know no threads: callers give
+// each thread its own rows.
+//
+// All arrays are float32, row-major, without alignment requirements; no output may overlap an
+// input unless said so. n, k, m >= 0.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/status.h"
+#include "tensor/view.h"
+
+namespace phial {
+
+inline constexpr int kMaxGemvRows = 8;   // activation rows that the direct kernels take
+inline constexpr int kPanelRows = 64;    // weight rows in an unpacked panel
+
+// y[m][r] = sum over c of W[r][c] * x[m][c], for weight rows r in [row_begin, row_end) and
+// activation rows m in [0, x_rows), straight from the codes.
+// A row's result does not depend on x_rows: bit for bit the same for 1..kMaxGemvRows.
+struct GemvArgs {
+  const uint8_t* weights;  // row 0 of the matrix; unaligned
+  int64_t row_stride;      // bytes
+  int64_t columns;         // a multiple of the grid's block
+  int64_t row_begin, row_end;
+  const float* x;   // [x_rows, x_stride], the first `columns` of each row are read
+  int64_t x_stride; // floats
+  // [x_rows, block_sums_stride]: sums of x over blocks of 32 columns, for grids with a minimum
+  // (see needs_block_sums); null for the others. Filled by `block_sums`.
+  const float* x_block_sums;
+  int64_t block_sums_stride;
+  int32_t x_rows;   // 1..kMaxGemvRows
+  float* y;         // [x_rows, y_stride]; y[m][r] is written, nothing else
+  int64_t y_stride;
+};
+using GemvFn = void (*)(const GemvArgs&);
+
+// Decodes weight rows [row_begin, row_begin + n) and columns [column_begin, column_begin + k),
+// transposed: panel[c][r], c in [0, k), r in [0, kPanelRows); rows from n up to kPanelRows are zero.
+// REQUIRES: 1 <= n <= kPanelRows; column_begin and k are multiples of the grid's block.
+struct UnpackArgs {
+  const uint8_t* weights;
+  int64_t row_stride;
+  int64_t row_begin;
+  int32_t n;
+  int64_t column_begin, k;
+  float* panel;  // [k, kPanelRows]
+};
+using UnpackFn = void (*)(const UnpackArgs&);
+
+struct KernelTable {
+  const char* isa;  // "reference", "avx2", "avx512"
+
+  GemvFn gemv[kGridCount];      // by Grid
+  UnpackFn unpack[kGridCount];  // by Grid
+
+  // c[m][n] (+)= sum over k of a[m][k] * b[k][n]. Each element is one chain of fused multiply-adds
+  // in the order of k, starting from c (accumulate) or 0: the result does not depend on m, on the
+  // tile or on the instruction set.
+  void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, const float* b,
+               int64_t b_stride, float* c, int64_t c_stride, bool accumulate);
+
+  // sums[i] = x[32 i] + ... + x[32 i + 31], i in [0, n / 32). REQUIRES: n is a multiple of 32.
+  void (*block_sums)(int64_t n, const float* x, float* sums);
+
+  // out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]   (RMSNorm, Zhang and Sennrich 2019). May be
+  // in place.
+  void (*rms_norm)(int64_t n, const float* x, const float* weight, float eps, float* out);
+  // out[i] = (x[i] - mean) / sqrt(variance + eps) * weight[i] + bias[i]   (LayerNorm, Ba et al.
+  // 2016; biased variance). May be in place.
+  void (*layer_norm)(int64_t n, const float* x, const float* weight, const float* bias, float eps,
+                     float* out);
+  // x[i] += y[i]
+  void (*add)(int64_t n, const float* y, float* x);
+  // out[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)). May be in place in gate or up.
+  void (*silu_mul)(int64_t n, const float* gate, const float* up, float* out);
+  // x[i] = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))   (gelu_new, gelu_pytorch_tanh)
+  void (*gelu_tanh)(int64_t n, float* x);
+  // Rotates `heads` rows of head_dim floats in place, halves layout (GPT-NeoX): for i < rotary/2,
+  // (a, b) = (x[i], x[i + rotary/2]) becomes (a cos[i] - b sin[i], b cos[i] + a sin[i]); the
+  // dimensions from `rotary` on stay.
+  void (*rope)(int64_t heads, int64_t head_dim, int64_t rotary, const float* cos, const float* sin,
+               float* x);
+
+  // One step of softmax over blocks of keys (online softmax, Milakov and Gimelshein 2018), for one
+  // query row: s[0..n) *= scale; m_new = max(*row_max, max s); s[j] = exp(s[j] - m_new);
+  // *row_sum = *row_sum * f + sum s[j]; returns f = exp(old max - m_new), 0 at the first block
+  // (*row_max = -inf). Entries from `valid` on count as -inf: their s becomes exactly 0.
+  // REQUIRES: n is a multiple of 16; valid >= 1 at the first block.
+  float (*softmax_block)(int64_t n, int64_t valid, float scale, float* s, float* row_max,
+                         float* row_sum);
+  // x[i] *= factor
+  void (*scale)(int64_t n, float factor, float* x);
+};
+
+// Whether gemv for this grid reads x_block_sums.
+bool needs_block_sums(Grid grid);
+
+// The reference first, then the instruction sets this build has, best last.
+std::span<const KernelTable* const> kernel_tables();
+
+// Whether this machine can run `table`.
+bool is_supported(const KernelTable& table);
+
+// The table named `isa`; the best supported one when it is empty. usage for an unknown name (lists
+// the known ones), unavailable for one this machine lacks.
+Result<const KernelTable*> select_kernels(std::string_view isa);
+
+}  // namespace phial

@@ -1,0 +1,97 @@
+// Files: the only way phial touches a file system, in the manner of leveldb's Env. The disk is one
+// implementation; MemoryFiles is a twin in memory for tests, embedded models and the browser.
+//
+// Contract for all implementations:
+// - Only regular files are opened (through symlinks: download caches use them), never blocking; a
+//   pipe, device or folder is an error.
+// - Errors name the path and say what to do: not_found, io_error, unsupported (not a regular file).
+// - Thread safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace phial {
+
+// Bytes of a whole file, read only, valid as long as the object lives. Another process that cuts
+// the file short meanwhile is out of scope: reading past the new end then ends the process.
+class MappedFile {
+ public:
+  virtual ~MappedFile() = default;
+  virtual std::span<const uint8_t> bytes() const = 0;
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
+  }
+};
+
+enum class FileKind { none, regular, folder, other };
+
+// Receives the bytes of a file that is being written. Nothing is visible under the final name
+// before commit(); dropping the writer without commit() removes the partial file.
+class FileWriter {
+ public:
+  virtual ~FileWriter() = default;
+  virtual Status append(std::span<const uint8_t> bytes) = 0;
+  virtual Status commit() = 0;
+};
+
+class Files {
+ public:
+  virtual ~Files() = default;
+
+  // What `path` is after following symlinks; `none` also when it cannot be seen.
+  virtual FileKind kind(const std::string& path) const = 0;
+  // Maps a regular file. An empty file gives empty bytes.
+  virtual Result<std::shared_ptr<const MappedFile>> map(const std::string& path) const = 0;
+  // Names (no path) of the entries of a folder, sorted. over_limit above 100,000 entries.
+  virtual Result<std::vector<std::string>> list(const std::string& folder) const = 0;
+  // Starts a file that replaces `path` when committed.
+  virtual Result<std::unique_ptr<FileWriter>> create(const std::string& path) const = 0;
+  // The path with all symlinks resolved: two paths of one file give the same string.
+  virtual Result<std::string> canonical(const std::string& path) const = 0;
+};
+
+// The file system of this machine.
+std::shared_ptr<const Files> disk_files();
+
+// Files held in memory under absolute or relative paths with '/' between names.
+class MemoryFiles final : public Files {
+ public:
+  void put(const std::string& path, std::string bytes);
+
+  FileKind kind(const std::string& path) const override;
+  Result<std::shared_ptr<const MappedFile>> map(const std::string& path) const override;
+  Result<std::vector<std::string>> list(const std::string& folder) const override;
+  Result<std::unique_ptr<FileWriter>> create(const std::string& path) const override;
+  Result<std::string> canonical(const std::string& path) const override;
+
+ private:
+  class Writer;
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, std::shared_ptr<const std::string>> files_;
+};
+
+// The path of a file that a model file in `folder` names (a shard, a side file). Accepts a plain
+// relative name such as "model-00001-of-00002.safetensors" or "sub/x.bin"; refuses (damaged, naming
+// `named_in`) empty and absolute names, "..", ".", backslashes, drive letters, control characters,
+// a trailing dot or space, and names of more than 255 bytes.
+Result<std::string> resolve_sidecar(const std::string& folder, std::string_view name,
+                                    std::string_view named_in);
+
+// "a/b" from "a" and "b"; the folder part and the last name of a path.
+std::string join_path(std::string_view folder, std::string_view name);
+std::string folder_of(std::string_view path);  // "." when there is none
+std::string file_name_of(std::string_view path);
+
+// Whole small file as text. over_limit when it is larger than `max_bytes`.
+Result<std::string> read_text(const Files& files, const std::string& path, uint64_t max_bytes);
+
+}  // namespace phial
