@@ -1,0 +1,269 @@
+/* phial.h - the C interface of phial, and the only stable one.
+ *
+ * Conventions
+ *  1. Functions that can fail return a phial_error*: NULL means success. The caller frees an error
+ *     with phial_error_free. Results come through the last pointers; on failure they are untouched.
+ *  2. Objects are opaque. The caller frees each object it was given with the matching _free
+ *     function; all _free functions accept NULL. A model keeps its context alive and a sequence its
+ *     model, so objects may be freed in any order.
+ *  3. Text is UTF-8 with an explicit length in bytes. Texts and arrays that phial returns are
+ *     phial_buffer objects; a text in a buffer is followed by a zero byte that is not counted.
+ *  4. Option structs begin with `size`: set it to sizeof the struct (the initializer macros do).
+ *     Fields are only ever added at the end; what an older caller does not know has its default.
+ *     A NULL options pointer means all defaults.
+ *  5. Threads: contexts and models may be shared by threads. A sequence, a detokenizer and a buffer
+ *     belong to one thread at a time. phial_sequence_cancel may be called from any thread and from
+ *     a signal handler.
+ *  6. Token ids are int32_t; logits are float. No function prints, exits or throws.
+ */
+#ifndef PHIAL_PHIAL_H_
+#define PHIAL_PHIAL_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define PHIAL_API __declspec(dllexport)
+#else
+#define PHIAL_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct phial_error phial_error;
+typedef struct phial_buffer phial_buffer;
+typedef struct phial_context phial_context;
+typedef struct phial_model phial_model;
+typedef struct phial_sequence phial_sequence;
+typedef struct phial_detokenizer phial_detokenizer;
+
+/* "0.1.0" */
+PHIAL_API const char* phial_version(void);
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
+
+/* The name of the error's code, one of the list that phial_errors_json gives ("damaged" ...). */
+PHIAL_API const char* phial_error_code(const phial_error* error);
+/* The exit code that the phial command ends with for this error: 1..6 or 130. */
+PHIAL_API int phial_error_exit_code(const phial_error* error);
+/* What is wrong; where (file, field, offset); what to do. One line each, never NULL, no control
+ * characters, valid until the error is freed. `where` and `hint` may be empty. */
+PHIAL_API const char* phial_error_message(const phial_error* error);
+PHIAL_API const char* phial_error_where(const phial_error* error);
+PHIAL_API const char* phial_error_hint(const phial_error* error);
+PHIAL_API void phial_error_free(phial_error* error);
+
+/* ---- Buffers ----------------------------------------------------------------------------------- */
+
+/* The bytes of a buffer: text, or an array of int32_t where the function says so. Never NULL. */
+PHIAL_API const void* phial_buffer_data(const phial_buffer* buffer);
+PHIAL_API size_t phial_buffer_bytes(const phial_buffer* buffer);
+PHIAL_API void phial_buffer_free(phial_buffer* buffer);
+
+/* ---- Context ----------------------------------------------------------------------------------- */
+
+typedef struct phial_context_options {
+  size_t size;
+  /* Compute threads, 1..1024; 0: one per physical core. */
+  int32_t threads;
+  /* Instruction set: "avx512", "avx2", "reference"; NULL or "": the environment variable
+   * PHIAL_ISA, else the best this machine has. */
+  const char* isa;
+} phial_context_options;
+#define PHIAL_CONTEXT_OPTIONS_INIT {sizeof(phial_context_options), 0, NULL}
+
+/* A context carries the threads and the kernels. One is enough for a program. Its threads compute for
+ * one caller at a time; calls from several threads take turns. */
+PHIAL_API phial_error* phial_context_create(const phial_context_options* options,
+                                            phial_context** context);
+PHIAL_API void phial_context_free(phial_context* context);
+
+/* A report on machine and build as JSON text: version, cpu, isa, memory, threads, backends. */
+PHIAL_API phial_error* phial_doctor_json(phial_context* context, phial_buffer** json);
+/* All error codes as JSON text: [{"code","exit_code","meaning"}]. */
+PHIAL_API phial_error* phial_errors_json(phial_buffer** json);
+
+/* ---- Model ------------------------------------------------------------------------------------- */
+
+typedef enum phial_load {
+  PHIAL_LOAD_ALL = 0,
+  /* Tokenizer and chat template only; needs no weights. */
+  PHIAL_LOAD_TEXT = 1,
+  /* What phial_model_info_json tells, and no more. */
+  PHIAL_LOAD_INFO = 2
+} phial_load;
+
+typedef struct phial_model_options {
+  size_t size;
+  phial_load load;
+} phial_model_options;
+#define PHIAL_MODEL_OPTIONS_INIT {sizeof(phial_model_options), PHIAL_LOAD_ALL}
+
+/* Opens `path`: a .gguf or .safetensors file, a folder, or a short name in the local model folder
+ * ($PHIAL_MODELS, else $XDG_DATA_HOME/phial/models, else ~/.local/share/phial/models). Weights stay in
+ * the mapped file, which must not change while the model lives. */
+PHIAL_API phial_error* phial_model_load(phial_context* context, const char* path,
+                                        const phial_model_options* options, phial_model** model);
+PHIAL_API void phial_model_free(phial_model* model);
+
+/* What the model is, as JSON text: {"format","architecture","parameters","context_length",
+ * "quantization","bytes","vocabulary_size","tensors":[{"name","dtype","shape","bytes"}]?}. */
+PHIAL_API phial_error* phial_model_info_json(phial_model* model, int with_tensors,
+                                             phial_buffer** json);
+
+/* ---- Text -------------------------------------------------------------------------------------- */
+
+/* Text to ids (an array of int32_t in the buffer); with `special_tokens` the tokenizer's own
+ * beginning and end tokens are added. Errors: text that is not UTF-8 or too long. */
+PHIAL_API phial_error* phial_tokenize(phial_model* model, const char* text, size_t text_bytes,
+                                      int special_tokens, phial_buffer** ids);
+/* Ids to text; bytes that are not UTF-8 become U+FFFD. Errors: an id outside the vocabulary. */
+PHIAL_API phial_error* phial_detokenize(phial_model* model, const int32_t* ids, size_t count,
+                                        int skip_special_tokens, phial_buffer** text);
+/* The raw vocabulary piece of an id; empty for an id without one. */
+PHIAL_API phial_error* phial_token_piece(phial_model* model, int32_t id, phial_buffer** piece);
+
+/* Ids to text one by one: the texts of all pushes and of the end together are what phial_detokenize
+ * gives, and none ends inside a character. */
+PHIAL_API phial_error* phial_detokenizer_create(phial_model* model, int skip_special_tokens,
+                                                phial_detokenizer** detokenizer);
+PHIAL_API phial_error* phial_detokenizer_push(phial_detokenizer* detokenizer, int32_t id,
+                                              phial_buffer** text);
+PHIAL_API phial_error* phial_detokenizer_finish(phial_detokenizer* detokenizer,
+                                                phial_buffer** text);
+PHIAL_API void phial_detokenizer_free(phial_detokenizer* detokenizer);
+
+typedef struct phial_template_options {
+  size_t size;
+  /* The template to use instead of the model's, or NULL. Then `model` may be NULL. */
+  const char* template_text;
+  size_t template_bytes;
+  /* JSON texts, or NULL: an array of tool definitions; an object of extra variables, which win. */
+  const char* tools_json;
+  size_t tools_bytes;
+  const char* variables_json;
+  size_t variables_bytes;
+  /* Whether the prompt ends with what begins the assistant's answer. Default 1. */
+  int32_t add_generation_prompt;
+} phial_template_options;
+#define PHIAL_TEMPLATE_OPTIONS_INIT \
+  {sizeof(phial_template_options), NULL, 0, NULL, 0, NULL, 0, 1}
+
+/* Renders the chat template with `messages_json`, a JSON array of {"role","content"} objects. */
+PHIAL_API phial_error* phial_template_render(phial_model* model, const char* messages_json,
+                                             size_t messages_bytes,
+                                             const phial_template_options* options,
+                                             phial_buffer** prompt);
+
+/* ---- Sequence: a generation in steps ------------------------------------------------------------ */
+
+typedef struct phial_sequence_options {
+  size_t size;
+  /* Most tokens the sequence may hold; 0: the model's context length. */
+  int64_t context;
+} phial_sequence_options;
+#define PHIAL_SEQUENCE_OPTIONS_INIT {sizeof(phial_sequence_options), 0}
+
+typedef struct phial_sampling {
+  size_t size;
+  /* 0: the most likely token, always. 1: draw from the filtered distribution. */
+  int32_t do_sample;
+  /* Divides the logits; > 0, finite. 1: off. */
+  float temperature;
+  /* Only the k most likely tokens; 0: off. */
+  int32_t top_k;
+  /* Only the fewest tokens whose probabilities reach this sum, in (0, 1]; 1: off. */
+  float top_p;
+  /* Seed of the sequence's random numbers; used when has_seed is 1, else one is chosen. */
+  uint64_t seed;
+  int32_t has_seed;
+} phial_sampling;
+#define PHIAL_SAMPLING_INIT {sizeof(phial_sampling), 0, 1.0f, 0, 1.0f, 0, 0}
+
+/* What the model's generation_config.json asks for (greedy when it has none). */
+PHIAL_API phial_error* phial_model_sampling(phial_model* model, phial_sampling* sampling);
+
+PHIAL_API phial_error* phial_sequence_create(phial_model* model,
+                                             const phial_sequence_options* options,
+                                             phial_sequence** sequence);
+PHIAL_API void phial_sequence_free(phial_sequence* sequence);
+
+/* Tokens in the sequence, computed or not. */
+PHIAL_API int64_t phial_sequence_length(const phial_sequence* sequence);
+/* Adds ids to the end; nothing is computed yet. Errors: ids outside the vocabulary; context_full. */
+PHIAL_API phial_error* phial_sequence_append(phial_sequence* sequence, const int32_t* ids,
+                                             size_t count);
+
+typedef enum phial_logits_rows {
+  PHIAL_LOGITS_LAST = 0, /* one row, of the last token */
+  PHIAL_LOGITS_ALL = 1   /* a row for each token not computed before */
+} phial_logits_rows;
+
+/* Runs the model over the tokens that were appended but not computed. All or nothing: an error or a
+ * cancellation leaves the sequence as it was before the call. Errors: nothing to compute (usage). */
+PHIAL_API phial_error* phial_sequence_compute_logits(phial_sequence* sequence,
+                                                     phial_logits_rows rows);
+/* The logits of the last compute, [rows, vocabulary] row-major; the caller may change them before
+ * sampling. Valid until the next call on the sequence other than sample. usage before any compute. */
+PHIAL_API phial_error* phial_sequence_logits(phial_sequence* sequence, float** logits,
+                                             int64_t* rows, int64_t* vocabulary);
+/* Chooses a token from the last row of logits. The token is not appended. */
+PHIAL_API phial_error* phial_sequence_sample(phial_sequence* sequence,
+                                             const phial_sampling* sampling, int32_t* id);
+/* Forgets all tokens from `length` on. */
+PHIAL_API phial_error* phial_sequence_rewind(phial_sequence* sequence, int64_t length);
+/* A second sequence with the same tokens; what is computed is shared, not copied. */
+PHIAL_API phial_error* phial_sequence_fork(phial_sequence* sequence, phial_sequence** fork);
+/* Makes the compute or generate call that runs on the sequence, or else the next one, end within one
+ * step with the error `cancelled`. */
+PHIAL_API void phial_sequence_cancel(phial_sequence* sequence);
+
+/* ---- Generate: the same steps in one call ------------------------------------------------------- */
+
+typedef enum phial_finish {
+  PHIAL_FINISH_STOP = 0,     /* an end token was produced */
+  PHIAL_FINISH_LENGTH = 1,   /* max_new_tokens or the context was reached */
+  PHIAL_FINISH_CANCELLED = 2 /* phial_sequence_cancel, or the callback asked to stop */
+} phial_finish;
+
+/* Called after each new token with its id and the text that became certain with it (special tokens
+ * left out; may be empty; not zero-terminated). Return 0 to go on, anything else to stop. */
+typedef int (*phial_token_callback)(void* user, int32_t id, const char* text, size_t text_bytes);
+
+typedef struct phial_generate_options {
+  size_t size;
+  phial_sampling sampling;
+  /* Most new tokens; -1: generation_config.json's, else up to the context. */
+  int64_t max_new_tokens;
+  /* End tokens are ordinary tokens. */
+  int32_t ignore_eos;
+  phial_token_callback on_token; /* may be NULL */
+  void* user;
+} phial_generate_options;
+#define PHIAL_GENERATE_OPTIONS_INIT \
+  {sizeof(phial_generate_options), PHIAL_SAMPLING_INIT, -1, 0, NULL, NULL}
+
+typedef struct phial_generate_stats {
+  size_t size;
+  int64_t prompt_tokens; /* computed by this call before the first new token */
+  int64_t new_tokens;
+  double prefill_ms; /* from the call to the first new token */
+  double decode_ms;  /* from the first new token to the last */
+} phial_generate_stats;
+#define PHIAL_GENERATE_STATS_INIT {sizeof(phial_generate_stats), 0, 0, 0.0, 0.0}
+
+/* Computes what was appended and goes on token by token. The new ids (the end token included) are in
+ * the buffer as int32_t and are part of the sequence. A cancelled generation keeps what it produced
+ * and is no error. `finish` and `stats` may be NULL. */
+PHIAL_API phial_error* phial_generate(phial_sequence* sequence,
+                                      const phial_generate_options* options,
+                                      phial_buffer** new_ids, phial_finish* finish,
+                                      phial_generate_stats* stats);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* PHIAL_PHIAL_H_ */

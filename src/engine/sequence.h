@@ -1,0 +1,56 @@
+// A token history over a Decoder: what was appended, what of it is computed, and the logits of the
+// last compute. Rewind and fork work with every decoder: one that cannot truncate or fork is made to
+// read the history again.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/status.h"
+#include "engine/decoder.h"
+
+namespace phial {
+
+// Belongs to one thread at a time; only the CancelFlag may be touched by others.
+class Sequence {
+ public:
+  // `context` 0: the decoder's. usage or over_limit outside 1..traits().context.
+  static Result<std::unique_ptr<Sequence>> create(std::shared_ptr<Decoder> decoder,
+                                                  int64_t context);
+  ~Sequence();
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
+
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+  int64_t length() const { return static_cast<int64_t>(tokens_.size()); }
+  int64_t computed() const { return computed_; }
+  int64_t context() const { return context_; }
+  int64_t vocabulary() const { return vocabulary_; }
+
+  // invalid_input for ids outside the vocabulary, context_full beyond context(); then nothing is
+  // appended.
+  Status append(std::span<const int32_t> ids);
+  // Computes all tokens that are not computed yet. usage when there are none.
+  Status compute_logits(LogitsRows rows, const CancelFlag* cancel);
+  // Logits of the last compute; empty after append or rewind.
+  Logits& logits() { return logits_; }
+  // Forgets the tokens from `length` on. usage outside 0..length().
+  Status rewind(int64_t length);
+  Result<std::unique_ptr<Sequence>> fork();
+
+ private:
+  Sequence(std::shared_ptr<Decoder> decoder, SequenceId id, int64_t context);
+
+  std::shared_ptr<Decoder> decoder_;
+  SequenceId id_;
+  int64_t context_;
+  int64_t vocabulary_;
+  std::vector<int32_t> tokens_;
+  int64_t computed_ = 0;
+  Logits logits_;
+};
+
+}  // namespace phial

@@ -1,0 +1,62 @@
+// Opening a model: from a path to spec, weights, tokenizer, template and generation defaults.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "formats/checkpoint.h"
+#include "model/model_spec.h"
+#include "model/weights.h"
+#include "sys/files.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace phial {
+
+// Spec and weights. Immutable; shared by every decoder made from it.
+struct Model {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  ModelSpec spec;
+  Weights weights;
+};
+
+// Errors: those of read_checkpoint and bind_weights; unsupported for an unknown architecture, with
+// the list of known ones.
+Result<std::shared_ptr<const Model>> open_model(std::shared_ptr<const Checkpoint> checkpoint);
+
+// The spec alone, without looking at weights.
+Result<ModelSpec> model_spec_of(const Checkpoint& checkpoint);
+
+// The tokenizer, whichever way the checkpoint holds it. not_found when it holds none.
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const Checkpoint& checkpoint);
+
+// Source text of the chat template `default`; empty when the checkpoint has none.
+Result<std::string> chat_template_source(const Checkpoint& checkpoint);
+
+// Members that templates see besides messages and options: bos_token, eos_token and the other
+// special tokens by role, as strings. An object.
+Json template_variables(const Checkpoint& checkpoint, const Tokenizer* tokenizer);
+
+// What generation_config.json (or the GGUF) says.
+struct GenerationDefaults {
+  bool do_sample = false;
+  std::optional<float> temperature, top_p;
+  std::optional<int32_t> top_k;
+  std::optional<int64_t> max_new_tokens;
+  // generation_config.json's list; else config.json's; else the tokenizer's end token.
+  std::vector<int32_t> end_ids;
+};
+Result<GenerationDefaults> generation_defaults(const Checkpoint& checkpoint,
+                                               const Tokenizer* tokenizer);
+
+// `name` as a path: itself when something is there, else `models_folder`/name, with ".gguf" added
+// where that is what is there. not_found lists what the folder holds.
+Result<std::string> locate_model(const Files& files, const std::string& name,
+                                 const std::string& models_folder);
+
+}  // namespace phial

@@ -1,0 +1,52 @@
+// Weights: views of a checkpoint's tensors by the part they play in a ModelSpec. Matrices stay in the
+// mapped file; norms and biases (small) are decoded into float32.
+#pragma once
+
+#include <vector>
+
+#include "base/status.h"
+#include "formats/checkpoint.h"
+#include "model/model_spec.h"
+#include "tensor/view.h"
+
+namespace phial {
+
+// y = W x + bias
+struct Linear {
+  MatrixView weight;
+  std::vector<float> bias;  // [weight.rows] or empty
+};
+
+struct NormWeights {
+  std::vector<float> weight;  // [hidden]
+  std::vector<float> bias;    // [hidden], LayerNorm only
+};
+
+// q, k, v, gate and up are separate row ranges, also where the file holds them fused.
+struct LayerWeights {
+  NormWeights attention_norm;
+  Linear q;              // [heads * head_dim, hidden]
+  Linear k;              // [kv_heads * head_dim, hidden]
+  Linear v;              // [kv_heads * head_dim, hidden]
+  Linear attention_out;  // [hidden, heads * head_dim]
+  NormWeights mlp_norm;  // serial blocks only
+  Linear gate;           // [intermediate, hidden], gated mlps only
+  Linear up;             // [intermediate, hidden]
+  Linear down;           // [hidden, intermediate]
+};
+
+struct Weights {
+  MatrixView embedding;  // [vocabulary, hidden]
+  std::vector<LayerWeights> layers;
+  NormWeights final_norm;
+  Linear lm_head;        // [vocabulary, hidden]; the embedding's matrix when tied
+};
+
+// Finds every tensor that `spec` asks for under its Hugging Face or GGUF name. Strict: shapes equal,
+// every tensor of the checkpoint used or ignored by one of `ignored` (names in which '#' stands for
+// a number). Errors name the tensor: damaged (missing, wrong shape), unsupported (left over).
+// The views live as long as `checkpoint`'s mappings.
+Result<Weights> bind_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
+                             const std::vector<std::string>& ignored);
+
+}  // namespace phial
