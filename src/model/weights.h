@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "formats/checkpoint.h"
+#include "model/family.h"
 #include "model/model_spec.h"
 #include "tensor/view.h"
 
@@ -43,10 +44,14 @@ struct Weights {
 };
 
 // Finds every tensor that `spec` asks for under its Hugging Face or GGUF name. Strict: shapes equal,
-// every tensor of the checkpoint used or ignored by one of `ignored` (names in which '#' stands for
-// a number). Errors name the tensor: damaged (missing, wrong shape), unsupported (left over).
+// every tensor of the checkpoint used or on the family's list of those it ignores. Errors name the
+// tensor: damaged (missing, wrong shape), unsupported (left over).
 // The views live as long as `checkpoint`'s mappings.
 Result<Weights> bind_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
-                             const std::vector<std::string>& ignored);
+                             const Family& family);
+
+// The first tensor that holds NaN or infinity (for block grids: in a scale), as a `damaged` error;
+// ok when all are finite. Reads every weight: meant for finding out why logits are not numbers.
+Status check_finite(const Checkpoint& checkpoint);
 
 }  // namespace phial

@@ -1,0 +1,97 @@
+#include "engine/sequence.h"
+
+#include <fmt/format.h>
+
+namespace phial {
+
+Sequence::Sequence(std::shared_ptr<Decoder> decoder, SequenceId id, int64_t context)
+    : decoder_(std::move(decoder)),
+      id_(id),
+      context_(context),
+      vocabulary_(decoder_->traits().vocabulary) {}
+
+Sequence::~Sequence() { decoder_->close(id_); }
+
+Result<std::unique_ptr<Sequence>> Sequence::create(std::shared_ptr<Decoder> decoder,
+                                                   int64_t context) {
+  const int64_t longest = decoder->traits().context;
+  if (context == 0) context = longest;
+  if (context < 0) return usage_error("context", fmt::format("expected 1..{}", longest));
+  if (context > longest) {
+    return over_limit("context",
+                      fmt::format("{} tokens asked for, the model takes {}", context, longest),
+                      fmt::format("ask for at most {}", longest));
+  }
+  PHIAL_ASSIGN(const SequenceId id, decoder->open(context));
+  return std::unique_ptr<Sequence>(new Sequence(std::move(decoder), id, context));
+}
+
+Status Sequence::append(std::span<const int32_t> ids) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= vocabulary_) {
+      return invalid_input(fmt::format("token {}", i),
+                           fmt::format("the id {} is outside the vocabulary of {}", ids[i],
+                                       vocabulary_));
+    }
+  }
+  if (static_cast<int64_t>(ids.size()) > context_ - length()) {
+    return context_full("prompt",
+                        fmt::format("{} tokens do not fit the context of {}, of which {} are taken",
+                                    ids.size(), context_, length()),
+                        "shorten the prompt or use a larger context");
+  }
+  tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+  if (!ids.empty()) logits_ = {};
+  return {};
+}
+
+Status Sequence::compute_logits(LogitsRows rows, const CancelFlag* cancel) {
+  if (computed_ == length()) {
+    return usage_error("compute_logits", "there is no token to compute", "append tokens first");
+  }
+  Step step;
+  step.sequence = id_;
+  step.tokens = std::span<const int32_t>(tokens_).subspan(static_cast<size_t>(computed_));
+  step.logits = rows;
+  PHIAL_TRY(decoder_->forward(std::span<const Step>(&step, 1), logits_, cancel));
+  computed_ = length();
+  return {};
+}
+
+Status Sequence::rewind(int64_t length) {
+  if (length < 0 || length > this->length()) {
+    return usage_error("rewind", fmt::format("expected a length in 0..{}, got {}", this->length(),
+                                             length));
+  }
+  if (length < computed_) {
+    if (decoder_->traits().can_truncate) {
+      PHIAL_TRY(decoder_->truncate(id_, length));
+      computed_ = length;
+    } else {
+      PHIAL_ASSIGN(const SequenceId fresh, decoder_->open(context_));
+      decoder_->close(id_);
+      id_ = fresh;
+      computed_ = 0;
+    }
+  }
+  tokens_.resize(static_cast<size_t>(length));
+  logits_ = {};
+  return {};
+}
+
+Result<std::unique_ptr<Sequence>> Sequence::fork() {
+  const bool shares = decoder_->traits().can_fork;
+  SequenceId id = -1;
+  if (shares) {
+    PHIAL_ASSIGN(id, decoder_->fork(id_, computed_));
+  } else {
+    PHIAL_ASSIGN(id, decoder_->open(context_));
+  }
+  std::unique_ptr<Sequence> copy(new Sequence(decoder_, id, context_));
+  copy->tokens_ = tokens_;
+  copy->computed_ = shares ? computed_ : 0;
+  copy->logits_ = logits_;
+  return copy;
+}
+
+}  // namespace phial

@@ -1,0 +1,53 @@
+// Roles: the part each tensor plays in a decoder-only transformer, and its names in the files.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "formats/checkpoint.h"
+
+namespace phial {
+
+enum class Role : uint8_t {
+  token_embedding,
+  attention_norm,
+  q,
+  k,
+  v,
+  qkv,  // q, k and v as one matrix, in this order of rows
+  attention_out,
+  mlp_norm,
+  gate,
+  up,
+  gate_up,  // gate and up as one matrix, in this order of rows
+  down,
+  final_norm,
+  lm_head,
+};
+
+// Names without the ending ".weight" or ".bias"; '#' stands for the layer's number.
+struct RoleNames {
+  Role role;
+  std::array<const char*, 2> hugging_face;  // families differ; null: no second name
+  const char* gguf;
+};
+
+// In the order of the enum.
+std::span<const RoleNames> role_table();
+
+// The name of the tensor that plays `role` in layer `layer`, among those a file of this format may
+// use; null when the checkpoint has none. `ending` is ".weight" or ".bias".
+const NamedTensor* find_role(const Checkpoint& checkpoint, Role role, int64_t layer,
+                             std::string_view ending);
+
+// The first of the names that find_role tries, for messages.
+std::string role_name(const Checkpoint& checkpoint, Role role, int64_t layer,
+                      std::string_view ending);
+
+// Whether `name` matches `pattern`, in which '#' stands for one or more digits.
+bool matches_name(std::string_view pattern, std::string_view name);
+
+}  // namespace phial

@@ -1,0 +1,168 @@
+// Tokenizer, chat template and generation defaults out of a checkpoint of any format.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "model/config_reader.h"
+#include "model/model.h"
+
+namespace phial {
+namespace {
+
+Result<GgufVocabulary> gguf_vocabulary(const GgufMetadata& gguf) {
+  GgufVocabulary out;
+  PHIAL_ASSIGN(const auto model, gguf.string("tokenizer.ggml.model"));
+  if (!model) {
+    return not_found(gguf.file + ": tokenizer.ggml.model", "this GGUF holds no tokenizer");
+  }
+  out.model = *model;
+  PHIAL_ASSIGN(const auto pre, gguf.string("tokenizer.ggml.pre"));
+  out.pre = pre.value_or("");
+  PHIAL_ASSIGN(const auto* tokens, gguf.strings("tokenizer.ggml.tokens"));
+  if (tokens == nullptr) return damaged(gguf.file + ": tokenizer.ggml.tokens", "missing");
+  out.tokens = *tokens;
+  PHIAL_ASSIGN(const auto* types, gguf.integers("tokenizer.ggml.token_type"));
+  if (types != nullptr) out.token_types = *types;
+  PHIAL_ASSIGN(const auto* merges, gguf.strings("tokenizer.ggml.merges"));
+  if (merges != nullptr) out.merges = *merges;
+  PHIAL_ASSIGN(out.bos_id, gguf.integer("tokenizer.ggml.bos_token_id"));
+  PHIAL_ASSIGN(out.eos_id, gguf.integer("tokenizer.ggml.eos_token_id"));
+  PHIAL_ASSIGN(out.unk_id, gguf.integer("tokenizer.ggml.unknown_token_id"));
+  PHIAL_ASSIGN(out.pad_id, gguf.integer("tokenizer.ggml.padding_token_id"));
+  PHIAL_ASSIGN(out.add_bos, gguf.boolean("tokenizer.ggml.add_bos_token"));
+  PHIAL_ASSIGN(out.add_eos, gguf.boolean("tokenizer.ggml.add_eos_token"));
+  PHIAL_ASSIGN(out.add_space_prefix, gguf.boolean("tokenizer.ggml.add_space_prefix"));
+  return out;
+}
+
+// A special token as tokenizer_config.json spells it: a string, or an object with `content`.
+const std::string* token_content(const Json* value) {
+  if (value == nullptr) return nullptr;
+  if (const std::string* text = value->if_string()) return text;
+  const Json* content = value->find("content");
+  return content != nullptr ? content->if_string() : nullptr;
+}
+
+// `value`: an id, a list of ids, or nothing.
+Result<std::vector<int32_t>> read_ids(const Json* value, const std::string& where) {
+  std::vector<int32_t> ids;
+  if (value == nullptr || value->is_null()) return ids;
+  const Json::Array single = {*value};
+  const Json::Array& list = value->if_array() != nullptr ? *value->if_array() : single;
+  for (const Json& item : list) {
+    const int64_t* id = item.if_integer();
+    if (id == nullptr || *id < 0 || *id > INT32_MAX) {
+      return damaged(where, fmt::format("expected token ids, got {}", printable(to_text(item), 60)));
+    }
+    ids.push_back(static_cast<int32_t>(*id));
+  }
+  return ids;
+}
+
+Status read_sampling_defaults(const ConfigReader& config, GenerationDefaults& out) {
+  PHIAL_ASSIGN(out.do_sample, config.boolean_or("do_sample", false));
+  PHIAL_ASSIGN(const auto temperature, config.optional_real("temperature", 0.0, 1e6));
+  if (temperature) out.temperature = static_cast<float>(*temperature);
+  PHIAL_ASSIGN(const auto top_p, config.optional_real("top_p", 0.0, 1.0));
+  if (top_p) out.top_p = static_cast<float>(*top_p);
+  PHIAL_ASSIGN(const auto top_k, config.optional_integer("top_k", 0, INT32_MAX));
+  if (top_k) out.top_k = static_cast<int32_t>(*top_k);
+  PHIAL_ASSIGN(out.max_new_tokens, config.optional_integer("max_new_tokens", 0, INT64_MAX));
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const Checkpoint& checkpoint) {
+  if (checkpoint.format == Checkpoint::Format::gguf) {
+    PHIAL_ASSIGN(const GgufVocabulary vocabulary, gguf_vocabulary(checkpoint.gguf));
+    PHIAL_ASSIGN(TokenizerSpec spec, tokenizer_spec_from_gguf(vocabulary, checkpoint.gguf.file));
+    return Tokenizer::create(std::move(spec));
+  }
+  if (checkpoint.tokenizer_json.empty()) {
+    return not_found(checkpoint.path, "there is no tokenizer.json",
+                     "copy tokenizer.json from the model's page into the same folder");
+  }
+  PHIAL_ASSIGN(TokenizerSpec spec,
+               tokenizer_spec_from_hf(checkpoint.tokenizer_json, checkpoint.tokenizer_config,
+                                      checkpoint.special_tokens_map, "tokenizer.json"));
+  return Tokenizer::create(std::move(spec));
+}
+
+Result<std::string> chat_template_source(const Checkpoint& checkpoint) {
+  if (checkpoint.format == Checkpoint::Format::gguf) {
+    PHIAL_ASSIGN(const auto text, checkpoint.gguf.string("tokenizer.chat_template"));
+    return std::string(text.value_or(""));
+  }
+  if (!checkpoint.chat_template.empty()) return checkpoint.chat_template;
+  const Json* value = checkpoint.tokenizer_config.find("chat_template");
+  if (value == nullptr || value->is_null()) return std::string();
+  if (const std::string* text = value->if_string()) return *text;
+  // Several templates: [{"name": "default", "template": "..."}, ...]
+  if (const Json::Array* list = value->if_array()) {
+    for (const Json& item : *list) {
+      const Json* name = item.find("name");
+      const Json* text = item.find("template");
+      if (name != nullptr && *name == Json("default") && text != nullptr && text->if_string()) {
+        return *text->if_string();
+      }
+    }
+  }
+  return damaged("tokenizer_config.json: chat_template",
+                 "expected a string, or a list that has a template named \"default\"");
+}
+
+Json template_variables(const Checkpoint& checkpoint, const Tokenizer* tokenizer) {
+  Json out{Json::Object()};
+  if (checkpoint.format == Checkpoint::Format::gguf) {
+    if (tokenizer == nullptr) return out;
+    const TokenizerSpec& spec = tokenizer->spec();
+    const std::pair<const char*, std::optional<int32_t>> roles[] = {{"bos_token", spec.bos_id},
+                                                                    {"eos_token", spec.eos_id},
+                                                                    {"unk_token", spec.unk_id},
+                                                                    {"pad_token", spec.pad_id}};
+    for (const auto& [name, id] : roles) {
+      if (!id) continue;
+      if (const auto piece = tokenizer->piece(*id)) out.set(name, std::string(*piece));
+    }
+    return out;
+  }
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                           "cls_token", "mask_token"}) {
+    const std::string* content = token_content(checkpoint.tokenizer_config.find(name));
+    if (content == nullptr) content = token_content(checkpoint.special_tokens_map.find(name));
+    if (content != nullptr) out.set(name, *content);
+  }
+  return out;
+}
+
+Result<GenerationDefaults> generation_defaults(const Checkpoint& checkpoint,
+                                               const Tokenizer* tokenizer) {
+  GenerationDefaults out;
+  if (checkpoint.format == Checkpoint::Format::safetensors) {
+    const ConfigReader config(checkpoint.generation_config, "generation_config.json");
+    PHIAL_TRY(read_sampling_defaults(config, out));
+    PHIAL_ASSIGN(out.end_ids,
+                 read_ids(config.find("eos_token_id"), "generation_config.json: eos_token_id"));
+    if (out.end_ids.empty()) {
+      PHIAL_ASSIGN(out.end_ids, read_ids(checkpoint.config.find("eos_token_id"),
+                                         "config.json: eos_token_id"));
+    }
+  } else {
+    // A turn's end may differ from the text's end; llama.cpp stops at both.
+    for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+      PHIAL_ASSIGN(const auto id, checkpoint.gguf.integer(key));
+      if (!id) continue;
+      if (*id < 0 || *id > INT32_MAX) {
+        return damaged(checkpoint.gguf.file + ": " + key, "not a token id");
+      }
+      out.end_ids.push_back(static_cast<int32_t>(*id));
+    }
+  }
+  if (out.end_ids.empty() && tokenizer != nullptr && tokenizer->spec().eos_id) {
+    out.end_ids.push_back(*tokenizer->spec().eos_id);
+  }
+  return out;
+}
+
+}  // namespace phial

@@ -1,0 +1,239 @@
+#include "model/weights.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/checked.h"
+#include "model/roles.h"
+
+namespace phial {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+// Finds tensors, checks their shapes and remembers which were used.
+class Binder {
+ public:
+  Binder(const Checkpoint& checkpoint, const ModelSpec& spec, const Family& family)
+      : checkpoint_(checkpoint),
+        spec_(spec),
+        family_(family),
+        used_(checkpoint.tensors.size(), false) {}
+
+  Result<Weights> bind() {
+    Weights weights;
+    PHIAL_ASSIGN(weights.embedding,
+                 matrix(Role::token_embedding, 0, spec_.vocabulary, spec_.hidden));
+    PHIAL_ASSIGN(weights.final_norm, norm(Role::final_norm, 0));
+    PHIAL_TRY(bind_head(weights));
+    for (int64_t layer = 0; layer < spec_.layers; ++layer) {
+      PHIAL_ASSIGN(LayerWeights bound, bind_layer(layer));
+      weights.layers.push_back(std::move(bound));
+    }
+    PHIAL_TRY(check_all_used());
+    return weights;
+  }
+
+ private:
+  bool has(Role role, int64_t layer) const {
+    return find_role(checkpoint_, role, layer, ".weight") != nullptr;
+  }
+
+  Result<const NamedTensor*> take(Role role, int64_t layer, std::string_view ending,
+                                  const std::vector<int64_t>& shape) {
+    const NamedTensor* tensor = find_role(checkpoint_, role, layer, ending);
+    if (tensor == nullptr) {
+      return damaged(checkpoint_.path, fmt::format("the tensor {} is missing",
+                                                   role_name(checkpoint_, role, layer, ending)));
+    }
+    if (tensor->view.shape != shape) {
+      return damaged(tensor->file + ": " + tensor->name,
+                     fmt::format("expected the shape {} from the configuration, found {}",
+                                 shape_text(shape), shape_text(tensor->view.shape)));
+    }
+    used_[static_cast<size_t>(tensor - checkpoint_.tensors.data())] = true;
+    return tensor;
+  }
+
+  Result<MatrixView> matrix(Role role, int64_t layer, int64_t rows, int64_t columns) {
+    PHIAL_ASSIGN(const NamedTensor* tensor, take(role, layer, ".weight", {rows, columns}));
+    MatrixView view;
+    view.grid = tensor->view.grid;
+    view.rows = rows;
+    view.columns = columns;
+    view.row_stride = row_bytes(view.grid, columns);
+    view.data = tensor->view.bytes.data();
+    return view;
+  }
+
+  Result<std::vector<float>> vector(Role role, int64_t layer, std::string_view ending, int64_t n) {
+    PHIAL_ASSIGN(const NamedTensor* tensor, take(role, layer, ending, {n}));
+    if (n % grid_info(tensor->view.grid).block_values != 0) {
+      return unsupported(tensor->file + ": " + tensor->name,
+                         "a vector of this length cannot be in blocks");
+    }
+    std::vector<float> values(static_cast<size_t>(n));
+    decode_row(tensor->view.grid, tensor->view.bytes.data(), n, values.data());
+    for (const float value : values) {
+      if (!std::isfinite(value)) {
+        return damaged(tensor->file + ": " + tensor->name, "holds NaN or infinity");
+      }
+    }
+    return values;
+  }
+
+  Result<Linear> linear(Role role, int64_t layer, int64_t rows, int64_t columns, bool bias) {
+    Linear out;
+    PHIAL_ASSIGN(out.weight, matrix(role, layer, rows, columns));
+    if (bias) {
+      PHIAL_ASSIGN(out.bias, vector(role, layer, ".bias", rows));
+    }
+    return out;
+  }
+
+  Result<NormWeights> norm(Role role, int64_t layer) {
+    NormWeights out;
+    PHIAL_ASSIGN(out.weight, vector(role, layer, ".weight", spec_.hidden));
+    if (spec_.norm == NormKind::layer) {
+      PHIAL_ASSIGN(out.bias, vector(role, layer, ".bias", spec_.hidden));
+    }
+    return out;
+  }
+
+  // Rows [begin, begin + count) of a fused layer.
+  static Linear part(const Linear& fused, int64_t begin, int64_t count) {
+    Linear out;
+    out.weight = fused.weight.row_range(begin, count);
+    if (!fused.bias.empty()) {
+      out.bias.assign(fused.bias.begin() + begin, fused.bias.begin() + begin + count);
+    }
+    return out;
+  }
+
+  void mark_interleaved(Linear& layer) const {
+    layer.weight.row_order = RowOrder::interleaved_heads;
+    layer.weight.head_rows = spec_.attention.head_dim;
+  }
+
+  Status bind_attention(int64_t layer, LayerWeights& out) {
+    const AttentionSpec& attention = spec_.attention;
+    const int64_t q_rows = attention.heads * attention.head_dim;
+    const int64_t kv_rows = attention.kv_heads * attention.head_dim;
+    if (has(Role::qkv, layer)) {
+      PHIAL_ASSIGN(const Linear fused, linear(Role::qkv, layer, q_rows + 2 * kv_rows, spec_.hidden,
+                                              spec_.bias.qkv));
+      out.q = part(fused, 0, q_rows);
+      out.k = part(fused, q_rows, kv_rows);
+      out.v = part(fused, q_rows + kv_rows, kv_rows);
+    } else {
+      PHIAL_ASSIGN(out.q, linear(Role::q, layer, q_rows, spec_.hidden, spec_.bias.qkv));
+      PHIAL_ASSIGN(out.k, linear(Role::k, layer, kv_rows, spec_.hidden, spec_.bias.qkv));
+      PHIAL_ASSIGN(out.v, linear(Role::v, layer, kv_rows, spec_.hidden, spec_.bias.qkv));
+    }
+    if (checkpoint_.format == Checkpoint::Format::gguf && family_.gguf_interleaves_heads) {
+      mark_interleaved(out.q);
+      mark_interleaved(out.k);
+    }
+    PHIAL_ASSIGN(out.attention_out, linear(Role::attention_out, layer, spec_.hidden, q_rows,
+                                           spec_.bias.attention_out));
+    return {};
+  }
+
+  Status bind_mlp(int64_t layer, LayerWeights& out) {
+    const int64_t width = spec_.intermediate;
+    const bool gated = spec_.mlp == MlpKind::silu_gated;
+    if (gated && !has(Role::gate, layer)) {
+      PHIAL_ASSIGN(const Linear fused,
+                   linear(Role::gate_up, layer, 2 * width, spec_.hidden, spec_.bias.mlp));
+      out.gate = part(fused, 0, width);
+      out.up = part(fused, width, width);
+    } else {
+      if (gated) {
+        PHIAL_ASSIGN(out.gate, linear(Role::gate, layer, width, spec_.hidden, spec_.bias.mlp));
+      }
+      PHIAL_ASSIGN(out.up, linear(Role::up, layer, width, spec_.hidden, spec_.bias.mlp));
+    }
+    PHIAL_ASSIGN(out.down, linear(Role::down, layer, spec_.hidden, width, spec_.bias.mlp));
+    return {};
+  }
+
+  Result<LayerWeights> bind_layer(int64_t layer) {
+    LayerWeights out;
+    PHIAL_ASSIGN(out.attention_norm, norm(Role::attention_norm, layer));
+    PHIAL_TRY(bind_attention(layer, out));
+    if (spec_.block_order == BlockOrder::serial) {
+      PHIAL_ASSIGN(out.mlp_norm, norm(Role::mlp_norm, layer));
+    }
+    PHIAL_TRY(bind_mlp(layer, out));
+    return out;
+  }
+
+  Status bind_head(Weights& weights) {
+    if (!spec_.tied_embeddings) {
+      PHIAL_ASSIGN(weights.lm_head, linear(Role::lm_head, 0, spec_.vocabulary, spec_.hidden,
+                                           spec_.bias.lm_head));
+      return {};
+    }
+    weights.lm_head.weight = weights.embedding;
+    // Some files repeat a tied head; the configuration says that it is the embedding.
+    if (const NamedTensor* head = find_role(checkpoint_, Role::lm_head, 0, ".weight")) {
+      used_[static_cast<size_t>(head - checkpoint_.tensors.data())] = true;
+    }
+    return {};
+  }
+
+  Status check_all_used() const {
+    for (size_t i = 0; i < used_.size(); ++i) {
+      if (used_[i]) continue;
+      const NamedTensor& tensor = checkpoint_.tensors[i];
+      bool ignored = false;
+      for (const char* pattern : family_.ignored_tensors) {
+        ignored = ignored || matches_name(pattern, tensor.name);
+      }
+      if (!ignored) {
+        return unsupported(tensor.file + ": " + tensor.name,
+                           fmt::format("this tensor has no place in a {} model as phial knows it",
+                                       spec_.family));
+      }
+    }
+    return {};
+  }
+
+  const Checkpoint& checkpoint_;
+  const ModelSpec& spec_;
+  const Family& family_;
+  std::vector<bool> used_;
+};
+
+}  // namespace
+
+Result<Weights> bind_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
+                             const Family& family) {
+  return Binder(checkpoint, spec, family).bind();
+}
+
+Status check_finite(const Checkpoint& checkpoint) {
+  std::vector<float> row;
+  for (const NamedTensor& tensor : checkpoint.tensors) {
+    if (tensor.view.shape.empty()) continue;
+    const int64_t columns = tensor.view.shape.back();
+    if (columns == 0 || columns % grid_info(tensor.view.grid).block_values != 0) continue;
+    const int64_t stride = row_bytes(tensor.view.grid, columns);
+    row.resize(static_cast<size_t>(columns));
+    for (int64_t r = 0; r < tensor.view.elements() / columns; ++r) {
+      decode_row(tensor.view.grid, tensor.view.bytes.data() + r * stride, columns, row.data());
+      for (const float value : row) {
+        if (!std::isfinite(value)) {
+          return damaged(tensor.file + ": " + tensor.name,
+                         fmt::format("row {} holds NaN or infinity", r));
+        }
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace phial
