@@ -14,8 +14,8 @@ class ParseBudget {
   explicit ParseBudget(uint64_t max_bytes) : left_(max_bytes) {}
   static ParseBudget for_input(uint64_t input_bytes) {
     constexpr uint64_t kFloor = 64ull << 20;
-    const uint64_t scaled = input_bytes > (UINT64_MAX - kFloor) / 16 ? UINT64_MAX - kFloor
-                                                                    : input_bytes * 16;
+    const uint64_t scaled =
+        input_bytes > (UINT64_MAX - kFloor) / 16 ? UINT64_MAX - kFloor : input_bytes * 16;
     return ParseBudget(scaled + kFloor);
   }
 

@@ -26,8 +26,7 @@ class ByteReader {
 
   // A number, stored unaligned in little-endian order. damaged when fewer bytes are left.
   template <class T>
-    requires std::is_arithmetic_v<T>
-  Result<T> read(std::string_view what) {
+  requires std::is_arithmetic_v<T> Result<T> read(std::string_view what) {
     PHIAL_ASSIGN(const uint8_t* at, take(sizeof(T), what));
     T value;
     std::memcpy(&value, at, sizeof(T));

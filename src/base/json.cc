@@ -21,18 +21,25 @@ class TreeBuilder {
   Result<Json> build(simdjson::dom::element element) {
     PHIAL_TRY(budget_.charge(sizeof(Json), name_));
     switch (element.type()) {
-      case element_type::OBJECT: return build_object(simdjson::dom::object(element));
-      case element_type::ARRAY: return build_array(simdjson::dom::array(element));
+      case element_type::OBJECT:
+        return build_object(simdjson::dom::object(element));
+      case element_type::ARRAY:
+        return build_array(simdjson::dom::array(element));
       case element_type::STRING: {
         const std::string_view text = element;
         PHIAL_TRY(budget_.charge(text.size(), name_));
         return Json(text);
       }
-      case element_type::INT64: return Json(int64_t(element));
-      case element_type::UINT64: return Json(uint64_t(element));
-      case element_type::DOUBLE: return Json(double(element));
-      case element_type::BOOL: return Json(bool(element));
-      case element_type::NULL_VALUE: return Json();
+      case element_type::INT64:
+        return Json(int64_t(element));
+      case element_type::UINT64:
+        return Json(uint64_t(element));
+      case element_type::DOUBLE:
+        return Json(double(element));
+      case element_type::BOOL:
+        return Json(bool(element));
+      case element_type::NULL_VALUE:
+        return Json();
     }
     return internal_error(name_, "unknown JSON element type");
   }
@@ -115,11 +122,16 @@ std::string widen_long_integers(std::string_view text) {
 
 nlohmann::ordered_json to_nlohmann(const Json& value) {
   switch (value.kind()) {
-    case Json::Kind::null: return nullptr;
-    case Json::Kind::boolean: return *value.if_bool();
-    case Json::Kind::integer: return *value.if_integer();
-    case Json::Kind::real: return *value.if_real();
-    case Json::Kind::string: return *value.if_string();
+    case Json::Kind::null:
+      return nullptr;
+    case Json::Kind::boolean:
+      return *value.if_bool();
+    case Json::Kind::integer:
+      return *value.if_integer();
+    case Json::Kind::real:
+      return *value.if_real();
+    case Json::Kind::string:
+      return *value.if_string();
     case Json::Kind::array: {
       auto out = nlohmann::ordered_json::array();
       for (const Json& item : *value.if_array()) out.push_back(to_nlohmann(item));

@@ -79,7 +79,8 @@ Result<Json> parse_json(std::string_view text, std::string_view name, ParseBudge
                         const JsonLimits& limits = {});
 Result<Json> parse_json(std::string_view text, std::string_view name);
 
-// Compact text; strings that are not UTF-8 are written with U+FFFD. `indent` > 0: one member a line.
+// Compact text; strings that are not UTF-8 are written with U+FFFD. `indent` > 0: one member a
+// line.
 std::string to_text(const Json& value, int indent = 0);
 
 }  // namespace phial

@@ -48,8 +48,8 @@ TEST(Json, IntegersBeyond64BitsAreReals) {
 }
 
 TEST(Json, RefusesWhatIsNotJson) {
-  for (const char* text : {"", " ", "{", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "nul", "01", "1 2", "'a'",
-                           "{\"a\":1} x", "[1}", "\"\x01\"", "+1", "NaN", "\"\\ud800\"x"}) {
+  for (const char* text : {"", " ", "{", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "nul", "01", "1 2",
+                           "'a'", "{\"a\":1} x", "[1}", "\"\x01\"", "+1", "NaN", "\"\\ud800\"x"}) {
     EXPECT_EQ(error_of(text), ErrorCode::damaged) << text;
   }
 }

@@ -120,7 +120,8 @@ class [[nodiscard]] Result {
   std::variant<T, std::unique_ptr<Error>> state_;
 };
 
-// Named constructors: `return damaged("config.json: hidden_size", "expected an integer, got null");`
+// Named constructors: `return damaged("config.json: hidden_size", "expected an integer, got
+// null");`
 Error failed(std::string_view where, std::string_view message, std::string_view hint = {});
 Error io_error(std::string_view where, std::string_view message, std::string_view hint = {});
 Error template_error(std::string_view where, std::string_view message, std::string_view hint = {});
@@ -140,18 +141,18 @@ Error cancelled(std::string_view where);
 #define PHIAL_CONCAT(a, b) PHIAL_CONCAT_(a, b)
 
 // Returns from the enclosing function when `expr` (a Status) is an error.
-#define PHIAL_TRY(expr)                                                    \
-  do {                                                                     \
-    if (::phial::Status phial_status_ = (expr); !phial_status_.ok()) {     \
-      return std::move(phial_status_).error();                             \
-    }                                                                      \
+#define PHIAL_TRY(expr)                                                \
+  do {                                                                 \
+    if (::phial::Status phial_status_ = (expr); !phial_status_.ok()) { \
+      return std::move(phial_status_).error();                         \
+    }                                                                  \
   } while (false)
 
 // Assigns the value of `expr` (a Result) to `lhs`, or returns its error.
 #define PHIAL_ASSIGN(lhs, expr) PHIAL_ASSIGN_(PHIAL_CONCAT(phial_result_, __LINE__), lhs, expr)
-#define PHIAL_ASSIGN_(tmp, lhs, expr)              \
-  auto tmp = (expr);                               \
-  if (!tmp.ok()) return std::move(tmp).error();    \
+#define PHIAL_ASSIGN_(tmp, lhs, expr)           \
+  auto tmp = (expr);                            \
+  if (!tmp.ok()) return std::move(tmp).error(); \
   lhs = std::move(tmp).value()
 
 }  // namespace phial

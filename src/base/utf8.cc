@@ -10,8 +10,8 @@ uint8_t byte_at(std::string_view text, size_t i) { return static_cast<uint8_t>(t
 
 // What a lead byte asks for (Unicode Standard, table 3-7).
 struct Lead {
-  size_t length;   // 0: not a lead byte
-  uint8_t low;     // range of the second byte
+  size_t length;  // 0: not a lead byte
+  uint8_t low;    // range of the second byte
   uint8_t high;
 };
 

@@ -1,6 +1,6 @@
 // The seam between engines and everything above them: a Decoder turns tokens into logits and keeps
-// what it has read, per sequence. The native decoder implements it with a Plan and KV pages; engines
-// that run whole models implement the same interface.
+// what it has read, per sequence. The native decoder implements it with a Plan and KV pages;
+// engines that run whole models implement the same interface.
 #pragma once
 
 #include <cstdint>
@@ -47,10 +47,10 @@ struct Logits {
 };
 
 struct DecoderTraits {
-  int64_t context = 0;    // most tokens of one sequence
-  int64_t vocabulary = 0; // columns of the logits
-  int64_t hidden = 0;     // width of an embedding row
-  int32_t max_batch = 1;  // most steps of one forward
+  int64_t context = 0;     // most tokens of one sequence
+  int64_t vocabulary = 0;  // columns of the logits
+  int64_t hidden = 0;      // width of an embedding row
+  int32_t max_batch = 1;   // most steps of one forward
   bool can_fork = false;
   bool can_truncate = false;
   bool takes_embeddings = false;

@@ -29,9 +29,9 @@ Result<std::unique_ptr<Sequence>> Sequence::create(std::shared_ptr<Decoder> deco
 Status Sequence::append(std::span<const int32_t> ids) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= vocabulary_) {
-      return invalid_input(fmt::format("token {}", i),
-                           fmt::format("the id {} is outside the vocabulary of {}", ids[i],
-                                       vocabulary_));
+      return invalid_input(
+          fmt::format("token {}", i),
+          fmt::format("the id {} is outside the vocabulary of {}", ids[i], vocabulary_));
     }
   }
   if (static_cast<int64_t>(ids.size()) > context_ - length()) {
@@ -47,7 +47,11 @@ Status Sequence::append(std::span<const int32_t> ids) {
 
 Status Sequence::compute_logits(LogitsRows rows, const CancelFlag* cancel) {
   if (computed_ == length()) {
-    return usage_error("compute_logits", "there is no token to compute", "append tokens first");
+    // After a rewind the last token is computed but its logits are gone: compute it again.
+    if (computed_ == 0 || logits_.rows() > 0) {
+      return usage_error("compute_logits", "there is no token to compute", "append tokens first");
+    }
+    PHIAL_TRY(forget(computed_ - 1));
   }
   Step step;
   step.sequence = id_;
@@ -58,22 +62,25 @@ Status Sequence::compute_logits(LogitsRows rows, const CancelFlag* cancel) {
   return {};
 }
 
+Status Sequence::forget(int64_t n) {
+  if (decoder_->traits().can_truncate) {
+    PHIAL_TRY(decoder_->truncate(id_, n));
+    computed_ = n;
+    return {};
+  }
+  PHIAL_ASSIGN(const SequenceId fresh, decoder_->open(context_));
+  decoder_->close(id_);
+  id_ = fresh;
+  computed_ = 0;
+  return {};
+}
+
 Status Sequence::rewind(int64_t length) {
   if (length < 0 || length > this->length()) {
-    return usage_error("rewind", fmt::format("expected a length in 0..{}, got {}", this->length(),
-                                             length));
+    return usage_error("rewind",
+                       fmt::format("expected a length in 0..{}, got {}", this->length(), length));
   }
-  if (length < computed_) {
-    if (decoder_->traits().can_truncate) {
-      PHIAL_TRY(decoder_->truncate(id_, length));
-      computed_ = length;
-    } else {
-      PHIAL_ASSIGN(const SequenceId fresh, decoder_->open(context_));
-      decoder_->close(id_);
-      id_ = fresh;
-      computed_ = 0;
-    }
-  }
+  if (length < computed_) PHIAL_TRY(forget(length));
   tokens_.resize(static_cast<size_t>(length));
   logits_ = {};
   return {};

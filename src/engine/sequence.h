@@ -1,6 +1,6 @@
 // A token history over a Decoder: what was appended, what of it is computed, and the logits of the
-// last compute. Rewind and fork work with every decoder: one that cannot truncate or fork is made to
-// read the history again.
+// last compute. Rewind and fork work with every decoder: one that cannot truncate or fork is made
+// to read the history again.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ class Sequence {
   // invalid_input for ids outside the vocabulary, context_full beyond context(); then nothing is
   // appended.
   Status append(std::span<const int32_t> ids);
-  // Computes all tokens that are not computed yet. usage when there are none.
+  // Computes all tokens that are not computed yet; after a rewind, when only the logits are gone,
+  // the last token again. usage when there is nothing to compute.
   Status compute_logits(LogitsRows rows, const CancelFlag* cancel);
   // Logits of the last compute; empty after append or rewind.
   Logits& logits() { return logits_; }
@@ -43,6 +44,9 @@ class Sequence {
 
  private:
   Sequence(std::shared_ptr<Decoder> decoder, SequenceId id, int64_t context);
+
+  // Makes the decoder hold at most the first `n` tokens; sets computed_ to what it then holds.
+  Status forget(int64_t n);
 
   std::shared_ptr<Decoder> decoder_;
   SequenceId id_;

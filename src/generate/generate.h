@@ -24,9 +24,9 @@ struct GenerateOptions {
 struct GenerateResult {
   std::vector<int32_t> new_ids;  // the end token included
   FinishReason finish = FinishReason::length;
-  int64_t prompt_tokens = 0;     // computed before the first new token
-  double prefill_ms = 0;         // from the call to the first new token
-  double decode_ms = 0;          // from the first new token to the last
+  int64_t prompt_tokens = 0;  // computed before the first new token
+  double prefill_ms = 0;      // from the call to the first new token
+  double decode_ms = 0;       // from the first new token to the last
 };
 
 // Called with each new token; false stops the generation.

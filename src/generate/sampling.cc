@@ -17,8 +17,8 @@ Status check_sampling(const SamplingOptions& options) {
     return usage_error("top_k", fmt::format("expected 0 or more, got {}", options.top_k));
   }
   if (!(options.top_p > 0 && options.top_p <= 1)) {
-    return usage_error("top_p", fmt::format("expected a number above 0 and at most 1, got {}",
-                                            options.top_p));
+    return usage_error(
+        "top_p", fmt::format("expected a number above 0 and at most 1, got {}", options.top_p));
   }
   return {};
 }

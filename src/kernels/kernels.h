@@ -16,8 +16,8 @@
 
 namespace phial {
 
-inline constexpr int kMaxGemvRows = 8;   // activation rows that the direct kernels take
-inline constexpr int kPanelRows = 64;    // weight rows in an unpacked panel
+inline constexpr int kMaxGemvRows = 8;  // activation rows that the direct kernels take
+inline constexpr int kPanelRows = 64;   // weight rows in an unpacked panel
 
 // y[m][r] = sum over c of W[r][c] * x[m][c], for weight rows r in [row_begin, row_end) and
 // activation rows m in [0, x_rows), straight from the codes.
@@ -27,21 +27,21 @@ struct GemvArgs {
   int64_t row_stride;      // bytes
   int64_t columns;         // a multiple of the grid's block
   int64_t row_begin, row_end;
-  const float* x;   // [x_rows, x_stride], the first `columns` of each row are read
-  int64_t x_stride; // floats
+  const float* x;    // [x_rows, x_stride], the first `columns` of each row are read
+  int64_t x_stride;  // floats
   // [x_rows, block_sums_stride]: sums of x over blocks of 32 columns, for grids with a minimum
   // (see needs_block_sums); null for the others. Filled by `block_sums`.
   const float* x_block_sums;
   int64_t block_sums_stride;
-  int32_t x_rows;   // 1..kMaxGemvRows
-  float* y;         // [x_rows, y_stride]; y[m][r] is written, nothing else
+  int32_t x_rows;  // 1..kMaxGemvRows
+  float* y;        // [x_rows, y_stride]; y[m][r] is written, nothing else
   int64_t y_stride;
 };
 using GemvFn = void (*)(const GemvArgs&);
 
 // Decodes weight rows [row_begin, row_begin + n) and columns [column_begin, column_begin + k),
-// transposed: panel[c][r], c in [0, k), r in [0, kPanelRows); rows from n up to kPanelRows are zero.
-// REQUIRES: 1 <= n <= kPanelRows; column_begin and k are multiples of the grid's block.
+// transposed: panel[c][r], c in [0, k), r in [0, kPanelRows); rows from n up to kPanelRows are
+// zero. REQUIRES: 1 <= n <= kPanelRows; column_begin and k are multiples of the grid's block.
 struct UnpackArgs {
   const uint8_t* weights;
   int64_t row_stride;

@@ -1,5 +1,5 @@
-// A family: one file that reads a configuration into a ModelSpec and says what is peculiar about its
-// files. families/*.cc define one each; registry.cc lists them.
+// A family: one file that reads a configuration into a ModelSpec and says what is peculiar about
+// its files. families/*.cc define one each; registry.cc lists them.
 #pragma once
 
 #include <span>
@@ -33,7 +33,8 @@ std::span<const Family* const> families();
 // By model_type. unsupported for an unknown one, with the list of known ones.
 Result<const Family*> find_family(const ConfigReader& config);
 
-// ---- What several families share ------------------------------------------------------------------
+// ---- What several families share
+// ------------------------------------------------------------------
 
 // hidden, layers, intermediate, vocabulary, context, heads, kv_heads, head_dim, scale, tied
 // embeddings: the keys that all families spell alike.
@@ -47,6 +48,7 @@ Status read_plain_rope(const ConfigReader& config, ModelSpec& spec);
 std::vector<float> plain_inv_freq(double theta, int64_t rotary);
 
 // unsupported unless config's `hidden_act` is one of `accepted` (missing: the first).
-Status check_activation(const ConfigReader& config, std::initializer_list<std::string_view> accepted);
+Status check_activation(const ConfigReader& config,
+                        std::initializer_list<std::string_view> accepted);
 
 }  // namespace phial

@@ -42,8 +42,8 @@ Result<Json> to_json(const GgufMetadata::Value& value, const std::string& where)
   if (const auto* real = std::get_if<double>(&value.data)) return Json(*real);
   if (const auto* flag = std::get_if<bool>(&value.data)) return Json(*flag);
   if (const auto* text = std::get_if<std::string_view>(&value.data)) return Json(*text);
-  return unsupported(where, fmt::format("a value for each layer ({}) is not supported",
-                                        value.type_name));
+  return unsupported(where,
+                     fmt::format("a value for each layer ({}) is not supported", value.type_name));
 }
 
 // Rope: the part of a head that turns, and scaling, which this version only knows as "none".

@@ -1,5 +1,5 @@
-// ModelSpec: what a decoder-only transformer computes, as plain data. Families fill it from a config,
-// recognizers from a graph; the Plan is made from it and nothing else.
+// ModelSpec: what a decoder-only transformer computes, as plain data. Families fill it from a
+// config, recognizers from a graph; the Plan is made from it and nothing else.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ struct AttentionSpec {
   int64_t heads = 0;
   int64_t kv_heads = 0;  // divides heads; query head h reads key/value head h / (heads / kv_heads)
   int64_t head_dim = 0;
-  float scale = 0;       // of q.k before softmax
-  int64_t window = 0;    // a query sees itself and the window - 1 positions before it; 0: all
+  float scale = 0;     // of q.k before softmax
+  int64_t window = 0;  // a query sees itself and the window - 1 positions before it; 0: all
 };
 
 // Which linear layers add a bias.

@@ -62,9 +62,9 @@ Result<ModelSpec> read_common(const ConfigReader& config) {
   }
   PHIAL_ASSIGN(const auto head_dim, config.optional_integer("head_dim", 1, kMaxWidth));
   if (!head_dim && spec.hidden % attention.heads != 0) {
-    return damaged(config.where("num_attention_heads"),
-                   fmt::format("{} does not divide the hidden size {}", attention.heads,
-                               spec.hidden));
+    return damaged(
+        config.where("num_attention_heads"),
+        fmt::format("{} does not divide the hidden size {}", attention.heads, spec.hidden));
   }
   attention.head_dim = head_dim.value_or(spec.hidden / attention.heads);
   if (attention.head_dim > 1024 || attention.heads * attention.head_dim > kMaxWidth) {
@@ -110,7 +110,8 @@ Status read_plain_rope(const ConfigReader& config, ModelSpec& spec) {
                    fmt::format("{} of {} head dimensions cannot turn in pairs", spec.rope.rotary,
                                spec.attention.head_dim));
   }
-  spec.rope.inv_freq = plain_inv_freq(theta.value_or(old_theta.value_or(10000.0)), spec.rope.rotary);
+  spec.rope.inv_freq =
+      plain_inv_freq(theta.value_or(old_theta.value_or(10000.0)), spec.rope.rotary);
   return {};
 }
 

@@ -52,7 +52,8 @@ Result<std::vector<int32_t>> read_ids(const Json* value, const std::string& wher
   for (const Json& item : list) {
     const int64_t* id = item.if_integer();
     if (id == nullptr || *id < 0 || *id > INT32_MAX) {
-      return damaged(where, fmt::format("expected token ids, got {}", printable(to_text(item), 60)));
+      return damaged(where,
+                     fmt::format("expected token ids, got {}", printable(to_text(item), 60)));
     }
     ids.push_back(static_cast<int32_t>(*id));
   }
@@ -145,8 +146,8 @@ Result<GenerationDefaults> generation_defaults(const Checkpoint& checkpoint,
     PHIAL_ASSIGN(out.end_ids,
                  read_ids(config.find("eos_token_id"), "generation_config.json: eos_token_id"));
     if (out.end_ids.empty()) {
-      PHIAL_ASSIGN(out.end_ids, read_ids(checkpoint.config.find("eos_token_id"),
-                                         "config.json: eos_token_id"));
+      PHIAL_ASSIGN(out.end_ids,
+                   read_ids(checkpoint.config.find("eos_token_id"), "config.json: eos_token_id"));
     }
   } else {
     // A turn's end may differ from the text's end; llama.cpp stops at both.

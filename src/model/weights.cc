@@ -123,8 +123,8 @@ class Binder {
     const int64_t q_rows = attention.heads * attention.head_dim;
     const int64_t kv_rows = attention.kv_heads * attention.head_dim;
     if (has(Role::qkv, layer)) {
-      PHIAL_ASSIGN(const Linear fused, linear(Role::qkv, layer, q_rows + 2 * kv_rows, spec_.hidden,
-                                              spec_.bias.qkv));
+      PHIAL_ASSIGN(const Linear fused,
+                   linear(Role::qkv, layer, q_rows + 2 * kv_rows, spec_.hidden, spec_.bias.qkv));
       out.q = part(fused, 0, q_rows);
       out.k = part(fused, q_rows, kv_rows);
       out.v = part(fused, q_rows + kv_rows, kv_rows);
@@ -173,8 +173,8 @@ class Binder {
 
   Status bind_head(Weights& weights) {
     if (!spec_.tied_embeddings) {
-      PHIAL_ASSIGN(weights.lm_head, linear(Role::lm_head, 0, spec_.vocabulary, spec_.hidden,
-                                           spec_.bias.lm_head));
+      PHIAL_ASSIGN(weights.lm_head,
+                   linear(Role::lm_head, 0, spec_.vocabulary, spec_.hidden, spec_.bias.lm_head));
       return {};
     }
     weights.lm_head.weight = weights.embedding;
@@ -194,9 +194,9 @@ class Binder {
         ignored = ignored || matches_name(pattern, tensor.name);
       }
       if (!ignored) {
-        return unsupported(tensor.file + ": " + tensor.name,
-                           fmt::format("this tensor has no place in a {} model as phial knows it",
-                                       spec_.family));
+        return unsupported(
+            tensor.file + ": " + tensor.name,
+            fmt::format("this tensor has no place in a {} model as phial knows it", spec_.family));
       }
     }
     return {};

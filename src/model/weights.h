@@ -1,5 +1,5 @@
-// Weights: views of a checkpoint's tensors by the part they play in a ModelSpec. Matrices stay in the
-// mapped file; norms and biases (small) are decoded into float32.
+// Weights: views of a checkpoint's tensors by the part they play in a ModelSpec. Matrices stay in
+// the mapped file; norms and biases (small) are decoded into float32.
 #pragma once
 
 #include <vector>
@@ -40,13 +40,13 @@ struct Weights {
   MatrixView embedding;  // [vocabulary, hidden]
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
-  Linear lm_head;        // [vocabulary, hidden]; the embedding's matrix when tied
+  Linear lm_head;  // [vocabulary, hidden]; the embedding's matrix when tied
 };
 
-// Finds every tensor that `spec` asks for under its Hugging Face or GGUF name. Strict: shapes equal,
-// every tensor of the checkpoint used or on the family's list of those it ignores. Errors name the
-// tensor: damaged (missing, wrong shape), unsupported (left over).
-// The views live as long as `checkpoint`'s mappings.
+// Finds every tensor that `spec` asks for under its Hugging Face or GGUF name. Strict: shapes
+// equal, every tensor of the checkpoint used or on the family's list of those it ignores. Errors
+// name the tensor: damaged (missing, wrong shape), unsupported (left over). The views live as long
+// as `checkpoint`'s mappings.
 Result<Weights> bind_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
                              const Family& family);
 

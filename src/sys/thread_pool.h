@@ -44,7 +44,8 @@ class ThreadPool {
   // time; callers on several threads take turns.
   template <class Fn>
   void run(Fn&& fn) {
-    run_erased([](void* context, int worker) { (*static_cast<std::remove_reference_t<Fn>*>(context))(worker); },
+    run_erased([](void* context,
+                  int worker) { (*static_cast<std::remove_reference_t<Fn>*>(context))(worker); },
                std::addressof(fn));
   }
 

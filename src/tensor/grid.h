@@ -24,9 +24,9 @@ inline constexpr int kGridCount = 5;
 
 struct GridInfo {
   Grid grid;
-  const char* name;          // "f32", "q4_1" ... as `phial info` prints it
-  int32_t block_values;      // values per block along a row; 1 for plain numbers
-  int32_t block_bytes;       // bytes per block
+  const char* name;      // "f32", "q4_1" ... as `phial info` prints it
+  int32_t block_values;  // values per block along a row; 1 for plain numbers
+  int32_t block_bytes;   // bytes per block
   double bits_per_weight() const { return 8.0 * block_bytes / block_values; }
 };
 

@@ -36,10 +36,10 @@ enum class RowOrder : uint8_t {
 struct MatrixView {
   Grid grid = Grid::f32;
   RowOrder row_order = RowOrder::natural;
-  int64_t rows = 0;       // out_features
-  int64_t columns = 0;    // in_features
-  int64_t row_stride = 0; // bytes from one row to the next
-  int64_t head_rows = 0;  // rows of one head; used by interleaved_heads only
+  int64_t rows = 0;        // out_features
+  int64_t columns = 0;     // in_features
+  int64_t row_stride = 0;  // bytes from one row to the next
+  int64_t head_rows = 0;   // rows of one head; used by interleaved_heads only
   const uint8_t* data = nullptr;
 
   bool empty() const { return rows == 0; }

@@ -32,8 +32,9 @@ class ChatTemplate {
 
   // Renders with the members of `variables` (an object: messages, add_generation_prompt, bos_token,
   // tools ...). `now` is seconds since 1970 (local time) for strftime_now.
-  // template_error: raise_exception and everything that raises in jinja2 (a type error, an undefined
-  // value used, division by zero), with the line number; over_limit: fuel, depth or output.
+  // template_error: raise_exception and everything that raises in jinja2 (a type error, an
+  // undefined value used, division by zero), with the line number; over_limit: fuel, depth or
+  // output.
   Result<std::string> render(const Json& variables, int64_t now_unix_seconds) const;
 
  private:

@@ -16,11 +16,11 @@ namespace phial {
 
 // How text is cut into words before BPE.
 enum class Splitter : uint8_t {
-  none,     // the whole text is one word
-  gpt2,     // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-  smollm,   // every \p{N} alone, then gpt2 on what lies between
-  llama3,   // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
-            //  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+  none,    // the whole text is one word
+  gpt2,    // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+  smollm,  // every \p{N} alone, then gpt2 on what lies between
+  llama3,  // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
+           //  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 };
 
 struct AddedToken {
@@ -58,21 +58,20 @@ struct TokenizerSpec {
   std::optional<int32_t> bos_id, eos_id, pad_id, unk_id;
 };
 
-// From the text of a tokenizer.json; `config` is tokenizer_config.json or null, `special_tokens_map`
-// likewise (they name bos, eos ... and may switch add_bos_token). unsupported names the member and
-// the type that phial does not do yet; damaged names what contradicts itself (an id twice or out of
-// range, a merge of unknown pieces).
+// From the text of a tokenizer.json; `config` is tokenizer_config.json or null,
+// `special_tokens_map` likewise (they name bos, eos ... and may switch add_bos_token). unsupported
+// names the member and the type that phial does not do yet; damaged names what contradicts itself
+// (an id twice or out of range, a merge of unknown pieces).
 Result<TokenizerSpec> tokenizer_spec_from_hf(std::string_view tokenizer_json, const Json& config,
-                                             const Json& special_tokens_map,
-                                             std::string_view name);
+                                             const Json& special_tokens_map, std::string_view name);
 
 // The vocabulary of a GGUF file; views stay owned by the caller.
 struct GgufVocabulary {
-  std::string_view model;                  // tokenizer.ggml.model: "gpt2" ...
-  std::string_view pre;                    // tokenizer.ggml.pre: "smollm", "llama-bpe" ...
+  std::string_view model;  // tokenizer.ggml.model: "gpt2" ...
+  std::string_view pre;    // tokenizer.ggml.pre: "smollm", "llama-bpe" ...
   std::vector<std::string_view> tokens;
-  std::vector<int64_t> token_types;        // 1 normal, 2 unknown, 3 control, 4 user defined, 6 byte
-  std::vector<std::string_view> merges;    // "left right"
+  std::vector<int64_t> token_types;      // 1 normal, 2 unknown, 3 control, 4 user defined, 6 byte
+  std::vector<std::string_view> merges;  // "left right"
   std::optional<int64_t> bos_id, eos_id, unk_id, pad_id;
   std::optional<bool> add_bos, add_eos, add_space_prefix;
 };

@@ -1,5 +1,5 @@
-// Phi-3, Phi-3.5 and Phi-4 without LongRoPE: a Llama block whose q, k, v and gate, up are fused, and
-// a sliding window. Source: modeling_phi3.py of transformers.
+// Phi-3, Phi-3.5 and Phi-4 without LongRoPE: a Llama block whose q, k, v and gate, up are fused,
+// and a sliding window. Source: modeling_phi3.py of transformers.
 #include "model/family.h"
 
 namespace phial {

@@ -1,0 +1,440 @@
+#include "engine/cpu/executor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "engine/cpu/attention.h"
+#include "engine/cpu/linear.h"
+
+namespace phial {
+namespace {
+
+// Weight rows are handed to workers in multiples of this, so that no two workers write into one
+// cache line of a row of y and the panel kernels get whole vectors.
+constexpr int64_t kRowGrain = 16;
+
+bool any_needs_sums(std::initializer_list<const Linear*> layers) {
+  return std::ranges::any_of(layers, [](const Linear* l) {
+    return !l->weight.empty() && needs_block_sums(l->weight.grid);
+  });
+}
+
+// Undoes RowOrder::interleaved_heads for one head's values.
+void restore_head_order(float* x, int64_t head_dim, float* scratch) {
+  for (int64_t i = 0; i < head_dim; ++i) scratch[i] = x[interleaved_row(i, head_dim)];
+  std::memcpy(x, scratch, static_cast<size_t>(head_dim) * sizeof(float));
+}
+
+struct WorkerScratch {
+  LinearScratch linear;
+  AttentionScratch attention;
+  std::vector<float> head;  // [head_dim]
+};
+
+// A piece of attention work, the same for every layer.
+struct TileIndex {
+  size_t segment;
+  int64_t first;  // position within the segment
+  int64_t positions;
+  int64_t kv_head;
+};
+
+}  // namespace
+
+struct CpuExecutor::Impl {
+  std::shared_ptr<const Runtime> runtime;
+  std::shared_ptr<const Model> model;
+  const KernelTable& kernels;
+  const ModelSpec& spec;
+  const KvLayout layout;
+  const int64_t q_width;
+  const int64_t kv_width;
+  const Plan plan;
+
+  // State of the rows of one pass, [rows, width] each.
+  std::vector<float> normed;      // hidden
+  std::vector<float> q, k, v;     // q_width, kv_width, kv_width
+  std::vector<float> attention;   // q_width
+  std::vector<float> gate, up;    // intermediate
+  std::vector<float> projected;   // hidden; what attention and mlp add to the residual stream
+  std::vector<float> cos, sin;    // rotary / 2
+  std::vector<float> head_input;  // hidden, of the rows that want logits
+  std::vector<WorkerScratch> workers;
+  std::vector<TileIndex> tiles;
+  std::atomic<size_t> next_tile{0};
+
+  // The pass that runs now.
+  const RowBatch* batch = nullptr;
+  float* hidden = nullptr;
+  const StepObserver* observer = nullptr;
+  bool stop = false;  // written by worker 0 before a barrier
+
+  Impl(std::shared_ptr<const Runtime> r, std::shared_ptr<const Model> m)
+      : runtime(std::move(r)),
+        model(std::move(m)),
+        kernels(*runtime->kernels),
+        spec(model->spec),
+        layout(KvLayout::of(spec)),
+        q_width(spec.attention.heads * spec.attention.head_dim),
+        kv_width(spec.attention.kv_heads * spec.attention.head_dim),
+        plan(make_plan(spec)) {}
+
+  int size() const { return runtime->threads->size(); }
+  void barrier() const { runtime->threads->barrier(); }
+  Share share(int64_t count, int64_t grain, int worker) const {
+    return share_of(count, grain, worker, size());
+  }
+  const LayerWeights& weights(const PlanStep& step) const {
+    return model->weights.layers[static_cast<size_t>(step.layer)];
+  }
+
+  void prepare(size_t begin, size_t end);
+  void make_rope_table();
+  void make_tiles();
+  void run_worker(size_t begin, size_t end, int worker, const CancelFlag* cancel);
+  void run_step(const PlanStep& step, int worker);
+
+  void observe(const PlanStep& step, int worker, const float* input, int64_t rows, int64_t width);
+  void norm_row(const NormWeights& norm, const float* x, float* out) const;
+  void norm_rows(const NormWeights& norm, int worker);
+  void add_projected(const PlanStep& step, const Linear& layer, const float* input, int64_t width,
+                     int worker);
+  void rope_and_store(const PlanStep& step, int worker);
+  void store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
+                      int64_t kv_head);
+
+  void embed(int worker);
+  void attention_input(const PlanStep& step, int worker);
+  void attend(const PlanStep& step, int worker);
+  void mlp_input(const PlanStep& step, int worker);
+  void head(const PlanStep& step, int worker);
+};
+
+CpuExecutor::CpuExecutor(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model)
+    : impl_(std::make_unique<Impl>(std::move(runtime), std::move(model))) {}
+
+CpuExecutor::~CpuExecutor() = default;
+
+const Plan& CpuExecutor::plan() const { return impl_->plan; }
+
+Status CpuExecutor::run(size_t begin, size_t end, const RowBatch& batch, float* hidden,
+                        const StepObserver& observer, const CancelFlag* cancel) {
+  Impl& impl = *impl_;
+  impl.batch = &batch;
+  impl.hidden = hidden;
+  impl.observer = observer ? &observer : nullptr;
+  impl.stop = false;
+  impl.prepare(begin, end);
+  impl.runtime->threads->run([&](int worker) { impl.run_worker(begin, end, worker, cancel); });
+  if (impl.stop) return cancelled("forward");
+  return {};
+}
+
+// All memory that the workers will touch is made here: they must not allocate.
+void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
+  const auto rows = static_cast<size_t>(batch->rows);
+  const auto fit = [rows](std::vector<float>& buffer, int64_t width) {
+    const size_t floats = rows * static_cast<size_t>(width);
+    if (buffer.size() < floats) buffer.resize(floats);
+  };
+  fit(normed, spec.hidden);
+  fit(projected, spec.hidden);
+  fit(q, q_width);
+  fit(attention, q_width);
+  fit(k, kv_width);
+  fit(v, kv_width);
+  if (spec.mlp == MlpKind::silu_gated) fit(gate, spec.intermediate);
+  fit(up, spec.intermediate);
+  head_input.resize(batch->logits_rows.size() * static_cast<size_t>(spec.hidden));
+
+  const AttentionSpec& attn = spec.attention;
+  const auto tile_rows =
+      static_cast<size_t>(attention_tile_positions(attn) * (attn.heads / attn.kv_heads));
+  const auto head_dim = static_cast<size_t>(attn.head_dim);
+  const auto widest = static_cast<size_t>(std::max({spec.hidden, q_width, spec.intermediate}));
+  workers.resize(static_cast<size_t>(size()));
+  for (WorkerScratch& w : workers) {
+    if (batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
+      w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
+    }
+    w.linear.block_sums.reserve(kMaxGemvRows * (widest / 32 + 1));
+    w.attention.q.reserve(tile_rows * head_dim);
+    w.attention.out.reserve(tile_rows * head_dim);
+    w.attention.scores.reserve(tile_rows * kPagePositions);
+    w.attention.row_max.reserve(tile_rows);
+    w.attention.row_sum.reserve(tile_rows);
+    w.head.resize(head_dim);
+  }
+  const bool attends =
+      std::any_of(plan.begin() + static_cast<int64_t>(begin),
+                  plan.begin() + static_cast<int64_t>(end), [](const PlanStep& s) {
+                    return s.op == PlanOp::attention_input || s.op == PlanOp::attention;
+                  });
+  if (attends) {
+    make_rope_table();
+    make_tiles();
+  }
+}
+
+// Angles are float32 products, as in Hugging Face.
+void CpuExecutor::Impl::make_rope_table() {
+  const auto half = static_cast<size_t>(spec.rope.rotary / 2);
+  const size_t floats = static_cast<size_t>(batch->rows) * half;
+  cos.resize(std::max(cos.size(), floats));
+  sin.resize(std::max(sin.size(), floats));
+  for (const RowSegment& segment : batch->segments) {
+    for (int64_t r = 0; r < segment.rows; ++r) {
+      const auto position = static_cast<float>(segment.first_position + r);
+      const size_t at = static_cast<size_t>(segment.first_row + r) * half;
+      for (size_t i = 0; i < half; ++i) {
+        const float angle = position * spec.rope.inv_freq[i];
+        cos[at + i] = std::cos(angle);
+        sin[at + i] = std::sin(angle);
+      }
+    }
+  }
+}
+
+void CpuExecutor::Impl::make_tiles() {
+  tiles.clear();
+  const int64_t most = attention_tile_positions(spec.attention);
+  for (size_t s = 0; s < batch->segments.size(); ++s) {
+    // Late positions see the most keys: handed out first, they even out the workers' ends.
+    const int64_t count = batch->segments[s].rows;
+    for (int64_t first = (count - 1) / most * most; first >= 0; first -= most) {
+      for (int64_t kv_head = 0; kv_head < spec.attention.kv_heads; ++kv_head) {
+        tiles.push_back({s, first, std::min(most, count - first), kv_head});
+      }
+    }
+  }
+}
+
+void CpuExecutor::Impl::run_worker(size_t begin, size_t end, int worker, const CancelFlag* cancel) {
+  for (size_t i = begin; i < end; ++i) {
+    const PlanStep& step = plan[i];
+    if (step.op == PlanOp::attention_input && cancel != nullptr) {
+      if (worker == 0) stop = cancel->requested();
+      barrier();
+      if (stop) return;
+    }
+    run_step(step, worker);
+  }
+}
+
+// Each step ends behind a barrier: all rows are done when the next begins.
+void CpuExecutor::Impl::run_step(const PlanStep& step, int worker) {
+  switch (step.op) {
+    case PlanOp::embed:
+      embed(worker);
+      break;
+    case PlanOp::attention_input:
+      attention_input(step, worker);
+      break;
+    case PlanOp::attention:
+      attend(step, worker);
+      break;
+    case PlanOp::attention_output:
+      add_projected(step, weights(step).attention_out, attention.data(), q_width, worker);
+      break;
+    case PlanOp::mlp_input:
+      mlp_input(step, worker);
+      break;
+    case PlanOp::mlp_output:
+      add_projected(step, weights(step).down,
+                    spec.mlp == MlpKind::silu_gated ? gate.data() : up.data(), spec.intermediate,
+                    worker);
+      break;
+    case PlanOp::head:
+      head(step, worker);
+      break;
+  }
+  barrier();
+}
+
+void CpuExecutor::Impl::observe(const PlanStep& step, int worker, const float* input, int64_t rows,
+                                int64_t width) {
+  if (observer == nullptr) return;
+  if (worker == 0) (*observer)(step, input, rows, width);
+  barrier();
+}
+
+void CpuExecutor::Impl::embed(int worker) {
+  const MatrixView& table = model->weights.embedding;
+  const Share mine = share(batch->rows, 1, worker);
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    const auto row = static_cast<size_t>(r);
+    float* out = hidden + r * spec.hidden;
+    if (batch->tokens[row] >= 0) {
+      decode_row(table.grid, table.row(batch->tokens[row]), spec.hidden, out);
+    } else {
+      std::memcpy(out, batch->embeddings[row], static_cast<size_t>(spec.hidden) * sizeof(float));
+    }
+  }
+}
+
+void CpuExecutor::Impl::norm_row(const NormWeights& norm, const float* x, float* out) const {
+  if (spec.norm == NormKind::rms) {
+    kernels.rms_norm(spec.hidden, x, norm.weight.data(), spec.norm_eps, out);
+  } else {
+    kernels.layer_norm(spec.hidden, x, norm.weight.data(), norm.bias.data(), spec.norm_eps, out);
+  }
+}
+
+void CpuExecutor::Impl::norm_rows(const NormWeights& norm, int worker) {
+  const Share mine = share(batch->rows, 1, worker);
+  for (int64_t r = mine.begin; r < mine.end; ++r) {
+    norm_row(norm, hidden + r * spec.hidden, normed.data() + r * spec.hidden);
+  }
+  barrier();
+}
+
+void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
+  const LayerWeights& w = weights(step);
+  if (worker == 0) next_tile.store(0, std::memory_order_relaxed);
+  norm_rows(w.attention_norm, worker);
+  observe(step, worker, normed.data(), batch->rows, spec.hidden);
+
+  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
+  const LinearInput input = prepare_input(kernels, normed.data(), batch->rows, spec.hidden,
+                                          any_needs_sums({&w.q, &w.k, &w.v}), scratch);
+  // One range over the rows of q, k and v together, so that the workers' shares are even.
+  const Share mine = share(q_width + 2 * kv_width, kRowGrain, worker);
+  const auto apply = [&](const Linear& layer, int64_t first, int64_t rows, std::vector<float>& y) {
+    apply_linear(kernels, layer, input, std::clamp<int64_t>(mine.begin - first, 0, rows),
+                 std::clamp<int64_t>(mine.end - first, 0, rows), y.data(), rows, scratch);
+  };
+  apply(w.q, 0, q_width, q);
+  apply(w.k, q_width, kv_width, k);
+  apply(w.v, q_width + kv_width, kv_width, v);
+  barrier();
+  rope_and_store(step, worker);
+}
+
+void CpuExecutor::Impl::rope_and_store(const PlanStep& step, int worker) {
+  const LayerWeights& w = weights(step);
+  const AttentionSpec& attn = spec.attention;
+  const int64_t half = spec.rope.rotary / 2;
+  float* scratch = workers[static_cast<size_t>(worker)].head.data();
+  const auto turn = [&](const MatrixView& weight, int64_t row, float* x) {
+    if (weight.row_order == RowOrder::interleaved_heads) {
+      restore_head_order(x, attn.head_dim, scratch);
+    }
+    kernels.rope(1, attn.head_dim, spec.rope.rotary, cos.data() + row * half,
+                 sin.data() + row * half, x);
+  };
+  const int64_t units = attn.heads + attn.kv_heads;  // per row
+  const Share mine = share(batch->rows * units, 1, worker);
+  size_t s = 0;
+  for (int64_t item = mine.begin; item < mine.end; ++item) {
+    const int64_t row = item / units;
+    const int64_t unit = item % units;
+    while (row >= batch->segments[s].first_row + batch->segments[s].rows) ++s;
+    if (unit < attn.heads) {
+      turn(w.q.weight, row, q.data() + row * q_width + unit * attn.head_dim);
+    } else {
+      const int64_t kv_head = unit - attn.heads;
+      turn(w.k.weight, row, k.data() + row * kv_width + kv_head * attn.head_dim);
+      store_position(step, batch->segments[s], row, kv_head);
+    }
+  }
+}
+
+void CpuExecutor::Impl::store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
+                                       int64_t kv_head) {
+  const int64_t head_dim = spec.attention.head_dim;
+  const int64_t position = segment.first_position + row - segment.first_row;
+  const int64_t slot = position % kPagePositions;
+  KvPage& page = segment.cache->page(position / kPagePositions);
+  const int64_t at = row * kv_width + kv_head * head_dim;
+  float* keys = page.keys(layout, step.layer, kv_head) + slot;
+  for (int64_t d = 0; d < head_dim; ++d) keys[d * kPagePositions] = k[static_cast<size_t>(at + d)];
+  std::memcpy(page.values(layout, step.layer, kv_head) + slot * head_dim, v.data() + at,
+              static_cast<size_t>(head_dim) * sizeof(float));
+}
+
+void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
+  AttentionScratch& scratch = workers[static_cast<size_t>(worker)].attention;
+  for (;;) {
+    const size_t t = next_tile.fetch_add(1, std::memory_order_relaxed);
+    if (t >= tiles.size()) return;
+    const TileIndex& index = tiles[t];
+    const RowSegment& segment = batch->segments[index.segment];
+    const int64_t row = segment.first_row + index.first;
+    AttentionTile tile;
+    tile.cache = segment.cache;
+    tile.layer = step.layer;
+    tile.kv_head = index.kv_head;
+    tile.first_position = segment.first_position + index.first;
+    tile.positions = index.positions;
+    tile.q = q.data() + row * q_width;
+    tile.out = attention.data() + row * q_width;
+    tile.row_stride = q_width;
+    run_attention(kernels, spec.attention, layout, tile, scratch);
+  }
+}
+
+// hidden += layer(input), each worker for its own columns of hidden.
+void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer, const float* x,
+                                      int64_t width, int worker) {
+  observe(step, worker, x, batch->rows, width);
+  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
+  const LinearInput input =
+      prepare_input(kernels, x, batch->rows, width, any_needs_sums({&layer}), scratch);
+  const Share mine = share(spec.hidden, kRowGrain, worker);
+  apply_linear(kernels, layer, input, mine.begin, mine.end, projected.data(), spec.hidden, scratch);
+  if (mine.begin >= mine.end) return;
+  for (int64_t r = 0; r < batch->rows; ++r) {
+    const int64_t at = r * spec.hidden + mine.begin;
+    kernels.add(mine.end - mine.begin, projected.data() + at, hidden + at);
+  }
+}
+
+void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
+  const LayerWeights& w = weights(step);
+  if (!step.reuses_norm) norm_rows(w.mlp_norm, worker);
+  observe(step, worker, normed.data(), batch->rows, spec.hidden);
+  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
+  const LinearInput input = prepare_input(kernels, normed.data(), batch->rows, spec.hidden,
+                                          any_needs_sums({&w.gate, &w.up}), scratch);
+  const Share mine = share(spec.intermediate, kRowGrain, worker);
+  const int64_t count = mine.end - mine.begin;
+  if (count <= 0) return;
+  const bool gated = spec.mlp == MlpKind::silu_gated;
+  apply_linear(kernels, w.up, input, mine.begin, mine.end, up.data(), spec.intermediate, scratch);
+  if (gated) {
+    apply_linear(kernels, w.gate, input, mine.begin, mine.end, gate.data(), spec.intermediate,
+                 scratch);
+  }
+  for (int64_t r = 0; r < batch->rows; ++r) {
+    const int64_t at = r * spec.intermediate + mine.begin;
+    if (gated) {
+      kernels.silu_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
+    } else {
+      kernels.gelu_tanh(count, up.data() + at);
+    }
+  }
+}
+
+void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
+  const auto wanted = static_cast<int64_t>(batch->logits_rows.size());
+  if (wanted == 0) return;
+  const Share rows = share(wanted, 1, worker);
+  for (int64_t i = rows.begin; i < rows.end; ++i) {
+    norm_row(model->weights.final_norm,
+             hidden + batch->logits_rows[static_cast<size_t>(i)] * spec.hidden,
+             head_input.data() + i * spec.hidden);
+  }
+  barrier();
+  observe(step, worker, head_input.data(), wanted, spec.hidden);
+  const Linear& layer = model->weights.lm_head;
+  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
+  const LinearInput input = prepare_input(kernels, head_input.data(), wanted, spec.hidden,
+                                          any_needs_sums({&layer}), scratch);
+  const Share mine = share(spec.vocabulary, kRowGrain, worker);
+  apply_linear(kernels, layer, input, mine.begin, mine.end, batch->logits, spec.vocabulary,
+               scratch);
+}
+
+}  // namespace phial

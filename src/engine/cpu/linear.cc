@@ -1,0 +1,83 @@
+#include "engine/cpu/linear.h"
+
+#include <algorithm>
+
+namespace phial {
+namespace {
+
+constexpr int64_t kSumBlock = 32;  // columns of one block sum
+
+void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearInput& input,
+                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) {
+  GemvArgs args;
+  args.weights = w.data;
+  args.row_stride = w.row_stride;
+  args.columns = w.columns;
+  args.row_begin = row_begin;
+  args.row_end = row_end;
+  args.x = input.x;
+  args.x_stride = input.width;
+  args.x_block_sums = input.block_sums;
+  args.block_sums_stride = input.block_sums_stride;
+  args.x_rows = static_cast<int32_t>(input.rows);
+  args.y = y;
+  args.y_stride = y_stride;
+  kernels.gemv[static_cast<size_t>(w.grid)](args);
+}
+
+void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearInput& input,
+                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                  LinearScratch& scratch) {
+  // Whole blocks of every grid fit a panel: kPanelColumns is a multiple of all block sizes.
+  scratch.panel.resize(static_cast<size_t>(kPanelColumns * kPanelRows));
+  for (int64_t row = row_begin; row < row_end; row += kPanelRows) {
+    UnpackArgs unpack;
+    unpack.weights = w.data;
+    unpack.row_stride = w.row_stride;
+    unpack.row_begin = row;
+    unpack.n = static_cast<int32_t>(std::min<int64_t>(kPanelRows, row_end - row));
+    unpack.panel = scratch.panel.data();
+    for (int64_t column = 0; column < w.columns; column += kPanelColumns) {
+      unpack.column_begin = column;
+      unpack.k = std::min(kPanelColumns, w.columns - column);
+      kernels.unpack[static_cast<size_t>(w.grid)](unpack);
+      kernels.gemm(input.rows, unpack.n, unpack.k, input.x + column, input.width,
+                   scratch.panel.data(), kPanelRows, y + row, y_stride, column > 0);
+    }
+  }
+}
+
+}  // namespace
+
+LinearInput prepare_input(const KernelTable& kernels, const float* x, int64_t rows, int64_t width,
+                          bool grids_need_sums, LinearScratch& scratch) {
+  LinearInput input{x, rows, width, nullptr, 0};
+  if (grids_need_sums && rows <= kMaxGemvRows) {
+    input.block_sums_stride = width / kSumBlock;
+    scratch.block_sums.resize(static_cast<size_t>(rows * input.block_sums_stride));
+    for (int64_t m = 0; m < rows; ++m) {
+      kernels.block_sums(width, x + m * width,
+                         scratch.block_sums.data() + m * input.block_sums_stride);
+    }
+    input.block_sums = scratch.block_sums.data();
+  }
+  return input;
+}
+
+void apply_linear(const KernelTable& kernels, const Linear& layer, const LinearInput& input,
+                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                  LinearScratch& scratch) {
+  if (row_begin >= row_end) return;
+  if (input.rows <= kMaxGemvRows) {
+    apply_direct(kernels, layer.weight, input, row_begin, row_end, y, y_stride);
+  } else {
+    apply_panels(kernels, layer.weight, input, row_begin, row_end, y, y_stride, scratch);
+  }
+  if (!layer.bias.empty()) {
+    for (int64_t m = 0; m < input.rows; ++m) {
+      kernels.add(row_end - row_begin, layer.bias.data() + row_begin, y + m * y_stride + row_begin);
+    }
+  }
+}
+
+}  // namespace phial
