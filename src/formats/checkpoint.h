@@ -1,5 +1,5 @@
-// A Checkpoint is what any tensor format reads into: metadata, named tensor views into mapped files,
-// and raw tokenizer and template assets. It interprets nothing.
+// A Checkpoint is what any tensor format reads into: metadata, named tensor views into mapped
+// files, and raw tokenizer and template assets. It interprets nothing.
 #pragma once
 
 #include <cstdint>
@@ -35,10 +35,10 @@ struct Checkpoint {
   uint64_t file_bytes = 0;  // of all weight files
 
   // safetensors folders: side files that exist, parsed or as text. Null or empty when absent.
-  Json config;             // config.json
-  Json generation_config;  // generation_config.json
-  Json tokenizer_config;   // tokenizer_config.json
-  Json special_tokens_map; // special_tokens_map.json
+  Json config;                 // config.json
+  Json generation_config;      // generation_config.json
+  Json tokenizer_config;       // tokenizer_config.json
+  Json special_tokens_map;     // special_tokens_map.json
   std::string tokenizer_json;  // text of tokenizer.json, not parsed
   // Text of chat_template.jinja or of the chat_template.json member; wins over tokenizer_config.
   std::string chat_template;
@@ -59,9 +59,9 @@ struct ReadOptions {
 // Opens `path`: a .gguf file, a .safetensors file, a tokenizer.json (text_only), or a folder that
 // holds one of them. In a folder, model.safetensors.index.json, then model.safetensors, then the
 // only *.safetensors, then the only *.gguf is taken.
-// Errors: not_found; unsupported (an unknown kind of file, a folder without a model, a dtype or GGUF
-// type phial does not know - naming tensor and type); damaged (anything that contradicts itself or
-// the file size); over_limit (parse budget).
+// Errors: not_found; unsupported (an unknown kind of file, a folder without a model, a dtype or
+// GGUF type phial does not know - naming tensor and type); damaged (anything that contradicts
+// itself or the file size); over_limit (parse budget).
 Result<Checkpoint> read_checkpoint(const Files& files, const std::string& path,
                                    const ReadOptions& options = {});
 
