@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,6 +50,7 @@ class GgufMetadata {
 
  private:
   std::vector<Entry> entries_;
+  std::map<std::string, size_t, std::less<>> index_;  // key to place in entries_
 };
 
 }  // namespace phial

@@ -43,6 +43,9 @@ class FileWriter {
   virtual Status commit() = 0;
 };
 
+// Files::list refuses larger folders.
+inline constexpr size_t kMaxFolderEntries = 100'000;
+
 class Files {
  public:
   virtual ~Files() = default;
@@ -51,9 +54,11 @@ class Files {
   virtual FileKind kind(const std::string& path) const = 0;
   // Maps a regular file. An empty file gives empty bytes.
   virtual Result<std::shared_ptr<const MappedFile>> map(const std::string& path) const = 0;
-  // Names (no path) of the entries of a folder, sorted. over_limit above 100,000 entries.
+  // Names (no path) of the entries of a folder, sorted. over_limit above kMaxFolderEntries.
   virtual Result<std::vector<std::string>> list(const std::string& folder) const = 0;
-  // Starts a file that replaces `path` when committed.
+  // Starts a file that replaces `path` when committed. io_error when it cannot be written or when
+  // something else than a file stands there; a symbolic link is replaced, not followed. The writer
+  // must not outlive these Files.
   virtual Result<std::unique_ptr<FileWriter>> create(const std::string& path) const = 0;
   // The path with all symlinks resolved: two paths of one file give the same string.
   virtual Result<std::string> canonical(const std::string& path) const = 0;
@@ -76,13 +81,15 @@ class MemoryFiles final : public Files {
  private:
   class Writer;
   mutable std::mutex mutex_;
-  mutable std::map<std::string, std::shared_ptr<const std::string>> files_;
+  // Vectors of exactly the file's size: a read past the end is seen by the address sanitizer.
+  mutable std::map<std::string, std::shared_ptr<const std::vector<uint8_t>>> files_;
 };
 
 // The path of a file that a model file in `folder` names (a shard, a side file). Accepts a plain
 // relative name such as "model-00001-of-00002.safetensors" or "sub/x.bin"; refuses (damaged, naming
-// `named_in`) empty and absolute names, "..", ".", backslashes, drive letters, control characters,
-// a trailing dot or space, and names of more than 255 bytes.
+// `named_in`) empty and absolute names, "..", ".", empty parts, backslashes, colons (drive letters,
+// schemes), control characters, bytes that are not UTF-8, parts with a trailing dot or space, and
+// names of more than 255 bytes. Symbolic links are the file system's business.
 Result<std::string> resolve_sidecar(const std::string& folder, std::string_view name,
                                     std::string_view named_in);
 

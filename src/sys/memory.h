@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace phial {
 
@@ -10,6 +11,10 @@ struct MemoryInfo {
   uint64_t available = 0;  // that can be used without swapping
 };
 MemoryInfo machine_memory();
+
+// The same, read from proc/ and sys/ under the folder `root`, which ends in a slash: "/" for this
+// machine, another one for tests. Control groups of version 1 and 2, with all their parents.
+MemoryInfo machine_memory_under(const std::string& root);
 
 // Highest resident set of this process so far (mapped file pages included).
 uint64_t peak_resident_bytes();
