@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 namespace phial {
@@ -18,5 +19,10 @@ struct CpuInfo {
 };
 
 CpuInfo probe_cpu();
+
+// Cores among `cpus` (logical numbers): hyperthread siblings, as the folder `sysfs`
+// (normally /sys/devices/system/cpu) lists them, count once. A processor that the folder does not
+// describe counts as a core of its own.
+int count_physical_cores(const std::string& sysfs, std::span<const int> cpus);
 
 }  // namespace phial

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,16 +17,18 @@
 namespace phial {
 
 // All workers meet here; about 60 ns for two threads that arrive together. Spins, then yields when
-// a worker is late (an oversubscribed machine).
+// a worker is late (an oversubscribed machine). What a worker wrote before wait() is seen by all
+// after it.
 class SpinBarrier {
  public:
   explicit SpinBarrier(int workers) : workers_(workers) {}
   void wait();
 
  private:
+  // A line of their own: arrivals are writes, waiting is reading.
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<uint32_t> generation_{0};
   const int workers_;
-  std::atomic<int> arrived_{0};
-  std::atomic<uint32_t> generation_{0};
 };
 
 class ThreadPool {
@@ -44,9 +47,9 @@ class ThreadPool {
   // time; callers on several threads take turns.
   template <class Fn>
   void run(Fn&& fn) {
-    run_erased([](void* context,
-                  int worker) { (*static_cast<std::remove_reference_t<Fn>*>(context))(worker); },
-               std::addressof(fn));
+    using Callable = std::remove_reference_t<Fn>;
+    run_erased([](void* context, int worker) { (*static_cast<Callable*>(context))(worker); },
+               const_cast<void*>(static_cast<const void*>(std::addressof(fn))));
   }
 
   // Workers of the job that runs now meet here. Every worker must call it equally often.

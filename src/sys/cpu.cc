@@ -1,0 +1,133 @@
+#include "sys/cpu.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace phial {
+namespace {
+
+constexpr bool bit(uint32_t word, int index) { return (word >> index & 1u) != 0; }
+
+#if defined(__x86_64__)
+
+struct Registers {
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+Registers cpuid(uint32_t leaf, uint32_t subleaf) {
+  Registers r;
+  __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);  // stays 0 above the last leaf
+  return r;
+}
+
+// Which register states the operating system saves (XCR0). REQUIRES: cpuid says OSXSAVE.
+uint64_t saved_states() {
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t{high} << 32 | low;
+}
+
+std::string brand() {
+  if (cpuid(0x80000000u, 0).eax < 0x80000004u) return {};
+  char text[48];
+  for (uint32_t i = 0; i < 3; ++i) {
+    const Registers r = cpuid(0x80000002u + i, 0);
+    std::memcpy(text + 16 * i, &r, 16);
+  }
+  std::string name(text, strnlen(text, sizeof(text)));
+  const size_t first = name.find_first_not_of(' ');
+  if (first == std::string::npos) return {};
+  return name.substr(first, name.find_last_not_of(' ') - first + 1);
+}
+
+// Bits as in Intel's Software Developer's Manual, volume 2, CPUID.
+void read_features(CpuInfo& info) {
+  info.brand = brand();
+  const Registers leaf1 = cpuid(1, 0);
+  if (!bit(leaf1.ecx, 27)) return;  // OSXSAVE
+  const uint64_t states = saved_states();
+  const bool ymm = (states & 0x06) == 0x06;  // xmm, ymm
+  const bool zmm = (states & 0xe6) == 0xe6;  // and opmask, zmm0-15 high, zmm16-31
+  const Registers leaf7 = cpuid(7, 0);
+  const Registers leaf7_1 = cpuid(7, 1);
+  const bool fma = bit(leaf1.ecx, 12);
+  const bool f16c = bit(leaf1.ecx, 29);
+  info.avx2 = ymm && fma && f16c && bit(leaf7.ebx, 5);
+  info.avx512 = info.avx2 && zmm && bit(leaf7.ebx, 16) && bit(leaf7.ebx, 17) &&
+                bit(leaf7.ebx, 30) && bit(leaf7.ebx, 31);
+  info.avx_vnni = info.avx2 && bit(leaf7_1.eax, 4);
+  info.avx512_vnni = info.avx512 && bit(leaf7.ecx, 11);
+  info.avx512_bf16 = info.avx512 && bit(leaf7_1.eax, 5);
+}
+
+#else
+
+void read_features(CpuInfo&) {}
+
+#endif
+
+// Logical processors this process may run on; empty when the system does not tell.
+std::vector<int> allowed_cpus() {
+  std::vector<int> cpus;
+  // The kernel refuses a mask smaller than its own; grow until it fits.
+  for (int bits = 1024; bits <= 1 << 16; bits *= 2) {
+    cpu_set_t* set = CPU_ALLOC(bits);
+    if (set == nullptr) return cpus;
+    const size_t bytes = CPU_ALLOC_SIZE(bits);
+    const bool ok = sched_getaffinity(0, bytes, set) == 0;
+    const bool too_small = !ok && errno == EINVAL;
+    for (int cpu = 0; ok && cpu < bits; ++cpu) {
+      if (CPU_ISSET_S(cpu, bytes, set)) cpus.push_back(cpu);
+    }
+    CPU_FREE(set);
+    if (!too_small) break;
+  }
+  return cpus;
+}
+
+}  // namespace
+
+int count_physical_cores(const std::string& sysfs, std::span<const int> cpus) {
+  std::set<std::pair<int, int>> cores;  // (package, core)
+  int undescribed = 0;
+  for (const int cpu : cpus) {
+    const std::string folder = sysfs + "/cpu" + std::to_string(cpu) + "/topology/";
+    int package = 0;
+    int core = 0;
+    if ((std::ifstream(folder + "physical_package_id") >> package) &&
+        (std::ifstream(folder + "core_id") >> core)) {
+      cores.emplace(package, core);
+    } else {
+      ++undescribed;
+    }
+  }
+  return static_cast<int>(cores.size()) + undescribed;
+}
+
+CpuInfo probe_cpu() {
+  CpuInfo info;
+  read_features(info);
+  const std::vector<int> cpus = allowed_cpus();
+  if (cpus.empty()) {
+    info.logical_cores = info.physical_cores =
+        std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    return info;
+  }
+  info.logical_cores = static_cast<int>(cpus.size());
+  info.physical_cores = count_physical_cores("/sys/devices/system/cpu", cpus);
+  return info;
+}
+
+}  // namespace phial
