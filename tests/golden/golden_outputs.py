@@ -76,6 +76,7 @@ def logits_and_greedy(name, model, tokenizer):
     golden = {
         "prompt_ids": prompt_ids,
         "greedy_ids": greedy_ids,
+        "greedy_text": tokenizer.decode(greedy_ids),  # random ids: mostly bytes that are no UTF-8
         "logit_range": float(logits.max() - logits.min()),
         "smallest_gap": min(gaps),
         "short_prompts": short_prompts,

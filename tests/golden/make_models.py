@@ -152,7 +152,7 @@ SPECS = [
     # Like TinyLlama with Llama 3's tokenizer: head_dim is not hidden / heads, several shards, bf16.
     Spec(
         name="llama-tiny-sharded",
-        seed=7,
+        seed=10,
         config={
             "architectures": ["LlamaForCausalLM"],
             "attention_bias": False,
@@ -161,7 +161,7 @@ SPECS = [
             "head_dim": 24,
             "hidden_act": "silu",
             "hidden_size": 72,
-            "intermediate_size": 200,
+            "intermediate_size": 136,
             "max_position_embeddings": 384,
             "mlp_bias": False,
             "model_type": "llama",
@@ -232,7 +232,7 @@ SPECS = [
     # Like Phi-2: parallel block, biases everywhere, 8 of 20 dimensions rotate, padding rows in the embedding.
     Spec(
         name="phi2",
-        seed=144,
+        seed=20,
         config={
             "architectures": ["PhiForCausalLM"],
             "attention_dropout": 0.0,
@@ -247,7 +247,7 @@ SPECS = [
             "max_position_embeddings": 256,
             "model_type": "phi",
             "num_attention_heads": 3,
-            "num_hidden_layers": 3,
+            "num_hidden_layers": 2,
             "num_key_value_heads": 3,
             "partial_rotary_factor": 0.4,
             "qk_layernorm": False,
