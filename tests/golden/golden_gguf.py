@@ -150,7 +150,7 @@ def write_gguf(path, arch, config, weights, types, *, pre, tokenizer, special, a
     """Writes one GGUF file. `types` maps GGUF tensor names to types, "*" is the rest; `weights` have Hugging Face names."""
     writer = gguf.GGUFWriter(path, arch)
     writer.add_type("model")
-    writer.add_name(path.stem)
+    writer.add_name("Golden")  # llama.cpp takes a name with "phi3" in it for the published model and strips white space
     writer.add_file_type(FILE_TYPE[types["*"]])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _write_model_keys(writer, arch, config)
