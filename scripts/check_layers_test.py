@@ -119,30 +119,46 @@ class CheckLayers(unittest.TestCase):
         self.assertEqual(done.stderr, "")
         return done.returncode, done.stdout
 
+    def put_each(self, cases):
+        """Writes every case's file under a name of its own; returns the paths."""
+        paths = []
+        for index, (path, text, *_) in enumerate(cases.values()):
+            stem, dot, suffix = path.rpartition(".")
+            test = "_test" if stem.endswith("_test") else ""
+            paths.append(f"{stem.removesuffix('_test')}_{index}{test}{dot}{suffix}")
+            self.put(paths[-1], text)
+        return paths
+
     def test_the_tree_as_it_is_passes(self):
         code, output = self.check()
         self.assertEqual(code, 0, output)
 
-    def test_each_wrong_line_is_named(self):
-        for name, (path, text, line, message) in WRONG.items():
-            with self.subTest(name):
-                self.put(path, text)
-                code, output = self.check()
-                (self.root / path).unlink()
-                self.assertEqual(code, 1, output)
-                found = re.findall(r"^([^:\n]+):(\d+): (.*)$", output, re.MULTILINE)
-                self.assertEqual([(f, int(n)) for f, n, _ in found], [(path, line)], output)
-                self.assertIn(message, found[0][2])
+    def test_one_wrong_include_fails_until_it_is_gone(self):
+        self.put("src/base/wrong.h", '#include "text/tokenizer.h"\n')
+        code, output = self.check()
+        self.assertEqual(code, 1, output)
+        self.assertIn("src/base/wrong.h:1: base includes text/tokenizer.h", output)
+        (self.root / "src/base/wrong.h").unlink()
         code, output = self.check()
         self.assertEqual(code, 0, output)
 
-    def test_what_only_looks_wrong_passes(self):
-        for name, (path, text) in RIGHT.items():
+    def test_each_wrong_line_is_named_and_no_other(self):
+        paths = self.put_each(WRONG)
+        code, output = self.check()
+        self.assertEqual(code, 1, output)
+        found = {}
+        for path, line, message in re.findall(r"^([^:\n]+):(\d+): (.*)$", output, re.MULTILINE):
+            found.setdefault(path, []).append((int(line), message))
+        self.assertEqual(set(found), set(paths), output)
+        for path, (name, (_, _, line, message)) in zip(paths, WRONG.items()):
             with self.subTest(name):
-                self.put(path, text)
-                code, output = self.check()
-                (self.root / path).unlink()
-                self.assertEqual(code, 0, output)
+                self.assertEqual([n for n, _ in found[path]], [line], output)
+                self.assertIn(message, found[path][0][1])
+
+    def test_what_only_looks_wrong_passes(self):
+        self.put_each(RIGHT)
+        code, output = self.check()
+        self.assertEqual(code, 0, output)
 
     def test_a_folder_without_source_is_an_error(self):
         with tempfile.TemporaryDirectory() as empty:
