@@ -24,9 +24,11 @@ class ByteReader {
   uint64_t remaining() const { return bytes_.size() - position_; }
   std::string_view name() const { return name_; }
 
-  // A number, stored unaligned in little-endian order. damaged when fewer bytes are left.
+  // A number, stored unaligned in little-endian order. damaged when fewer bytes are left. Not for
+  // bool, of which most bytes are no value: read a uint8_t.
   template <class T>
   requires std::is_arithmetic_v<T> Result<T> read(std::string_view what) {
+    static_assert(!std::is_same_v<T, bool>);
     PHIAL_ASSIGN(const uint8_t* at, take(sizeof(T), what));
     T value;
     std::memcpy(&value, at, sizeof(T));

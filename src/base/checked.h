@@ -21,7 +21,7 @@ constexpr std::optional<T> checked_mul(T a, T b) {
   return out;
 }
 
-// `value` rounded up to a multiple of `unit`. REQUIRES: unit > 0
+// `value` rounded up to a multiple of `unit`. REQUIRES: value >= 0, unit > 0
 template <std::integral T>
 constexpr std::optional<T> checked_round_up(T value, T unit) {
   const std::optional<T> sum = checked_add<T>(value, unit - 1);
@@ -34,9 +34,10 @@ constexpr bool range_fits(uint64_t offset, uint64_t size, uint64_t total) {
   return offset <= total && size <= total - offset;
 }
 
+// a / b rounded up; cannot overflow. REQUIRES: a >= 0, b > 0
 template <std::integral T>
 constexpr T ceil_div(T a, T b) {
-  return (a + b - 1) / b;
+  return static_cast<T>(a / b + (a % b != 0));
 }
 
 }  // namespace phial

@@ -66,7 +66,7 @@ Error make_error(ErrorCode code, std::string_view where, std::string_view messag
                  std::string_view hint = {});
 
 // Escapes control characters (\n, \x1b ...) and bytes that are not UTF-8; cuts the middle out of
-// texts longer than `max_bytes`.
+// texts longer than `max_bytes`. REQUIRES: max_bytes >= 16
 std::string printable(std::string_view text, size_t max_bytes = kMaxErrorText);
 
 class [[nodiscard]] Status {

@@ -96,9 +96,13 @@ std::string lossy(std::string_view text) {
 
 size_t floor_boundary(std::string_view text, size_t at) {
   if (at >= text.size()) return text.size();
-  // A character has at most three continuation bytes.
-  for (size_t back = 0; back < 4 && back <= at; ++back) {
-    if ((byte_at(text, at - back) & 0xC0) != 0x80) return at - back;
+  // A byte that is no continuation begins something; a continuation byte belongs to the nearest
+  // such byte before it, if what begins there reaches this far.
+  const auto is_continuation = [text](size_t i) { return (byte_at(text, i) & 0xC0) == 0x80; };
+  if (!is_continuation(at)) return at;
+  for (size_t back = 1; back < 4 && back <= at; ++back) {
+    if (is_continuation(at - back)) continue;
+    return decode(text.substr(at - back)).length > back ? at - back : at;
   }
   return at;
 }

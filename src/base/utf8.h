@@ -29,7 +29,8 @@ std::optional<size_t> find_invalid(std::string_view text);
 // `text` with each maximal invalid subpart replaced by U+FFFD.
 std::string lossy(std::string_view text);
 
-// The largest offset <= `at` that does not lie inside a character of `text`.
+// The largest offset <= `at` that does not lie inside a character (or a maximal invalid subpart) of
+// `text`; its size when `at` is beyond the end.
 size_t floor_boundary(std::string_view text, size_t at);
 
 // Number of bytes at the end of `text` that begin a character which is not complete yet (0..3).
