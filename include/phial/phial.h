@@ -8,9 +8,10 @@
  *     model, so objects may be freed in any order.
  *  3. Text is UTF-8 with an explicit length in bytes. Texts and arrays that phial returns are
  *     phial_buffer objects; a text in a buffer is followed by a zero byte that is not counted.
- *  4. Option structs begin with `size`: set it to sizeof the struct (the initializer macros do).
- *     Fields are only ever added at the end; what an older caller does not know has its default.
- *     A NULL options pointer means all defaults.
+ *  4. Structs begin with `size`: set it to sizeof the struct (the initializer macros do). Fields are
+ *     only ever added at the end; what an older caller does not know has its default, and what a
+ *     newer caller sets beyond what this library knows is an error (usage), never ignored. A NULL
+ *     options pointer means all defaults.
  *  5. Threads: contexts and models may be shared by threads. A sequence, a detokenizer and a buffer
  *     belong to one thread at a time. phial_sequence_cancel may be called from any thread and from
  *     a signal handler.
@@ -39,7 +40,8 @@ typedef struct phial_model phial_model;
 typedef struct phial_sequence phial_sequence;
 typedef struct phial_detokenizer phial_detokenizer;
 
-/* "0.1.0" */
+/* The version of this header, and that of the library that runs. */
+#define PHIAL_VERSION "0.1.0"
 PHIAL_API const char* phial_version(void);
 
 /* ---- Errors ------------------------------------------------------------------------------------ */
@@ -53,6 +55,14 @@ PHIAL_API int phial_error_exit_code(const phial_error* error);
 PHIAL_API const char* phial_error_message(const phial_error* error);
 PHIAL_API const char* phial_error_where(const phial_error* error);
 PHIAL_API const char* phial_error_hint(const phial_error* error);
+/* "where: message (hint)", the parts that are not empty, on one line of at most 590 bytes, so that a
+ * program can put its name in front and stay below 600. */
+PHIAL_API const char* phial_error_text(const phial_error* error);
+/* An error of the caller's own, made printable and cut to length as the library's are: control
+ * characters are escaped. `code` is one of the fixed list (another one gives "internal"). NULL texts
+ * count as empty. Never returns NULL. */
+PHIAL_API phial_error* phial_error_create(const char* code, const char* where, const char* message,
+                                          const char* hint);
 PHIAL_API void phial_error_free(phial_error* error);
 
 /* ---- Buffers ----------------------------------------------------------------------------------- */
@@ -115,6 +125,8 @@ PHIAL_API phial_error* phial_model_info_json(phial_model* model, int with_tensor
 
 /* ---- Text -------------------------------------------------------------------------------------- */
 
+/* Whether `text` is UTF-8. Error: invalid_input, naming `where` and the byte offset. */
+PHIAL_API phial_error* phial_text_check(const char* text, size_t text_bytes, const char* where);
 /* Text to ids (an array of int32_t in the buffer); with `special_tokens` the tokenizer's own
  * beginning and end tokens are added. Errors: text that is not UTF-8 or too long. */
 PHIAL_API phial_error* phial_tokenize(phial_model* model, const char* text, size_t text_bytes,
@@ -151,7 +163,12 @@ typedef struct phial_template_options {
 #define PHIAL_TEMPLATE_OPTIONS_INIT \
   {sizeof(phial_template_options), NULL, 0, NULL, 0, NULL, 0, 1}
 
-/* Renders the chat template with `messages_json`, a JSON array of {"role","content"} objects. */
+/* Renders the chat template with `messages_json`, a JSON array of {"role","content"} objects. The
+ * prompt holds the special tokens as text: tokenize it without adding more. The template sees
+ * `tools` and `documents` as none when they are absent, and the model's special tokens by name.
+ * Errors: not_found (neither the model nor the options have a template), invalid_input (JSON),
+ * template_error (the template raised an error), damaged or unsupported (it does not parse),
+ * over_limit. */
 PHIAL_API phial_error* phial_template_render(phial_model* model, const char* messages_json,
                                              size_t messages_bytes,
                                              const phial_template_options* options,
@@ -176,7 +193,9 @@ typedef struct phial_sampling {
   int32_t top_k;
   /* Only the fewest tokens whose probabilities reach this sum, in (0, 1]; 1: off. */
   float top_p;
-  /* Seed of the sequence's random numbers; used when has_seed is 1, else one is chosen. */
+  /* Seed of the sequence's random numbers; used when has_seed is 1, else one is chosen. A sequence
+   * draws from one stream: it begins anew with each generate call that has a seed, and with each
+   * sample call that has another seed than the one before. A fork begins its own. */
   uint64_t seed;
   int32_t has_seed;
 } phial_sampling;
@@ -209,6 +228,9 @@ PHIAL_API phial_error* phial_sequence_compute_logits(phial_sequence* sequence,
  * sampling. Valid until the next call on the sequence other than sample. usage before any compute. */
 PHIAL_API phial_error* phial_sequence_logits(phial_sequence* sequence, float** logits,
                                              int64_t* rows, int64_t* vocabulary);
+/* The header of a NumPy file (.npy) of [rows, columns] float values in row-major order: logits
+ * written behind it make a file that numpy.load reads. */
+PHIAL_API phial_error* phial_npy_header(uint64_t rows, uint64_t columns, phial_buffer** header);
 /* Chooses a token from the last row of logits. The token is not appended. */
 PHIAL_API phial_error* phial_sequence_sample(phial_sequence* sequence,
                                              const phial_sampling* sampling, int32_t* id);
@@ -216,8 +238,8 @@ PHIAL_API phial_error* phial_sequence_sample(phial_sequence* sequence,
 PHIAL_API phial_error* phial_sequence_rewind(phial_sequence* sequence, int64_t length);
 /* A second sequence with the same tokens; what is computed is shared, not copied. */
 PHIAL_API phial_error* phial_sequence_fork(phial_sequence* sequence, phial_sequence** fork);
-/* Makes the compute or generate call that runs on the sequence, or else the next one, end within one
- * step with the error `cancelled`. */
+/* Makes the call that runs on the sequence, or else the next one, end within one step: compute_logits
+ * with the error `cancelled`, generate with PHIAL_FINISH_CANCELLED. Accepts NULL. */
 PHIAL_API void phial_sequence_cancel(phial_sequence* sequence);
 
 /* ---- Generate: the same steps in one call ------------------------------------------------------- */
@@ -229,12 +251,15 @@ typedef enum phial_finish {
 } phial_finish;
 
 /* Called after each new token with its id and the text that became certain with it (special tokens
- * left out; may be empty; not zero-terminated). Return 0 to go on, anything else to stop. */
+ * left out; may be empty, and is when the model has no tokenizer; not zero-terminated). Text that is
+ * still held back at the end, an unfinished character, comes in one more call with the id -1. Return
+ * 0 to go on, anything else to stop. It may call nothing on the sequence but cancel. */
 typedef int (*phial_token_callback)(void* user, int32_t id, const char* text, size_t text_bytes);
 
 typedef struct phial_generate_options {
   size_t size;
-  phial_sampling sampling;
+  /* NULL: what phial_model_sampling tells. */
+  const phial_sampling* sampling;
   /* Most new tokens; -1: generation_config.json's, else up to the context. */
   int64_t max_new_tokens;
   /* End tokens are ordinary tokens. */
@@ -243,7 +268,7 @@ typedef struct phial_generate_options {
   void* user;
 } phial_generate_options;
 #define PHIAL_GENERATE_OPTIONS_INIT \
-  {sizeof(phial_generate_options), PHIAL_SAMPLING_INIT, -1, 0, NULL, NULL}
+  {sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL}
 
 typedef struct phial_generate_stats {
   size_t size;
