@@ -1,0 +1,96 @@
+#include "capi/open_model.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "engine/native_decoder.h"
+
+namespace phial::capi {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+// Where short names of models are looked up (XDG Base Directory Specification 0.8: a relative
+// XDG_DATA_HOME is ignored). Empty when the environment names no place.
+std::string models_folder() {
+  if (std::string folder = environment("PHIAL_MODELS"); !folder.empty()) return folder;
+  if (const std::string data = environment("XDG_DATA_HOME"); data.starts_with('/')) {
+    return join_path(data, "phial/models");
+  }
+  if (const std::string home = environment("HOME"); !home.empty()) {
+    return join_path(home, ".local/share/phial/models");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime> runtime,
+                                                   const std::string& path, phial_load load) {
+  std::shared_ptr<OpenModel> open(new OpenModel);
+  const Files& files = *runtime->files;
+  PHIAL_ASSIGN(const std::string located, locate_model(files, path, models_folder()));
+  ReadOptions options;
+  options.text_only = load == PHIAL_LOAD_TEXT;
+  PHIAL_ASSIGN(Checkpoint checkpoint, read_checkpoint(files, located, options));
+  open->checkpoint_ = std::make_shared<const Checkpoint>(std::move(checkpoint));
+  open->runtime_ = std::move(runtime);
+  if (load == PHIAL_LOAD_ALL) {
+    PHIAL_ASSIGN(open->model_, open_model(open->checkpoint_));
+    PHIAL_ASSIGN(open->decoder_, make_native_decoder(open->runtime_, open->model_));
+    open->tokenizer_or_null();
+  }
+  return open;
+}
+
+Result<std::shared_ptr<const Tokenizer>> OpenModel::tokenizer() {
+  return tokenizer_.get([this] { return open_tokenizer(*checkpoint_); });
+}
+
+std::shared_ptr<const Tokenizer> OpenModel::tokenizer_or_null() {
+  Result<std::shared_ptr<const Tokenizer>> found = tokenizer();
+  return found.ok() ? std::move(found).value() : nullptr;
+}
+
+Result<std::shared_ptr<const ChatTemplate>> OpenModel::chat_template() {
+  return chat_template_.get([this]() -> Result<std::shared_ptr<const ChatTemplate>> {
+    PHIAL_ASSIGN(const std::string source, chat_template_source(*checkpoint_));
+    if (source.empty()) {
+      return not_found(checkpoint_->path, "the model has no chat template",
+                       "give a template, or use the prompt as it is");
+    }
+    return ChatTemplate::parse(source, file_name_of(checkpoint_->path) + ": chat template");
+  });
+}
+
+Json OpenModel::template_variables() {
+  return phial::template_variables(*checkpoint_, tokenizer_or_null().get());
+}
+
+Result<GenerationDefaults> OpenModel::generation_defaults() {
+  return phial::generation_defaults(*checkpoint_, tokenizer_or_null().get());
+}
+
+Result<std::shared_ptr<Decoder>> OpenModel::decoder(const char* function) const {
+  if (decoder_ == nullptr) {
+    return usage_error(function, "the model was loaded without its weights",
+                       "load it with PHIAL_LOAD_ALL");
+  }
+  return std::shared_ptr<Decoder>(decoder_);
+}
+
+int64_t OpenModel::vocabulary(const Tokenizer& tokenizer) {
+  const int64_t own = tokenizer.size();
+  Result<int64_t> model = spec_vocabulary_.get([this]() -> Result<int64_t> {
+    if (model_ != nullptr) return model_->spec.vocabulary;
+    PHIAL_ASSIGN(const ModelSpec spec, model_spec_of(*checkpoint_));
+    return spec.vocabulary;
+  });
+  return model.ok() ? std::max(own, *model) : own;
+}
+
+}  // namespace phial::capi

@@ -1,0 +1,173 @@
+// Sequences: generation in steps.
+#include <random>
+#include <utility>
+
+#include "capi/guard.h"
+#include "capi/options.h"
+#include "capi/sequence_handle.h"
+
+using namespace phial;
+using namespace phial::capi;
+
+namespace phial::capi {
+
+Result<Sampling> read_sampling(OpenModel& model, const phial_sampling* given,
+                               const char* function) {
+  Sampling sampling;
+  if (given == nullptr) {
+    PHIAL_ASSIGN(const GenerationDefaults defaults, model.generation_defaults());
+    sampling.options.do_sample = defaults.do_sample;
+    sampling.options.temperature = defaults.temperature.value_or(1.0f);
+    sampling.options.top_k = defaults.top_k.value_or(0);
+    sampling.options.top_p = defaults.top_p.value_or(1.0f);
+    return sampling;
+  }
+  PHIAL_ASSIGN(const phial_sampling read, read_options(given, PHIAL_SAMPLING_INIT, function));
+  sampling.options.do_sample = read.do_sample != 0;
+  sampling.options.temperature = read.temperature;
+  sampling.options.top_k = read.top_k;
+  sampling.options.top_p = read.top_p;
+  if (read.has_seed != 0) sampling.seed = read.seed;
+  PHIAL_TRY(check_sampling(sampling.options));
+  return sampling;
+}
+
+}  // namespace phial::capi
+
+Rng& phial_sequence::random(std::optional<uint64_t> seed, bool restart) {
+  if (seed && (restart || !rng || rng_seed != *seed)) {
+    rng.emplace(*seed);
+    rng_seed = *seed;
+  } else if (!rng) {
+    std::random_device device;
+    rng_seed = (uint64_t{device()} << 32) | device();
+    rng.emplace(rng_seed);
+  }
+  return *rng;
+}
+
+phial_error* phial_model_sampling(phial_model* model, phial_sampling* sampling) {
+  static constexpr char kFunction[] = "phial_model_sampling";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(model, kFunction, "model"));
+    PHIAL_TRY(require(sampling, kFunction, "sampling"));
+    PHIAL_ASSIGN(const Sampling own, read_sampling(*model->open, nullptr, kFunction));
+    phial_sampling out = PHIAL_SAMPLING_INIT;
+    out.do_sample = own.options.do_sample ? 1 : 0;
+    out.temperature = own.options.temperature;
+    out.top_k = own.options.top_k;
+    out.top_p = own.options.top_p;
+    return write_struct(out, sampling, kFunction);
+  });
+}
+
+phial_error* phial_sequence_create(phial_model* model, const phial_sequence_options* options,
+                                   phial_sequence** sequence) {
+  static constexpr char kFunction[] = "phial_sequence_create";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(model, kFunction, "model"));
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_ASSIGN(const phial_sequence_options given,
+                 read_options(options, PHIAL_SEQUENCE_OPTIONS_INIT, kFunction));
+    PHIAL_ASSIGN(auto decoder, model->open->decoder(kFunction));
+    PHIAL_ASSIGN(auto opened, Sequence::create(std::move(decoder), given.context));
+    auto handle = std::make_unique<phial_sequence>();
+    handle->model = model->open;
+    handle->sequence = std::move(opened);
+    *sequence = handle.release();
+    return {};
+  });
+}
+
+void phial_sequence_free(phial_sequence* sequence) { delete sequence; }
+
+int64_t phial_sequence_length(const phial_sequence* sequence) {
+  return sequence == nullptr ? 0 : sequence->sequence->length();
+}
+
+phial_error* phial_sequence_append(phial_sequence* sequence, const int32_t* ids, size_t count) {
+  static constexpr char kFunction[] = "phial_sequence_append";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_ASSIGN(const auto given, ids_of(ids, count, kFunction, "ids"));
+    return sequence->sequence->append(given);
+  });
+}
+
+phial_error* phial_sequence_compute_logits(phial_sequence* sequence, phial_logits_rows rows) {
+  static constexpr char kFunction[] = "phial_sequence_compute_logits";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    if (rows != PHIAL_LOGITS_LAST && rows != PHIAL_LOGITS_ALL) {
+      return usage_error(kFunction, "rows is none of the values of phial_logits_rows");
+    }
+    Status status = sequence->sequence->compute_logits(
+        rows == PHIAL_LOGITS_ALL ? LogitsRows::all : LogitsRows::last, &sequence->cancel);
+    // A request that came too late for this call is for the next one.
+    if (!status.ok() && status.error().code == ErrorCode::cancelled) sequence->cancel.reset();
+    return status;
+  });
+}
+
+phial_error* phial_sequence_logits(phial_sequence* sequence, float** logits, int64_t* rows,
+                                   int64_t* vocabulary) {
+  static constexpr char kFunction[] = "phial_sequence_logits";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_TRY(require(logits, kFunction, "logits"));
+    PHIAL_TRY(require(rows, kFunction, "rows"));
+    PHIAL_TRY(require(vocabulary, kFunction, "vocabulary"));
+    Logits& computed = sequence->sequence->logits();
+    if (computed.rows() == 0) {
+      return usage_error(kFunction, "there are no logits",
+                         "call phial_sequence_compute_logits after append or rewind");
+    }
+    *logits = computed.values.data();
+    *rows = computed.rows();
+    *vocabulary = computed.vocabulary;
+    return {};
+  });
+}
+
+phial_error* phial_sequence_sample(phial_sequence* sequence, const phial_sampling* sampling,
+                                   int32_t* id) {
+  static constexpr char kFunction[] = "phial_sequence_sample";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_TRY(require(id, kFunction, "id"));
+    PHIAL_ASSIGN(const Sampling given, read_sampling(*sequence->model, sampling, kFunction));
+    Logits& logits = sequence->sequence->logits();
+    if (logits.rows() == 0) {
+      return usage_error(kFunction, "there are no logits to sample from",
+                         "call phial_sequence_compute_logits after append or rewind");
+    }
+    PHIAL_ASSIGN(*id, sample_token(logits.row(logits.rows() - 1), given.options,
+                                   sequence->random(given.seed, false)));
+    return {};
+  });
+}
+
+phial_error* phial_sequence_rewind(phial_sequence* sequence, int64_t length) {
+  static constexpr char kFunction[] = "phial_sequence_rewind";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    return sequence->sequence->rewind(length);
+  });
+}
+
+phial_error* phial_sequence_fork(phial_sequence* sequence, phial_sequence** fork) {
+  static constexpr char kFunction[] = "phial_sequence_fork";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_TRY(require(fork, kFunction, "fork"));
+    auto handle = std::make_unique<phial_sequence>();
+    handle->model = sequence->model;
+    PHIAL_ASSIGN(handle->sequence, sequence->sequence->fork());
+    *fork = handle.release();
+    return {};
+  });
+}
+
+void phial_sequence_cancel(phial_sequence* sequence) {
+  if (sequence != nullptr) sequence->cancel.request();
+}

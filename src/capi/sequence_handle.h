@@ -1,0 +1,34 @@
+// What stands behind phial_sequence.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/cancel.h"
+#include "base/rng.h"
+#include "capi/open_model.h"
+#include "engine/sequence.h"
+
+namespace phial::capi {
+
+struct Sampling {
+  SamplingOptions options;
+  std::optional<uint64_t> seed;
+};
+
+// The caller's sampling, checked; the model's own when `given` is null.
+Result<Sampling> read_sampling(OpenModel& model, const phial_sampling* given, const char* function);
+
+}  // namespace phial::capi
+
+struct phial_sequence {
+  std::shared_ptr<phial::capi::OpenModel> model;
+  std::unique_ptr<phial::Sequence> sequence;
+  phial::CancelFlag cancel;
+  std::optional<phial::Rng> rng;
+  uint64_t rng_seed = 0;
+
+  // The stream of random numbers: kept, unless there is none yet or `seed` asks for another one.
+  phial::Rng& random(std::optional<uint64_t> seed, bool restart);
+};
