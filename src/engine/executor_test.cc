@@ -1,7 +1,8 @@
 // The executor runs ranges of steps and shows what each step's matrices read.
+#include "engine/cpu/executor.h"
+
 #include <gtest/gtest.h>
 
-#include "engine/cpu/executor.h"
 #include "engine/golden_models.h"
 
 namespace phial {
@@ -43,7 +44,8 @@ TEST_P(ExecutorTest, RangesOfStepsAddUpToTheWhole) {
   std::fill(logits_.begin(), logits_.end(), 0.0f);
   size_t cut = 0;
   while (cut < steps) {
-    // A parallel block hands `normed` from attention to mlp inside the executor, so any cut is fine.
+    // A parallel block hands `normed` from attention to mlp inside the executor, so any cut is
+    // fine.
     const size_t next = std::min(steps, cut + 1 + cut % 3);
     must(executor_.run(cut, next, batch_, hidden_.data(), {}, nullptr));
     cut = next;
@@ -103,8 +105,8 @@ TEST_P(ExecutorTest, ObserverSeesWhatTheMatricesRead) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ExecutorTest, testing::Values("llama-smol", "phi2", "phi3-plain"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const testing::TestParamInfo<const char*>& model) {
+                           std::string name = model.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -49,8 +51,7 @@ struct Golden {
 
 inline Golden load_golden(const std::string& name) {
   const auto files = disk_files();
-  const std::string text =
-      must(read_text(*files, kGoldenModels + name + "/golden.json", 1u << 20));
+  const std::string text = must(read_text(*files, kGoldenModels + name + "/golden.json", 1u << 20));
   const Json json = must(parse_json(text, "golden.json"));
   Golden golden;
   golden.prompt_ids = ids_of(*json.find("prompt_ids"));
@@ -77,8 +78,8 @@ inline std::shared_ptr<const Model> load_model(const std::string& name) {
 
 inline std::shared_ptr<Decoder> load_decoder(const std::string& name, const std::string& isa,
                                              int threads) {
-  return must(make_native_decoder(must(Runtime::create(threads, isa, disk_files())),
-                                  load_model(name)));
+  return must(
+      make_native_decoder(must(Runtime::create(threads, isa, disk_files())), load_model(name)));
 }
 
 }  // namespace phial

@@ -26,8 +26,8 @@ std::vector<Case> all_cases() {
   for (const Json& entry : *index.if_array()) {
     for (const KernelTable* table : kernel_tables()) {
       if (!is_supported(*table)) continue;
-      cases.push_back({*entry.find("model")->if_string(), *entry.find("golden")->if_string(),
-                       table->isa});
+      cases.push_back(
+          {*entry.find("model")->if_string(), *entry.find("golden")->if_string(), table->isa});
     }
   }
   return cases;
@@ -102,8 +102,8 @@ TEST_P(GoldenTest, ChunksOfAnySize) {
       must(sequence->compute_logits(LogitsRows::all, nullptr));
       expect_rows(sequence->logits(), at);
     }
-    EXPECT_EQ(greedy(*sequence, 8), std::vector(golden_.greedy_ids.begin(),
-                                                golden_.greedy_ids.begin() + 8))
+    EXPECT_EQ(greedy(*sequence, 8),
+              std::vector(golden_.greedy_ids.begin(), golden_.greedy_ids.begin() + 8))
         << "chunks of " << chunk;
   }
 }

@@ -9,7 +9,8 @@ namespace {
 
 class GenerateTest : public testing::Test {
  protected:
-  GenerateTest() : golden_(load_golden("llama-smol")), decoder_(load_decoder("llama-smol", "", 2)) {}
+  GenerateTest()
+      : golden_(load_golden("llama-smol")), decoder_(load_decoder("llama-smol", "", 2)) {}
 
   std::unique_ptr<Sequence> prompt(int64_t context = 0) {
     auto sequence = must(Sequence::create(decoder_, context));

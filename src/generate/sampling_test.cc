@@ -89,8 +89,8 @@ TEST(Sampling, SeedDecidesTheTokens) {
   EXPECT_EQ(first, second);
 }
 
-// 100,000 draws against the distribution; chi-square with 3 degrees of freedom exceeds 16.27 once in
-// a thousand seeds, and the seed is fixed.
+// 100,000 draws against the distribution; chi-square with 3 degrees of freedom exceeds 16.27 once
+// in a thousand seeds, and the seed is fixed.
 TEST(Sampling, DrawsFollowTheDistribution) {
   const std::vector<float> logits = {0, 0.5f, 1, 1.5f};
   const SamplingOptions options = {.do_sample = true, .temperature = 0.8f};
@@ -98,7 +98,8 @@ TEST(Sampling, DrawsFollowTheDistribution) {
   constexpr int kDraws = 100000;
   std::vector<int> counts(logits.size());
   Rng rng(7);
-  for (int i = 0; i < kDraws; ++i) ++counts[static_cast<size_t>(*sample_token(logits, options, rng))];
+  for (int i = 0; i < kDraws; ++i)
+    ++counts[static_cast<size_t>(*sample_token(logits, options, rng))];
   double chi_square = 0;
   for (const TokenProbability& p : distribution) {
     const double expected = p.probability * kDraws;

@@ -47,8 +47,7 @@ class ModelTest : public testing::Test {
     const auto model = open();
     ASSERT_FALSE(model.ok());
     EXPECT_EQ(model.error().code, code) << model.error().to_string();
-    EXPECT_NE(model.error().to_string().find(part), std::string::npos)
-        << model.error().to_string();
+    EXPECT_NE(model.error().to_string().find(part), std::string::npos) << model.error().to_string();
   }
 
   MemoryFiles files_;
@@ -69,10 +68,10 @@ TEST_F(ModelTest, OpensWhatTransformersWrites) {
 }
 
 TEST_F(ModelTest, GgufAndSafetensorsGiveOneSpec) {
-  for (const auto& [folder, gguf] : {std::pair("llama-smol", "llama-smol-f32.gguf"),
-                                     std::pair("llama-tiny-sharded", "llama-tiny-bf16.gguf"),
-                                     std::pair("phi3-plain", "phi3-plain-f16.gguf"),
-                                     std::pair("phi2", "phi2-f32.gguf")}) {
+  for (const auto& [folder, gguf] :
+       {std::pair("llama-smol", "llama-smol-f32.gguf"),
+        std::pair("llama-tiny-sharded", "llama-tiny-bf16.gguf"),
+        std::pair("phi3-plain", "phi3-plain-f16.gguf"), std::pair("phi2", "phi2-f32.gguf")}) {
     const auto a = read_checkpoint(*disk_files(), kModels + folder);
     const auto b = read_checkpoint(*disk_files(), kModels + gguf);
     ASSERT_TRUE(a.ok() && b.ok()) << folder;
