@@ -17,9 +17,13 @@ namespace phial {
 // Longest text that is encoded in one call.
 inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
 
+class SpaceCleaner;
+
 // Immutable after create(); safe to use from several threads at once.
 class Tokenizer {
  public:
+  // damaged: ids of the spec out of range or given twice, pieces twice, a merge whose result is not
+  // its two pieces put together. over_limit: more than kMaxTokenIds ids.
   static Result<std::shared_ptr<const Tokenizer>> create(TokenizerSpec spec);
   ~Tokenizer();
 
@@ -56,15 +60,19 @@ class StreamDecoder {
  public:
   StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens);
   ~StreamDecoder();
+  StreamDecoder(StreamDecoder&&) noexcept;
+
   // Text that became certain with this id; often empty. invalid_input for an id out of range.
   Result<std::string> push(int32_t id);
-  // What is still held back (an unfinished character becomes U+FFFD).
+  // What is still held back (an unfinished character becomes U+FFFD). Ends the stream: the next
+  // push() begins a new one.
   std::string finish();
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   const bool skip_special_tokens_;
-  std::string pending_;  // bytes not yet given out
+  std::string pending_;                    // bytes not yet given out
+  std::unique_ptr<SpaceCleaner> cleaner_;  // null unless the spec asks for it
 };
 
 }  // namespace phial
