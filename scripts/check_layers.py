@@ -73,6 +73,10 @@ FORBIDDEN = (
 )
 
 
+def read(path):
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def strip_comments(text):
     """`text`, line for line, without comments and with literals emptied; included names stay."""
 
@@ -109,8 +113,7 @@ class Checker:
         if file not in self.test_code:
             path = self.root / file
             self.test_code[file] = path.stem.endswith("_test") or (
-                path.suffix.startswith(".h") and
-                TEST_FRAMEWORK.search(path.read_text(encoding="utf-8", errors="replace")) is not None)
+                path.suffix.startswith(".h") and bool(TEST_FRAMEWORK.search(read(path))))
         return self.test_code[file]
 
     def report(self, file, line, message):
@@ -121,8 +124,7 @@ class Checker:
         if parts[0] == "src" and (len(parts) < 3 or parts[1] not in ROOM_NUMBERS):
             self.report(file, 1, "not in a room: the rooms of src/ are " + ", ".join(ROOM_NUMBERS))
             return
-        text = (self.root / file).read_text(encoding="utf-8", errors="replace")
-        lines = strip_comments(text).split("\n")
+        lines = strip_comments(read(self.root / file)).split("\n")
         for number, line in enumerate(lines, 1):
             include = INCLUDE.match(line)
             if include:
