@@ -10,8 +10,9 @@
 - #if and its kin stay in kernels, backends and platform code. A guard round a whole header is fine.
 - Nothing under src/ prints, exits, aborts or throws.
 
-Unit tests (*_test.cc) are exempt. Prints one line per violation as file:line: message; the exit
-code is 1 when there is one, and 2 when ROOT holds no src/.
+Test code is exempt: *_test.cc, and headers that include gtest, which only tests may include. Prints
+one line per violation as file:line: message; the exit code is 1 when there is one, and 2 when ROOT
+holds no src/.
 """
 
 import os
@@ -46,6 +47,7 @@ SUFFIXES = (".h", ".hpp", ".hh", ".inc", ".inl", ".c", ".cc", ".cpp", ".cxx", ".
 
 INCLUDE = re.compile(r'\s*#\s*(?:include|include_next|import)\s*(?:"([^"]*)"|<([^>]*)>|(\S.*))')
 CONDITIONAL = re.compile(r"\s*#\s*(if|ifdef|ifndef|elif|elifdef|elifndef)\b\s*(\w*)")
+TEST_FRAMEWORK = re.compile(r"\s*#\s*include\s*<g(?:test|mock)/", re.MULTILINE)
 DEFINE = re.compile(r"\s*#\s*define\s+(\w+)\s*$")
 
 # What has to be seen as a whole before looking for anything in a line.
@@ -71,6 +73,10 @@ FORBIDDEN = (
 )
 
 
+def read(path):
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def strip_comments(text):
     """`text`, line for line, without comments and with literals emptied; included names stay."""
 
@@ -93,13 +99,22 @@ class Checker:
     def __init__(self, root):
         self.root = root
         self.violations = []
+        self.test_code = {}  # by file
 
     def run(self):
         for top in ("src", "include") + OUTER:
             for path in sorted((self.root / top).rglob("*")):
-                if path.suffix in SUFFIXES and path.is_file() and not path.stem.endswith("_test"):
-                    self.check_file(path.relative_to(self.root).as_posix())
+                file = path.relative_to(self.root).as_posix()
+                if path.suffix in SUFFIXES and path.is_file() and not self.is_test_code(file):
+                    self.check_file(file)
         return self.violations
+
+    def is_test_code(self, file):
+        if file not in self.test_code:
+            path = self.root / file
+            self.test_code[file] = path.stem.endswith("_test") or (
+                path.suffix.startswith(".h") and bool(TEST_FRAMEWORK.search(read(path))))
+        return self.test_code[file]
 
     def report(self, file, line, message):
         self.violations.append(f"{file}:{line}: {message}")
@@ -109,8 +124,7 @@ class Checker:
         if parts[0] == "src" and (len(parts) < 3 or parts[1] not in ROOM_NUMBERS):
             self.report(file, 1, "not in a room: the rooms of src/ are " + ", ".join(ROOM_NUMBERS))
             return
-        text = (self.root / file).read_text(encoding="utf-8", errors="replace")
-        lines = strip_comments(text).split("\n")
+        lines = strip_comments(read(self.root / file)).split("\n")
         for number, line in enumerate(lines, 1):
             include = INCLUDE.match(line)
             if include:
@@ -146,7 +160,10 @@ class Checker:
                 self.report(file, line, f'includes "{quoted}", which is not in the tree: '
                                         "third-party headers are included with <>")
             return
-        if file.startswith("src/"):
+        if target.startswith(("src/", "include/")) and (self.root / target).is_file() and \
+                self.is_test_code(target):
+            self.report(file, line, f"includes {target}, which is test code")
+        elif file.startswith("src/"):
             self.check_room_include(file, line, target)
         elif file.startswith("include/"):
             if not target.startswith("include/"):

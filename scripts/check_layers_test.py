@@ -32,6 +32,8 @@ WRONG = {
                                  "engine includes tests/wrong_helper.h"),
     "after a comment": ("src/base/wrong.cc", '/* a\n b */ #include "sys/cpu.h"\n', 2,
                         "base includes sys/cpu.h"),
+    "test code": ("src/engine/wrong.cc", '#include "engine/for_tests.h"\n', 1,
+                  "includes src/engine/for_tests.h, which is test code"),
     "a file of no room": ("src/helpers/wrong.cc", "int x;\n", 1, "not in a room"),
     "a file beside the rooms": ("src/wrong.cc", "int x;\n", 1, "not in a room"),
     "a quoted stranger": ("src/text/wrong.cc", '#include "onig.h"\n', 1,
@@ -93,6 +95,7 @@ RIGHT = {
     "an app": ("apps/fine/main.cc", '#include "own.h"\n#include <phial/phial.h>\n'
                                     "#include <CLI/CLI.hpp>\n"),
     "tests are exempt": ("src/base/fine_test.cc", '#include "capi/x.h"\nvoid f() { abort(); }\n'),
+    "and what only they include": ("src/base/fine.h", "#include <gtest/gtest.h>\nvoid f() { throw 1; }\n"),
 }
 
 
@@ -107,6 +110,7 @@ class CheckLayers(unittest.TestCase):
         # Things for the cases to include, whatever the tree has or lacks.
         for path in ("tests/wrong_helper.h", "apps/other_app/wrong_helper.h", "apps/fine/own.h"):
             self.put(path, "#pragma once\n")
+        self.put("src/engine/for_tests.h", "#include <gtest/gtest.h>\n")
 
     def put(self, path, text):
         target = self.root / path

@@ -33,7 +33,7 @@ phial_error* phial_doctor_json(phial_context* context, phial_buffer** json) {
   return guarded(kFunction, [&]() -> Status {
     PHIAL_TRY(require(context, kFunction, "context"));
     PHIAL_TRY(require(json, kFunction, "json"));
-    *json = text_buffer(to_text(doctor_report(*context->runtime)));
+    *json = text_buffer(to_text(doctor_report(*context->runtime, PHIAL_VERSION)));
     return {};
   });
 }

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "model/model.h"
-#include "phial/phial.h"
 #include "sys/cpu.h"
 #include "sys/memory.h"
 
@@ -164,7 +163,7 @@ Json model_info(const Checkpoint& checkpoint, bool with_tensors) {
   return info;
 }
 
-Json doctor_report(const Runtime& runtime) {
+Json doctor_report(const Runtime& runtime, std::string_view version) {
   const CpuInfo cpu = probe_cpu();
   Json features;
   features.set("avx2", cpu.avx2);
@@ -198,7 +197,7 @@ Json doctor_report(const Runtime& runtime) {
   backends.push("cpu");
 
   Json report;
-  report.set("version", PHIAL_VERSION);
+  report.set("version", version);
   report.set("cpu", std::move(cpu_report));
   report.set("isa", std::move(isa));
   report.set("memory", std::move(memory_report));

@@ -1,6 +1,8 @@
 // Reports that cross the ABI as one JSON value: what a model is, what the machine is.
 #pragma once
 
+#include <string_view>
+
 #include "base/json.h"
 #include "base/status.h"
 #include "engine/runtime.h"
@@ -13,7 +15,7 @@ namespace phial {
 Json model_info(const Checkpoint& checkpoint, bool with_tensors);
 
 // {"version","cpu":{...},"isa":{"chosen","available"},"memory":{...},"threads","backends"}
-Json doctor_report(const Runtime& runtime);
+Json doctor_report(const Runtime& runtime, std::string_view version);
 
 // [{"code","exit_code","meaning"}], the fixed list of errors.
 Json error_list();
