@@ -1,0 +1,283 @@
+#include "command_line.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <phial/phial.hpp>
+
+namespace phial_cli {
+namespace {
+
+constexpr size_t kHelpWidth = 80;
+constexpr size_t kHelpColumn = 30;  // where the help text of an option begins
+
+// Optimal string alignment distance: insertions, deletions, substitutions, swapped neighbours.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substituted = d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, substituted});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      }
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+// `text` broken into lines of `width`, each but the first behind `indent` spaces.
+std::string wrapped(const std::string& text, size_t width, size_t indent) {
+  std::string out;
+  size_t line = 0;
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    const size_t word = end - at;
+    if (line > 0 && line + 1 + word > width) {
+      out += '\n' + std::string(indent, ' ');
+      line = 0;
+    }
+    if (line > 0) {
+      out += ' ';
+      ++line;
+    }
+    out.append(text, at, word);
+    line += word;
+    at = end + 1;
+  }
+  return out;
+}
+
+// The whole of `text` as a number; nothing when it is none or out of the type's range.
+template <class T>
+std::optional<T> whole_number(const std::string& text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || text.empty()) return std::nullopt;
+  return value;
+}
+
+std::string range_text(int64_t min, int64_t max) {
+  if (max == INT64_MAX) return fmt::format("{} or more", min);
+  return fmt::format("{}..{}", min, max);
+}
+
+int64_t parse_integer(const std::string& option, const std::string& text, int64_t min,
+                      int64_t max) {
+  const std::optional<int64_t> value = whole_number<int64_t>(text);
+  if (!value || *value < min || *value > max) {
+    fail_usage(option,
+               fmt::format("expected a whole number, {}; got '{}'", range_text(min, max), text));
+  }
+  return *value;
+}
+
+}  // namespace
+
+void fail_usage(const std::string& where, const std::string& message, const std::string& hint) {
+  throw phial::Error("usage", where, message, hint);
+}
+
+std::string closest(std::string_view given, const std::vector<std::string>& candidates) {
+  constexpr size_t kMaxCompared = 64;
+  if (given.size() > kMaxCompared) return {};
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, given.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const size_t distance = edit_distance(given, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::vector<int64_t> parse_integer_list(const std::string& option, const std::string& text,
+                                        int64_t min, int64_t max) {
+  std::vector<int64_t> values;
+  size_t at = 0;
+  while (true) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    values.push_back(parse_integer(option, text.substr(at, comma - at), min, max));
+    if (comma == text.size()) return values;
+    at = comma + 1;
+  }
+}
+
+void CommandLine::add(const std::string& option, std::string value, std::string help,
+                      std::function<void(const std::string&)> set) {
+  options_.push_back({heading_, option, std::move(value), std::move(help), std::move(set)});
+}
+
+void CommandLine::positional(std::string name, bool required, std::optional<std::string>& target) {
+  positionals_.push_back({std::move(name), required, &target});
+}
+
+void CommandLine::flag(const std::string& option, bool& target, std::string help) {
+  add(option, "", std::move(help), [&target](const std::string&) { target = true; });
+}
+
+void CommandLine::text(const std::string& option, std::string value,
+                       std::optional<std::string>& target, std::string help) {
+  add(option, std::move(value), std::move(help),
+      [&target](const std::string& text) { target = text; });
+}
+
+void CommandLine::integer(const std::string& option, std::string value,
+                          std::optional<int64_t>& target, int64_t min, int64_t max,
+                          std::string help) {
+  add(option, std::move(value), std::move(help),
+      [&target, option, min, max](const std::string& text) {
+        target = parse_integer(option, text, min, max);
+      });
+}
+
+void CommandLine::seed(const std::string& option, std::optional<uint64_t>& target,
+                       std::string help) {
+  add(option, "N", std::move(help), [&target, option](const std::string& text) {
+    if (const auto value = whole_number<uint64_t>(text)) {
+      target = *value;
+    } else if (const auto negative = whole_number<int64_t>(text)) {
+      target = static_cast<uint64_t>(*negative);
+    } else {
+      fail_usage(option, fmt::format("expected a 64-bit integer; got '{}'", text));
+    }
+  });
+}
+
+void CommandLine::real(const std::string& option, std::string value, std::optional<float>& target,
+                       std::function<bool(double)> is_valid, std::string range, std::string help) {
+  add(option, std::move(value), std::move(help),
+      [&target, option, is_valid = std::move(is_valid),
+       range = std::move(range)](const std::string& text) {
+        const std::optional<double> number = whole_number<double>(text);
+        const float narrowed = number ? static_cast<float>(*number) : 0.0f;
+        // Checked as the float that is used: 1e-60 is no temperature above 0.
+        if (!number || !std::isfinite(narrowed) || !is_valid(narrowed)) {
+          fail_usage(option, fmt::format("expected a number {}; got '{}'", range, text));
+        }
+        target = narrowed;
+      });
+}
+
+void CommandLine::choice(const std::string& option, std::vector<Choice> choices, std::string help) {
+  std::string names;
+  for (const Choice& choice : choices) {
+    names += (names.empty() ? "" : "|") + std::string(choice.name);
+  }
+  add(option, "NAME", std::move(help), [option, choices, names](const std::string& text) {
+    for (const Choice& choice : choices) {
+      if (text != choice.name) continue;
+      if (choice.available) return;
+      throw phial::Error("unsupported", option,
+                         fmt::format("{} is not available in this version", text));
+    }
+    fail_usage(option, fmt::format("expected {}; got '{}'", names, text));
+  });
+}
+
+void CommandLine::planned(const std::vector<std::string>& options) {
+  for (const std::string& option : options) {
+    add(option, "X", "", [option](const std::string&) {
+      throw phial::Error("unsupported", option, "this option is not available in this version");
+    });
+  }
+}
+
+void CommandLine::reject_extra(const std::vector<std::string>& extras) const {
+  std::vector<std::string> known;
+  for (const Option& option : options_) known.push_back(option.name);
+  for (const std::string& extra : extras) {
+    if (extra == "--") break;
+    if (extra.size() < 2 || extra[0] != '-') continue;
+    const std::string given = extra.substr(0, extra.find('='));
+    const std::string similar = closest(given, known);
+    fail_usage(name_, fmt::format("unknown option {}", given),
+               similar.empty() ? fmt::format("a text that begins with a dash goes behind --; "
+                                             "'phial {} --help' lists the options",
+                                             name_)
+                               : fmt::format("did you mean {}?", similar));
+  }
+  fail_usage(name_, fmt::format("'{}' is one argument too many", extras.back()),
+             "put quotes around a text of several words");
+}
+
+bool CommandLine::parse(const std::vector<std::string>& arguments) {
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  app.add_flag_function("-h,--help", [this](int64_t) { help_ = true; });
+  for (Option& option : options_) {
+    if (option.value.empty()) {
+      app.add_flag_function(option.name, [&option](int64_t) { option.set(""); });
+    } else {
+      app.add_option_function<std::string>(option.name, option.set);
+    }
+  }
+  for (Positional& positional : positionals_) {
+    app.add_option_function<std::string>(
+        positional.name, [&positional](const std::string& text) { *positional.target = text; });
+  }
+  // CLI11 takes the arguments last first, and "--name=" for an option that lacks its value.
+  std::vector<std::string> reversed;
+  bool options_ended = false;
+  for (const std::string& argument : arguments) {
+    options_ended = options_ended || argument == "--";
+    if (!options_ended && argument.starts_with("--") && argument.size() > 3 &&
+        argument.find('=') == argument.size() - 1) {
+      reversed.push_back(argument.substr(0, argument.size() - 1));
+      reversed.emplace_back();
+    } else {
+      reversed.push_back(argument);
+    }
+  }
+  std::reverse(reversed.begin(), reversed.end());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    fail_usage(name_, error.what(), fmt::format("see 'phial {} --help'", name_));
+  }
+  if (help_) return false;
+  std::vector<std::string> extras = app.remaining();
+  if (!extras.empty() && !(extras.size() == 1 && extras[0] == "--")) reject_extra(extras);
+  for (const Positional& positional : positionals_) {
+    if (positional.required && !positional.target->has_value()) {
+      fail_usage(name_, fmt::format("{} is missing", positional.name),
+                 fmt::format("phial {} {}", name_, usage_));
+    }
+  }
+  return true;
+}
+
+std::string CommandLine::help() const {
+  std::string out = fmt::format("phial {} - {}\n\nExamples\n", name_, summary_);
+  out += examples_;
+  out += fmt::format("\nUsage\n  phial {} {}\n", name_, usage_);
+  std::string heading;
+  for (const Option& option : options_) {
+    if (option.help.empty()) continue;
+    if (option.heading != heading) {
+      heading = option.heading;
+      out += fmt::format("\n{}\n", heading);
+    }
+    std::string left = "  " + option.name + (option.value.empty() ? "" : " " + option.value);
+    if (left.size() + 2 > kHelpColumn) {
+      out += left + '\n';
+      left.clear();
+    }
+    left.resize(kHelpColumn, ' ');
+    out += left + wrapped(option.help, kHelpWidth - kHelpColumn, kHelpColumn) + '\n';
+  }
+  for (const std::string& remark : remarks_) out += '\n' + wrapped(remark, kHelpWidth, 0) + '\n';
+  return out;
+}
+
+}  // namespace phial_cli

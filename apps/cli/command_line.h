@@ -1,0 +1,96 @@
+// The command line of one command: a table of positionals and options that is parsed (by CLI11),
+// checked and printed as help. Everything wrong with it is a phial::Error with the code `usage`, or
+// `unsupported` for what is known but not available yet.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace phial_cli {
+
+// A value that an option takes, and whether this version can do it.
+struct Choice {
+  const char* name;
+  bool available;
+};
+
+class CommandLine {
+ public:
+  // `name` of the command; `usage` is what follows it; `examples` are whole lines.
+  CommandLine(std::string name, std::string summary, std::string usage, std::string examples)
+      : name_(std::move(name)),
+        summary_(std::move(summary)),
+        usage_(std::move(usage)),
+        examples_(std::move(examples)) {}
+
+  // Declarations. Targets must outlive parse() and are set by it; what is not given stays as it is.
+  // Help prints options below the last heading().
+  void heading(std::string title) { heading_ = std::move(title); }
+  void positional(std::string name, bool required, std::optional<std::string>& target);
+  void flag(const std::string& option, bool& target, std::string help);
+  void text(const std::string& option, std::string value, std::optional<std::string>& target,
+            std::string help);
+  // Whole numbers in [min, max].
+  void integer(const std::string& option, std::string value, std::optional<int64_t>& target,
+               int64_t min, int64_t max, std::string help);
+  // Any 64-bit integer, signed or not.
+  void seed(const std::string& option, std::optional<uint64_t>& target, std::string help);
+  // Finite numbers that `is_valid` accepts; `range` says which in words.
+  void real(const std::string& option, std::string value, std::optional<float>& target,
+            std::function<bool(double)> is_valid, std::string range, std::string help);
+  // One of `choices`; those that are not available are `unsupported`.
+  void choice(const std::string& option, std::vector<Choice> choices, std::string help);
+  // Options that the promise names and this version lacks: `unsupported` when given.
+  void planned(const std::vector<std::string>& options);
+  // A paragraph at the end of the help.
+  void remark(std::string text) { remarks_.push_back(std::move(text)); }
+
+  // Returns false when only help was asked for. Throws phial::Error.
+  bool parse(const std::vector<std::string>& arguments);
+
+  std::string help() const;
+  const std::string& name() const { return name_; }
+
+ private:
+  struct Option {
+    std::string heading;
+    std::string name;                             // "--top-k"
+    std::string value;                            // "N"; empty for a flag
+    std::string help;                             // empty: not shown
+    std::function<void(const std::string&)> set;  // given the text of the value
+  };
+  struct Positional {
+    std::string name;
+    bool required;
+    std::optional<std::string>* target;
+  };
+
+  void add(const std::string& option, std::string value, std::string help,
+           std::function<void(const std::string&)> set);
+  [[noreturn]] void reject_extra(const std::vector<std::string>& extras) const;
+
+  std::string name_, summary_, usage_, examples_;
+  std::string heading_;
+  std::vector<std::string> remarks_;
+  std::vector<Positional> positionals_;
+  std::deque<Option> options_;  // stable addresses
+  bool help_ = false;
+};
+
+// The candidate closest to `given` in spelling; empty when none is close.
+std::string closest(std::string_view given, const std::vector<std::string>& candidates);
+
+// A usage error about `where`.
+[[noreturn]] void fail_usage(const std::string& where, const std::string& message,
+                             const std::string& hint = {});
+
+// A list of whole numbers, "17,1,1,40", each in [min, max].
+std::vector<int64_t> parse_integer_list(const std::string& option, const std::string& text,
+                                        int64_t min, int64_t max);
+
+}  // namespace phial_cli

@@ -1,0 +1,80 @@
+#include "commands.h"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "input.h"
+#include "output.h"
+
+namespace phial_cli {
+
+std::span<const Command* const> commands() {
+  static constexpr std::array<const Command*, 6> kCommands = {&kRunCommand,      &kInfoCommand,
+                                                              &kTokenizeCommand, &kTemplateCommand,
+                                                              &kLogitsCommand,   &kDoctorCommand};
+  return kCommands;
+}
+
+void CommonOptions::declare(CommandLine& line) {
+  constexpr int64_t kMaxThreads = 1024;
+  line.heading("Everywhere");
+  line.flag("--json", json, "one JSON object on stdout, errors too");
+  line.flag("--quiet", quiet, "nothing on stderr but errors");
+  line.integer("--threads", "N", threads, 1, kMaxThreads,
+               "compute threads, 1..1024 (default: one per core)");
+  line.text("--isa", "NAME", isa,
+            "instruction set: avx512, avx2, reference (default: $PHIAL_ISA, else the best here)");
+}
+
+phial::Context make_context(const CommonOptions& common, Work work) {
+  const int64_t unset = work == Work::text ? 1 : 0;
+  return phial::Context(static_cast<int32_t>(common.threads.value_or(unset)),
+                        common.isa.value_or(""));
+}
+
+void EngineOptions::declare(CommandLine& line) {
+  line.heading("Engine");
+  line.integer("--context", "N", context, 1, INT64_MAX,
+               "most tokens, prompt and answer together (default: the model's)");
+  line.choice("--compute", {{"fp32", true}, {"bf16", false}, {"int8", false}},
+              "precision of the arithmetic: fp32");
+  line.choice("--kv",
+              {{"f32", true}, {"f16", false}, {"bf16", false}, {"int8", false}, {"int4", false}},
+              "precision of the key-value cache: f32");
+  line.choice("--device",
+              {{"cpu", true}, {"cuda", false}, {"onnxruntime", false}, {"openvino", false}},
+              "where to compute: cpu");
+  line.planned({"--adapter"});
+}
+
+void notice(const CommonOptions& common, const std::string& text) {
+  if (!common.quiet) write_stderr(text);
+}
+
+namespace {
+
+bool stdin_open = true;
+
+}  // namespace
+
+bool stdin_was_open() { return stdin_open; }
+void set_stdin_was_open(bool open) { stdin_open = open; }
+
+std::optional<std::string> text_argument(const std::optional<std::string>& argument,
+                                         const std::string& name) {
+  std::string text;
+  std::string where = name;
+  if (argument && *argument != "-") {
+    text = *argument;
+  } else {
+    // Nobody who leaves the text out wants to be waited for at a terminal.
+    if (!stdin_open || (!argument && isatty(STDIN_FILENO) == 1)) return std::nullopt;
+    where = "stdin";
+    text = read_input("-");
+  }
+  phial::check_text(text, where);
+  return text;
+}
+
+}  // namespace phial_cli

@@ -1,0 +1,68 @@
+// The commands of phial and what all of them share.
+#pragma once
+
+#include <optional>
+#include <phial/phial.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "command_line.h"
+
+namespace phial_cli {
+
+struct Command {
+  const char* name;
+  const char* summary;
+  const char* usage;     // what follows the name
+  const char* examples;  // whole lines
+  // Runs with the arguments behind the name; returns the exit code. Throws phial::Error,
+  // ReaderGone.
+  int (*run)(const Command& command, const std::vector<std::string>& arguments);
+};
+
+extern const Command kRunCommand;
+extern const Command kInfoCommand;
+extern const Command kTokenizeCommand;
+extern const Command kTemplateCommand;
+extern const Command kLogitsCommand;
+extern const Command kDoctorCommand;
+
+// In the order of the help.
+std::span<const Command* const> commands();
+
+// Options that every command takes.
+struct CommonOptions {
+  bool json = false;
+  bool quiet = false;
+  std::optional<int64_t> threads;
+  std::optional<std::string> isa;
+
+  void declare(CommandLine& line);
+};
+
+enum class Work { text, compute };
+
+// Only compute needs more than one thread.
+phial::Context make_context(const CommonOptions& common, Work work);
+
+// Engine options that are the same wherever tokens are computed.
+struct EngineOptions {
+  std::optional<int64_t> context;
+
+  void declare(CommandLine& line);
+};
+
+// A line on stderr that is not an error; nothing with --quiet.
+void notice(const CommonOptions& common, const std::string& text);
+
+// Whether stdin was open when the program began.
+bool stdin_was_open();
+void set_stdin_was_open(bool open);
+
+// The text of a positional, which may be "-" (stdin) or left out (stdin, unless it is closed or a
+// terminal). Checked to be UTF-8. Nothing when there is none.
+std::optional<std::string> text_argument(const std::optional<std::string>& argument,
+                                         const std::string& name);
+
+}  // namespace phial_cli
