@@ -1,0 +1,188 @@
+// Benchmarks of the compute kernels, per instruction set, grid, activation rows and thread count.
+//
+//   gemv/ISA/GRID/columns/x_rows/threads   weights stream from memory: GB/s of codes, and the share
+//                                           of what a plain read reaches (probe_%)
+//   gemm/ISA/m/threads                      a panel of 64 columns, k = 1024: GFLOPS, and the share
+//                                           of fused multiply-adds in registers (probe_%)
+//   unpack/ISA/GRID                         64 rows x 1024 columns into a panel: GB/s of panel, and
+//                                           its time as a share of gemm with 256 rows (gemm256_%)
+//
+// Figures wander on a shared machine: run with --benchmark_repetitions=9
+// --benchmark_report_aggregates_only=true and read the medians.
+
+#include "kernels/kernels.h"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "bench/probes.h"
+
+namespace phial {
+namespace {
+
+constexpr int64_t kPanelDepth = 1024;
+
+std::vector<float> random_floats(int64_t count) {
+  Rng rng(1);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(rng.uniform() - 0.5);
+  return values;
+}
+
+// At least `bytes` bytes of rows: one encoded row, repeated.
+std::vector<uint8_t> random_weights(Grid grid, int64_t columns, int64_t bytes) {
+  const std::vector<float> values = random_floats(columns);
+  const int64_t row = row_bytes(grid, columns);
+  std::vector<uint8_t> codes(static_cast<size_t>((bytes + row - 1) / row * row));
+  for (size_t at = 0; at < codes.size(); at += static_cast<size_t>(row)) {
+    encode_row(grid, values.data(), columns, codes.data() + at);
+  }
+  return codes;
+}
+
+std::unique_ptr<ThreadPool> make_pool(int threads) {
+  return std::move(ThreadPool::create(threads)).value();
+}
+
+struct GemvCase {
+  const KernelTable* table;
+  Grid grid;
+  int64_t columns;
+  int32_t x_rows;
+  int threads;
+};
+
+void bench_gemv(benchmark::State& state, const GemvCase& c) {
+  const auto pool = make_pool(c.threads);
+  const int64_t stride = row_bytes(c.grid, c.columns);
+  const std::vector<uint8_t> weights = random_weights(c.grid, c.columns, int64_t{256} << 20);
+  const int64_t rows = static_cast<int64_t>(weights.size()) / stride;
+  const std::vector<float> x = random_floats(c.x_rows * c.columns);
+  std::vector<float> y(static_cast<size_t>(c.x_rows * rows));
+  const double probe = dram_read_probe(*pool);
+  double best = 1e9;
+  for (auto _ : state) {
+    const auto start = std::chrono::steady_clock::now();
+    pool->run([&](int worker) {
+      const Share share = share_of(rows, kPanelRows, worker, c.threads);
+      c.table->gemv[static_cast<int>(c.grid)]({weights.data(), stride, c.columns, share.begin,
+                                               share.end, x.data(), c.columns, nullptr, 0, c.x_rows,
+                                               y.data(), rows});
+    });
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count());
+  }
+  const double rate = static_cast<double>(weights.size()) / best;
+  state.counters["GB/s"] = rate / 1e9;
+  state.counters["probe_GB/s"] = probe / 1e9;
+  state.counters["probe_%"] = 100 * rate / probe;
+}
+
+// Seconds of the fastest of `passes` panels.
+double time_gemm(const KernelTable& table, ThreadPool& pool, int64_t m, int passes) {
+  const std::vector<float> a = random_floats(m * kPanelDepth);
+  std::vector<std::vector<float>> b;
+  std::vector<std::vector<float>> c;
+  for (int t = 0; t < pool.size(); ++t) {
+    b.push_back(random_floats(kPanelDepth * kPanelRows));
+    c.emplace_back(static_cast<size_t>(m * kPanelRows));
+  }
+  double best = 1e9;
+  for (int pass = 0; pass < passes; ++pass) {
+    const auto start = std::chrono::steady_clock::now();
+    pool.run([&](int worker) {
+      const auto own = static_cast<size_t>(worker);
+      table.gemm(m, kPanelRows, kPanelDepth, a.data(), kPanelDepth, b[own].data(), kPanelRows,
+                 c[own].data(), kPanelRows, false);
+    });
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count());
+  }
+  return best;
+}
+
+void bench_gemm(benchmark::State& state, const KernelTable* table, int64_t m, int threads) {
+  const auto pool = make_pool(threads);
+  const double probe = fma_probe(*pool, table->isa);
+  double best = 1e9;
+  for (auto _ : state) best = std::min(best, time_gemm(*table, *pool, m, 5));
+  const double flops = 2.0 * static_cast<double>(m * kPanelRows * kPanelDepth) * threads;
+  state.counters["GFLOPS"] = flops / best / 1e9;
+  state.counters["probe_GFLOPS"] = probe / 1e9;
+  state.counters["probe_%"] = 100 * flops / best / probe;
+}
+
+void bench_unpack(benchmark::State& state, const KernelTable* table, Grid grid) {
+  const int64_t stride = row_bytes(grid, kPanelDepth);
+  const std::vector<uint8_t> weights = random_weights(grid, kPanelDepth, kPanelRows * stride);
+  std::vector<float> panel(static_cast<size_t>(kPanelDepth * kPanelRows));
+  double best = 1e9;
+  for (auto _ : state) {
+    const auto start = std::chrono::steady_clock::now();
+    table->unpack[static_cast<int>(grid)](
+        {weights.data(), stride, 0, kPanelRows, 0, kPanelDepth, panel.data()});
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count());
+  }
+  const auto pool = make_pool(1);
+  state.counters["GB/s"] = static_cast<double>(panel.size() * sizeof(float)) / best / 1e9;
+  state.counters["gemm256_%"] = 100 * best / time_gemm(*table, *pool, 256, 20);
+}
+
+void register_all() {
+  const int most = default_thread_count();
+  std::vector<int> threads = {1};
+  if (most > 1) threads.push_back(most);
+  for (const KernelTable* table : kernel_tables()) {
+    // The reference is no yardstick of speed.
+    if (!is_supported(*table) || table == kernel_tables().front()) continue;
+    const std::string isa = table->isa;
+    for (const GridInfo& grid : grid_table()) {
+      for (const int64_t columns : {576, 3072}) {
+        for (const int32_t x_rows : {1, 2, 4, 8}) {
+          for (const int t : threads) {
+            const std::string name = "gemv/" + isa + "/" + grid.name + "/" +
+                                     std::to_string(columns) + "/" + std::to_string(x_rows) + "/" +
+                                     std::to_string(t);
+            const GemvCase c{table, grid.grid, columns, x_rows, t};
+            benchmark::RegisterBenchmark(name.c_str(),
+                                         [c](benchmark::State& state) { bench_gemv(state, c); })
+                ->UseRealTime()
+                ->Iterations(5);
+          }
+        }
+      }
+      benchmark::RegisterBenchmark(
+          ("unpack/" + isa + "/" + grid.name).c_str(),
+          [table, g = grid.grid](benchmark::State& state) { bench_unpack(state, table, g); })
+          ->UseRealTime();
+    }
+    for (const int64_t m : {16, 96, 256}) {
+      for (const int t : threads) {
+        benchmark::RegisterBenchmark(
+            ("gemm/" + isa + "/" + std::to_string(m) + "/" + std::to_string(t)).c_str(),
+            [table, m, t](benchmark::State& state) { bench_gemm(state, table, m, t); })
+            ->UseRealTime()
+            ->Iterations(20);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace phial
+
+int main(int argc, char** argv) {
+  phial::register_all();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}

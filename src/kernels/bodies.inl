@@ -1,0 +1,9 @@
+// All kernel bodies, over the vocabulary included before.
+// clang-format off: the order matters
+#include "kernels/body_codes.inl"
+#include "kernels/body_gemv.inl"
+#include "kernels/body_gemm.inl"
+#include "kernels/body_unpack.inl"
+#include "kernels/body_rows.inl"
+#include "kernels/body_table.inl"
+// clang-format on

@@ -1,0 +1,105 @@
+// gemv: a tile of weight rows against all rows of x, one chain of fused multiply-adds per lane of
+// each (weight row, x row), then the sum over the lanes. The chain of a pair never depends on what
+// else is in the tile, which is why its result does not depend on x_rows.
+
+// Weight rows in flight: as many chains as cover the latency of an addition and fit the registers.
+constexpr int gemv_tile_rows(int x_rows) {
+  int rows = 8;
+  while (rows > 1 && rows * x_rows > kGemvTile) rows /= 2;
+  return rows;
+}
+
+template <class Codes, int Rows, int XRows>
+struct GemvTile {
+  // With registers for the weights of all rows, each vector of x is loaded once for all.
+  static constexpr int kGroup = kGemvSharesX ? Rows : 1;
+
+  Vec acc[Rows][XRows];
+
+  // One chunk of columns: `read(row, out)` gives the weights of a row.
+  template <class Read>
+  inline __attribute__((always_inline)) void step(const Read& read, const float* x,
+                                                  int64_t x_stride) {
+    PHIAL_UNROLL
+    for (int r0 = 0; r0 < Rows; r0 += kGroup) {
+      Vec w[kGroup][kChunkVecs];
+      PHIAL_UNROLL
+      for (int r = 0; r < kGroup; ++r) read(r0 + r, w[r]);
+      PHIAL_UNROLL
+      for (int i = 0; i < kChunkVecs; ++i) {
+        PHIAL_UNROLL
+        for (int m = 0; m < XRows; ++m) {
+          const Vec xv = load(x + m * x_stride + i * kLanes);
+          PHIAL_UNROLL
+          for (int r = 0; r < kGroup; ++r) acc[r0 + r][m] = fma(w[r][i], xv, acc[r0 + r][m]);
+        }
+      }
+    }
+  }
+};
+
+template <class Codes, int Rows, int XRows>
+static void gemv_tile(const GemvArgs& args, int64_t row) {
+  const int64_t stride = args.row_stride;
+  const uint8_t* w = args.weights + row * stride;
+  const float* x = args.x;
+  GemvTile<Codes, Rows, XRows> tile;
+  PHIAL_UNROLL
+  for (int r = 0; r < Rows; ++r) {
+    PHIAL_UNROLL
+    for (int m = 0; m < XRows; ++m) tile.acc[r][m] = zero();
+  }
+  int64_t left = args.columns;
+  for (constexpr int kBatch = Codes::kBatch; left >= kBatch * kChunk; left -= kBatch * kChunk) {
+    typename Codes::Scales scales[Rows];
+    PHIAL_UNROLL
+    for (int r = 0; r < Rows; ++r) Codes::load_scales(w + r * stride, scales[r]);
+    for (int b = 0; b < kBatch; ++b, w += Codes::kChunkBytes, x += kChunk) {
+      tile.step([&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, scales[r], b, out); },
+                x, args.x_stride);
+    }
+  }
+  for (; left >= kChunk; left -= kChunk, w += Codes::kChunkBytes, x += kChunk) {
+    tile.step([&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, out); }, x,
+              args.x_stride);
+  }
+  if constexpr (Codes::kValueBytes > 0) {
+    if (left > 0) {
+      float part[XRows][kChunk] = {};
+      for (int m = 0; m < XRows; ++m) {
+        __builtin_memcpy(part[m], x + m * args.x_stride, static_cast<size_t>(left) * sizeof(float));
+      }
+      tile.step(
+          [&](int r, Vec(&out)[kChunkVecs]) { load_part<Codes>(w + r * stride, left, out); },
+          part[0], kChunk);
+    }
+  }
+  PHIAL_UNROLL
+  for (int r = 0; r < Rows; ++r) {
+    PHIAL_UNROLL
+    for (int m = 0; m < XRows; ++m) args.y[m * args.y_stride + row + r] = sum(tile.acc[r][m]);
+  }
+}
+
+template <class Codes, int XRows>
+static void gemv_rows(const GemvArgs& args) {
+  constexpr int kRows = gemv_tile_rows(XRows);
+  int64_t row = args.row_begin;
+  for (; row + kRows <= args.row_end; row += kRows) gemv_tile<Codes, kRows, XRows>(args, row);
+  for (; row < args.row_end; ++row) gemv_tile<Codes, 1, XRows>(args, row);
+}
+
+template <class Codes>
+static void gemv(const GemvArgs& args) {
+  static_assert(kMaxGemvRows == 8);
+  switch (args.x_rows) {
+    case 1: return gemv_rows<Codes, 1>(args);
+    case 2: return gemv_rows<Codes, 2>(args);
+    case 3: return gemv_rows<Codes, 3>(args);
+    case 4: return gemv_rows<Codes, 4>(args);
+    case 5: return gemv_rows<Codes, 5>(args);
+    case 6: return gemv_rows<Codes, 6>(args);
+    case 7: return gemv_rows<Codes, 7>(args);
+    case 8: return gemv_rows<Codes, 8>(args);
+  }
+}

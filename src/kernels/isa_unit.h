@@ -1,0 +1,22 @@
+// What every unit built for one instruction set starts with.
+//
+// Such a unit defines one constant, its KernelTable, and nothing else that another unit could see:
+// an inline function with external linkage, compiled here with AVX, could be the copy that the
+// linker keeps for all. So everything sits in an unnamed namespace, and no standard library
+// function is called.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+#include "kernels/tables.h"
+
+#define PHIAL_INLINE static inline __attribute__((always_inline))
+
+// Before a loop over registers: gcc otherwise keeps such arrays in memory. More than the iterations
+// of any such loop.
+#if defined(__clang__)
+#define PHIAL_UNROLL _Pragma("unroll")
+#else
+#define PHIAL_UNROLL _Pragma("GCC unroll 16")
+#endif

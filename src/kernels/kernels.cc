@@ -1,0 +1,52 @@
+#include "kernels/kernels.h"
+
+#include <string>
+
+#include "kernels/tables.h"
+#include "sys/cpu.h"
+
+namespace phial {
+namespace {
+
+// Best last.
+constexpr const KernelTable* kTables[] = {
+    &kReferenceKernels,
+#if defined(__x86_64__)
+    &kAvx2Kernels,
+    &kAvx512Kernels,
+#endif
+};
+
+}  // namespace
+
+bool needs_block_sums(Grid) { return false; }
+
+std::span<const KernelTable* const> kernel_tables() { return kTables; }
+
+bool is_supported(const KernelTable& table) {
+#if defined(__x86_64__)
+  const CpuInfo cpu = probe_cpu();
+  if (&table == &kAvx512Kernels) return cpu.avx512;
+  if (&table == &kAvx2Kernels || &table == &kEmulated512Kernels) return cpu.avx2;
+#endif
+  return &table == &kReferenceKernels;
+}
+
+Result<const KernelTable*> select_kernels(std::string_view isa) {
+  std::string known;
+  const KernelTable* best = nullptr;
+  for (const KernelTable* table : kernel_tables()) {
+    if (isa == table->isa) {
+      if (is_supported(*table)) return table;
+      return unavailable("isa", std::string("this processor does not have ") + table->isa,
+                         "leave it out to use the best it has");
+    }
+    if (isa.empty() && is_supported(*table)) best = table;
+    known += known.empty() ? "" : ", ";
+    known += table->isa;
+  }
+  if (best != nullptr) return best;
+  return usage_error("isa", "expected one of " + known + ", got '" + std::string(isa) + "'");
+}
+
+}  // namespace phial

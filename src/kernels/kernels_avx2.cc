@@ -1,0 +1,18 @@
+#include "kernels/isa_unit.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+namespace phial {
+namespace {
+namespace avx2 {
+#include "kernels/vec_avx2.inl"
+
+#include "kernels/bodies.inl"
+}  // namespace avx2
+}  // namespace
+
+constexpr KernelTable kAvx2Kernels = avx2::make_table("avx2");
+
+}  // namespace phial
+#endif

@@ -1,0 +1,165 @@
+// The reference kernels: each is the shortest loop that says what the kernel means. Sums are taken
+// in double precision and rounded once, except where the contract fixes the order of rounding.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/tables.h"
+
+namespace phial {
+namespace {
+
+template <Grid grid>
+void gemv(const GemvArgs& args) {
+  const int64_t block = grid_info(grid).block_values;
+  const int64_t block_bytes = grid_info(grid).block_bytes;
+  for (int64_t r = args.row_begin; r < args.row_end; ++r) {
+    double sums[kMaxGemvRows] = {};
+    for (int64_t c = 0; c < args.columns; c += block) {
+      float w[32];
+      decode_row(grid, args.weights + r * args.row_stride + c / block * block_bytes, block, w);
+      for (int32_t m = 0; m < args.x_rows; ++m) {
+        const float* x = args.x + m * args.x_stride + c;
+        for (int64_t i = 0; i < block; ++i) sums[m] += static_cast<double>(w[i]) * x[i];
+      }
+    }
+    for (int32_t m = 0; m < args.x_rows; ++m) {
+      args.y[m * args.y_stride + r] = static_cast<float>(sums[m]);
+    }
+  }
+}
+
+template <Grid grid>
+void unpack(const UnpackArgs& args) {
+  const int64_t block = grid_info(grid).block_values;
+  const int64_t block_bytes = grid_info(grid).block_bytes;
+  std::fill_n(args.panel, args.k * kPanelRows, 0.0f);
+  for (int32_t r = 0; r < args.n; ++r) {
+    const uint8_t* row = args.weights + (args.row_begin + r) * args.row_stride;
+    for (int64_t c = 0; c < args.k; c += block) {
+      float w[32];
+      decode_row(grid, row + (args.column_begin + c) / block * block_bytes, block, w);
+      for (int64_t i = 0; i < block; ++i) args.panel[(c + i) * kPanelRows + r] = w[i];
+    }
+  }
+}
+
+void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, const float* b,
+          int64_t b_stride, float* c, int64_t c_stride, bool accumulate) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      float value = accumulate ? c[i * c_stride + j] : 0.0f;
+      for (int64_t l = 0; l < k; ++l) {
+        value = std::fma(a[i * a_stride + l], b[l * b_stride + j], value);
+      }
+      c[i * c_stride + j] = value;
+    }
+  }
+}
+
+void block_sums(int64_t n, const float* x, float* sums) {
+  for (int64_t i = 0; i < n / 32; ++i) {
+    double total = 0;
+    for (int64_t j = 0; j < 32; ++j) total += x[32 * i + j];
+    sums[i] = static_cast<float>(total);
+  }
+}
+
+void rms_norm(int64_t n, const float* x, const float* weight, float eps, float* out) {
+  double squares = 0;
+  for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(x[i]) * x[i];
+  const double factor = 1 / std::sqrt(squares / static_cast<double>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(x[i] * factor * weight[i]);
+}
+
+void layer_norm(int64_t n, const float* x, const float* weight, const float* bias, float eps,
+                float* out) {
+  double mean = 0;
+  for (int64_t i = 0; i < n; ++i) mean += x[i] / static_cast<double>(n);
+  double variance = 0;
+  for (int64_t i = 0; i < n; ++i)
+    variance += (x[i] - mean) * (x[i] - mean) / static_cast<double>(n);
+  const double factor = 1 / std::sqrt(variance + eps);
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = static_cast<float>((x[i] - mean) * factor * weight[i] + bias[i]);
+  }
+}
+
+void add(int64_t n, const float* y, float* x) {
+  for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void scale(int64_t n, float factor, float* x) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void silu_mul(int64_t n, const float* gate, const float* up, float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    const double g = gate[i];
+    out[i] = static_cast<float>(g / (1 + std::exp(-g)) * up[i]);
+  }
+}
+
+void gelu_tanh(int64_t n, float* x) {
+  const double factor = std::sqrt(2 / 3.14159265358979323846);
+  for (int64_t i = 0; i < n; ++i) {
+    const double v = x[i];
+    x[i] = static_cast<float>(0.5 * v * (1 + std::tanh(factor * (v + 0.044715 * v * v * v))));
+  }
+}
+
+void rope(int64_t heads, int64_t head_dim, int64_t rotary, const float* cos, const float* sin,
+          float* x) {
+  const int64_t half = rotary / 2;
+  for (int64_t h = 0; h < heads; ++h, x += head_dim) {
+    for (int64_t i = 0; i < half; ++i) {
+      const double a = x[i];
+      const double b = x[i + half];
+      x[i] = static_cast<float>(a * cos[i] - b * sin[i]);
+      x[i + half] = static_cast<float>(b * cos[i] + a * sin[i]);
+    }
+  }
+}
+
+float softmax_block(int64_t n, int64_t valid, float scale_factor, float* s, float* row_max,
+                    float* row_sum) {
+  const float old_max = *row_max;
+  float new_max = old_max;
+  for (int64_t j = 0; j < valid; ++j) {
+    s[j] *= scale_factor;
+    new_max = std::max(new_max, s[j]);
+  }
+  double total = 0;
+  for (int64_t j = 0; j < valid; ++j) {
+    s[j] = std::exp(s[j] - new_max);
+    total += s[j];
+  }
+  std::fill(s + valid, s + n, 0.0f);
+  const float correction = std::exp(old_max - new_max);
+  *row_max = new_max;
+  *row_sum = static_cast<float>(static_cast<double>(*row_sum) * correction + total);
+  return correction;
+}
+
+}  // namespace
+
+constexpr KernelTable kReferenceKernels = {
+    .isa = "reference",
+    .gemv = {gemv<Grid::f32>, gemv<Grid::f16>, gemv<Grid::bf16>, gemv<Grid::q4_1>,
+             gemv<Grid::q8_0>},
+    .unpack = {unpack<Grid::f32>, unpack<Grid::f16>, unpack<Grid::bf16>, unpack<Grid::q4_1>,
+               unpack<Grid::q8_0>},
+    .gemm = gemm,
+    .block_sums = block_sums,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .add = add,
+    .silu_mul = silu_mul,
+    .gelu_tanh = gelu_tanh,
+    .rope = rope,
+    .softmax_block = softmax_block,
+    .scale = scale,
+};
+
+}  // namespace phial
