@@ -331,8 +331,8 @@ Status HfReader::read_added_tokens_decoder(const Json& object) {
   return {};
 }
 
-// transformers makes the tokens that the config files name special. One that is neither in the
-// vocabulary nor added stays unknown here: an id for it would lie outside the model's.
+// transformers makes the tokens that the config files name special, and numbers on those that the
+// vocabulary does not have.
 Status HfReader::name_special_token(const Json& value, std::string_view path) {
   const std::string* content = token_content(value);
   if (content == nullptr || content->empty()) return {};
@@ -342,15 +342,21 @@ Status HfReader::name_special_token(const Json& value, std::string_view path) {
   } else if (const AddedToken* known = find_added(*content)) {
     token = *known;
   }
-  if (find_added(*content) == nullptr && !vocab_id(*content)) return {};
   token.special = true;
   return add_token(std::move(token), std::nullopt, path);
 }
 
 Status HfReader::name_special_tokens(const Json& names) {
-  for (const char* role : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
-                           "cls_token", "mask_token"}) {
+  constexpr std::string_view kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                         "pad_token", "cls_token", "mask_token"};
+  for (const std::string_view role : kRoles) {
     PHIAL_TRY(name_special_token(member(names, role), role));
+  }
+  if (const Json::Object* all = names.if_object()) {  // a model's own: "image_token" ...
+    for (const auto& [role, value] : *all) {
+      if (!role.ends_with("_token") || std::ranges::count(kRoles, role) > 0) continue;
+      PHIAL_TRY(name_special_token(value, role));
+    }
   }
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
     const Json& more = member(names, key);
@@ -547,7 +553,7 @@ Status HfReader::read_post_processor(const Json& post_processor) {
 Result<TokenizerSpec> HfReader::read(std::string_view text, const Json& config,
                                      const Json& special_tokens_map) {
   PHIAL_ASSIGN(const Json root, parse_json(text, name_, budget_));
-  if (!root.if_object()) return wrong_kind("", "an object", root);
+  if (!root.if_object()) return damaged(name_, "expected a JSON object");
   const Json& model = member(root, "model");
   const Json& added = member(root, "added_tokens");
   const size_t added_count = added.if_array() ? added.if_array()->size() : 0;
