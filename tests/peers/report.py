@@ -39,7 +39,7 @@ class Phial:
                               encoding="utf-8")
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip()
-            raise PhialError(f"exit code {done.returncode} of {' '.join(command)}: {said[:600]}")
+            raise PhialError(f"exit code {done.returncode} of {' '.join(command)}: {said[-600:]}")
         return done.stdout
 
     def _ids_file(self, ids):
