@@ -146,8 +146,9 @@ class Checker:
             if (self.root / target).is_file():
                 return target
         first = name.split("/")[0]
-        if "/" in name and (first in ROOM_NUMBERS or first == "phial"):
-            return ("include/" if first == "phial" else "src/") + name  # missing: judged by name
+        # Not there: judged by name. <sys/stat.h> is the system's.
+        if quoted is not None and "/" in name and (first in ROOM_NUMBERS or first == "phial"):
+            return ("include/" if first == "phial" else "src/") + name
         return None
 
     def check_include(self, file, line, quoted, angled, macro):

@@ -91,6 +91,8 @@ RIGHT = {
     "#ifdef in platform code": ("src/sys/fine.cc", "#ifdef __linux__\n#endif\n"),
     "rooms below": ("src/text/fine.cc", '#include "base/status.h"\n#include "sys/files.h"\n'
                                         "#include <utf8proc.h>\n"),
+    "a system header of a room's name": ("src/sys/fine.cc", "#include <sys/stat.h>\n"),
+    "the same from an app": ("apps/fine/main.cc", "#include <sys/stat.h>\n"),
     "the public header in capi": ("src/capi/fine.cc", '#include "phial/phial.h"\n'),
     "an app": ("apps/fine/main.cc", '#include "own.h"\n#include <phial/phial.h>\n'
                                     "#include <CLI/CLI.hpp>\n"),
@@ -110,6 +112,7 @@ class CheckLayers(unittest.TestCase):
         # Things for the cases to include, whatever the tree has or lacks.
         for path in ("tests/wrong_helper.h", "apps/other_app/wrong_helper.h", "apps/fine/own.h"):
             self.put(path, "#pragma once\n")
+        self.put("src/capi/handles.h", "#pragma once\n")
         self.put("src/engine/for_tests.h", "#include <gtest/gtest.h>\n")
 
     def put(self, path, text):
