@@ -131,12 +131,7 @@ Json message(const char* role, const std::string& content) {
 // with all its checks, and numbers and order stay as they are.
 std::string with_system(const std::string& messages, const std::string& system,
                         const std::string& where) {
-  Json parsed;
-  try {
-    parsed = Json::parse(messages);
-  } catch (const Json::exception& error) {
-    throw phial::Error("invalid_input", where, fmt::format("not valid JSON: {}", error.what()));
-  }
+  const Json parsed = parse_json(messages, where, "expected a JSON array of messages");
   if (!parsed.is_array()) {
     throw phial::Error("invalid_input", where,
                        fmt::format("expected an array, got a JSON {}", parsed.type_name()));

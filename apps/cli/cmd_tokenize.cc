@@ -29,13 +29,7 @@ Json tokens_object(const phial::Model& model, const std::vector<int32_t>& ids) {
 }
 
 std::string parse_text_line(std::string_view line, const std::string& where) {
-  Json parsed;
-  try {
-    parsed = Json::parse(line);
-  } catch (const Json::exception& error) {
-    throw phial::Error("invalid_input", where, fmt::format("not valid JSON: {}", error.what()),
-                       "each line holds one JSON string");
-  }
+  const Json parsed = parse_json(line, where, "each line holds one JSON string");
   if (!parsed.is_string()) {
     throw phial::Error("invalid_input", where,
                        fmt::format("expected a JSON string, got a JSON {}", parsed.type_name()));

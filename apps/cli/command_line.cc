@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <phial/phial.hpp>
+#include <set>
 
 namespace phial_cli {
 namespace {
@@ -210,6 +211,39 @@ void CommandLine::reject_extra(const std::vector<std::string>& extras) const {
              "put quotes around a text of several words");
 }
 
+std::vector<std::string> CommandLine::split_values(
+    const std::vector<std::string>& arguments) const {
+  std::vector<std::string> out;
+  std::set<std::string> given;
+  for (size_t at = 0; at < arguments.size(); ++at) {
+    const std::string& argument = arguments[at];
+    if (argument == "--") {
+      out.insert(out.end(), arguments.begin() + static_cast<ptrdiff_t>(at), arguments.end());
+      break;
+    }
+    const size_t equals = argument.starts_with("--") ? argument.find('=') : std::string::npos;
+    const std::string name = argument.substr(0, equals);
+    const auto option = std::find_if(options_.begin(), options_.end(),
+                                     [&name](const Option& o) { return o.name == name; });
+    if (option == options_.end()) {
+      out.push_back(argument);
+      continue;
+    }
+    if (!given.insert(name).second) fail_usage(name, "is given more than once");
+    out.push_back(name);
+    if (option->value.empty()) {
+      if (equals != std::string::npos) fail_usage(name, "takes no value");
+    } else if (equals != std::string::npos) {
+      out.push_back(argument.substr(equals + 1));
+    } else if (at + 1 < arguments.size()) {
+      out.push_back(arguments[++at]);
+    } else {
+      fail_usage(name, fmt::format("needs a value: {} {}", name, option->value));
+    }
+  }
+  return out;
+}
+
 bool CommandLine::parse(const std::vector<std::string>& arguments) {
   CLI::App app;
   app.set_help_flag();
@@ -226,19 +260,7 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
     app.add_option_function<std::string>(
         positional.name, [&positional](const std::string& text) { *positional.target = text; });
   }
-  // CLI11 takes the arguments last first, and "--name=" for an option that lacks its value.
-  std::vector<std::string> reversed;
-  bool options_ended = false;
-  for (const std::string& argument : arguments) {
-    options_ended = options_ended || argument == "--";
-    if (!options_ended && argument.starts_with("--") && argument.size() > 3 &&
-        argument.find('=') == argument.size() - 1) {
-      reversed.push_back(argument.substr(0, argument.size() - 1));
-      reversed.emplace_back();
-    } else {
-      reversed.push_back(argument);
-    }
-  }
+  std::vector<std::string> reversed = split_values(arguments);
   std::reverse(reversed.begin(), reversed.end());
   try {
     app.parse(reversed);

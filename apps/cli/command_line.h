@@ -72,6 +72,9 @@ class CommandLine {
 
   void add(const std::string& option, std::string value, std::string help,
            std::function<void(const std::string&)> set);
+  // The arguments with "--name=value" as two. CLI11 would take the argument behind "--name=" for
+  // the value, and "--flag=text" for a number.
+  std::vector<std::string> split_values(const std::vector<std::string>& arguments) const;
   [[noreturn]] void reject_extra(const std::vector<std::string>& extras) const;
 
   std::string name_, summary_, usage_, examples_;

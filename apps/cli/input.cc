@@ -5,11 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
-
-#include "output.h"
 
 namespace phial_cli {
 namespace {
@@ -84,17 +83,23 @@ std::string read_input(const std::string& path) {
   return text;
 }
 
-std::vector<int32_t> parse_ids(std::string_view json, const std::string& where) {
-  const auto fail = [&where](const std::string& message) {
-    throw phial::Error("invalid_input", where, message,
-                       "expected a JSON array of token ids, such as [1, 2, 3]");
-  };
-  Json parsed;
+Json parse_json(std::string_view json, const std::string& where, const std::string& hint) {
   try {
-    parsed = Json::parse(json);
+    return Json::parse(json);
   } catch (const Json::exception& error) {
-    fail(fmt::format("not valid JSON: {}", error.what()));
+    // "[json.exception.parse_error.101] parse error at line 1, column 1: ..."
+    std::string_view problem = error.what();
+    problem.remove_prefix(std::min(problem.find("] ") + 2, problem.size()));
+    throw phial::Error("invalid_input", where, fmt::format("not valid JSON: {}", problem), hint);
   }
+}
+
+std::vector<int32_t> parse_ids(std::string_view json, const std::string& where) {
+  static constexpr char kHint[] = "expected a JSON array of token ids, such as [1, 2, 3]";
+  const auto fail = [&where](const std::string& message) {
+    throw phial::Error("invalid_input", where, message, kHint);
+  };
+  const Json parsed = parse_json(json, where, kHint);
   if (!parsed.is_array()) fail(fmt::format("a JSON {}", parsed.type_name()));
   std::vector<int32_t> ids;
   ids.reserve(parsed.size());

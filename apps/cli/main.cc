@@ -55,18 +55,17 @@ void print_error_list(bool json) {
 [[noreturn]] void unknown_command(const std::string& name) {
   for (const char* planned : kPlannedCommands) {
     if (name == planned) {
-      throw phial::Error("unsupported", "phial " + name,
-                         "this command is not available in this version",
+      throw phial::Error("unsupported", name, "this command is not available in this version",
                          "'phial help' lists the commands");
     }
   }
   if (name.starts_with("-")) {
-    fail_usage("phial", fmt::format("unknown option {}", name), "options go behind the command");
+    fail_usage("", fmt::format("unknown option {}", name), "options go behind the command");
   }
   std::vector<std::string> known = {"help"};
   for (const Command* command : commands()) known.emplace_back(command->name);
   const std::string similar = closest(name, known);
-  fail_usage("phial", fmt::format("unknown command '{}'", name),
+  fail_usage("", fmt::format("unknown command '{}'", name),
              similar.empty() ? "'phial help' lists the commands"
                              : fmt::format("did you mean {}?", similar));
 }
