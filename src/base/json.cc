@@ -13,13 +13,22 @@ namespace {
 
 using simdjson::dom::element_type;
 
+// simdjson keeps the number of children in 24 bits: there, more have to be counted.
+template <class Container>
+size_t count_of(const Container& container) {
+  constexpr size_t kSaturated = 0xFFFFFF;
+  if (container.size() < kSaturated) return container.size();
+  size_t count = 0;
+  for (auto at = container.begin(); at != container.end(); ++at) ++count;
+  return count;
+}
+
 class TreeBuilder {
  public:
   TreeBuilder(std::string_view name, ParseBudget& budget) : name_(name), budget_(budget) {}
 
   // Recursion is bounded by the depth that the simdjson parser was given.
   Result<Json> build(simdjson::dom::element element) {
-    PHIAL_TRY(budget_.charge(sizeof(Json), name_));
     switch (element.type()) {
       case element_type::OBJECT:
         return build_object(simdjson::dom::object(element));
@@ -46,7 +55,10 @@ class TreeBuilder {
 
  private:
   Result<Json> build_array(simdjson::dom::array array) {
+    const size_t count = count_of(array);
+    PHIAL_TRY(budget_.charge(count * sizeof(Json), name_));
     Json::Array out;
+    out.reserve(count);
     for (const simdjson::dom::element item : array) {
       PHIAL_ASSIGN(Json child, build(item));
       out.push_back(std::move(child));
@@ -55,9 +67,12 @@ class TreeBuilder {
   }
 
   Result<Json> build_object(simdjson::dom::object object) {
+    const size_t count = count_of(object);
+    PHIAL_TRY(budget_.charge(count * sizeof(Json::Member), name_));
     Json::Object out;
+    out.reserve(count);
     for (const auto& [key, item] : object) {
-      PHIAL_TRY(budget_.charge(sizeof(Json::Member) + key.size(), name_));
+      PHIAL_TRY(budget_.charge(key.size(), name_));
       PHIAL_ASSIGN(Json child, build(item));
       out.emplace_back(std::string(key), std::move(child));
     }
@@ -146,6 +161,19 @@ nlohmann::ordered_json to_nlohmann(const Json& value) {
   return nullptr;
 }
 
+// What a parser of `text_bytes` takes, for each byte of text: 8 of tape, 4 of positions, 5/3 of
+// strings, 1 of a padded copy.
+uint64_t parser_bytes(uint64_t text_bytes) { return text_bytes / 3 * 44 + (uint64_t{1} << 16); }
+
+// Memory for nested containers is taken up front, so the depth is given here.
+Status allocate(simdjson::dom::parser& parser, size_t text_bytes, size_t max_depth,
+                std::string_view name) {
+  if (parser.allocate(std::max<size_t>(text_bytes, 64), max_depth)) {
+    return out_of_memory(name, "no memory to parse JSON");
+  }
+  return {};
+}
+
 }  // namespace
 
 Json::Json(uint64_t value) {
@@ -193,20 +221,21 @@ Result<Json> parse_json(std::string_view text, std::string_view name, ParseBudge
     return over_limit(name, "JSON text of " + std::to_string(text.size()) + " bytes; at most " +
                                 std::to_string(limits.max_bytes) + " are read");
   }
+  if (text.empty()) return damaged(name, "not valid JSON: there is no text");
   if (const auto at = utf8::find_invalid(text)) {
     return damaged(name, "not valid UTF-8 at byte " + std::to_string(*at));
   }
-  // simdjson's padded copy, tape and strings: about 14 bytes for each byte of text.
-  PHIAL_TRY(budget.charge(text.size() + (uint64_t{1} << 16), name));
   simdjson::dom::parser parser;
-  // Memory for nested containers is taken up front, so the depth is part of the parser.
-  if (parser.allocate(std::max<size_t>(text.size(), 64), limits.max_depth)) {
-    return out_of_memory(name, "no memory to parse JSON");
-  }
   simdjson::dom::element root;
+  PHIAL_TRY(budget.charge(parser_bytes(text.size()), name));
+  PHIAL_TRY(allocate(parser, text.size(), limits.max_depth, name));
   simdjson::error_code code = parser.parse(text.data(), text.size()).get(root);
   if (code == simdjson::NUMBER_ERROR) {
     const std::string widened = widen_long_integers(text);
+    // The first parser's memory is given back before the second one takes its own.
+    parser = simdjson::dom::parser();
+    PHIAL_TRY(budget.charge(widened.size() + parser_bytes(widened.size() - text.size()), name));
+    PHIAL_TRY(allocate(parser, widened.size(), limits.max_depth, name));
     code = parser.parse(widened.data(), widened.size()).get(root);
   }
   if (code == simdjson::DEPTH_ERROR) {

@@ -72,7 +72,7 @@ namespace {
 using test::GgufBuilder;
 using test::SafetensorsBuilder;
 
-constexpr size_t kFileBytes = 12 << 20;
+constexpr size_t kFileBytes = 8 << 20;
 // The promise of base/budget.h.
 constexpr int64_t bound(size_t file_bytes) {
   return 16 * static_cast<int64_t>(file_bytes) + (64 << 20);

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds the fuzz target fuzz/TARGET.cc and runs it for SECONDS:
+#
+#   scripts/fuzz.sh TARGET [SECONDS] [LIBFUZZER ARGUMENT...]
+#
+# New inputs are kept in build/fuzz/corpus/TARGET and used again by the next run; those that failed
+# lie in build/fuzz/failures. Small golden files of the target's kind serve as seeds.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [[ $# -eq 0 || ! -f fuzz/$1.cc ]]; then
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  printf 'targets:' >&2
+  printf ' %s' $(basename -s .cc fuzz/*.cc) >&2
+  printf '\n' >&2
+  exit 2
+fi
+target=$1
+seconds=${2:-60}
+shift $(($# > 1 ? 2 : 1))
+
+cmake --preset fuzz -DPHIAL_TESTS=OFF
+cmake --build --preset fuzz --target "fuzz_$target"
+
+# Inputs above this size make the fuzzer slow and teach it little.
+max_bytes=65536
+corpus=build/fuzz/corpus/$target
+seeds=build/fuzz/seeds/$target
+failures=build/fuzz/failures
+mkdir -p "$corpus" "$seeds" "$failures"
+
+extension=$target
+[[ $target != jinja && $target != template ]] || extension=jinja
+[[ $target != tokenizer* ]] || extension=json
+if [[ -d tests/golden ]]; then
+  number=0
+  while IFS= read -r -d '' file; do
+    number=$((number + 1))
+    head -c "$max_bytes" "$file" >"$seeds/$number-$(basename "$file")"
+  done < <(find tests/golden -type f -name "*.$extension" -print0 | sort -z)
+fi
+
+exec "$(find build/fuzz -name "fuzz_$target" -type f -perm -u+x | head -n 1)" \
+  -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len="$max_bytes" \
+  -artifact_prefix="$failures/$target-" "$@" "$corpus" "$seeds"
