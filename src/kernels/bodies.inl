@@ -1,5 +1,5 @@
-// All kernel bodies, over the vocabulary included before.
-// clang-format off: the order matters
+// All kernel bodies, over the vocabulary included before; the order matters.
+// clang-format off
 #include "kernels/body_codes.inl"
 #include "kernels/body_gemv.inl"
 #include "kernels/body_gemm.inl"

@@ -6,13 +6,13 @@
 namespace phial {
 namespace {
 namespace emulated512 {
+// clang-format off
 namespace half {
 #include "kernels/vec_avx2.inl"
 }  // namespace half
-
 #include "kernels/vec_emulated.inl"
-
 #include "kernels/bodies.inl"
+// clang-format on
 }  // namespace emulated512
 }  // namespace
 

@@ -3,8 +3,10 @@
 // a generated test. Kernels take plain pointers, allocate nothing and know no threads: callers give
 // each thread its own rows.
 //
-// All arrays are float32, row-major, without alignment requirements; no output may overlap an
-// input unless said so. n, k, m >= 0.
+// All arrays are float32, row-major, aligned as floats are; 64-byte alignment makes activations
+// faster to read. Weights are bytes at any address. No output may overlap an input unless said so.
+// n, k, m >= 0. Sums run in a fixed order: a kernel gives the same bits on every call and on every
+// machine with its instruction set. NaN in an input becomes NaN in all outputs that depend on it.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +23,9 @@ inline constexpr int kPanelRows = 64;   // weight rows in an unpacked panel
 
 // y[m][r] = sum over c of W[r][c] * x[m][c], for weight rows r in [row_begin, row_end) and
 // activation rows m in [0, x_rows), straight from the codes.
-// A row's result does not depend on x_rows: bit for bit the same for 1..kMaxGemvRows.
+// A row's result depends neither on x_rows nor on the range of rows: bit for bit the same for
+// 1..kMaxGemvRows activation rows and for any division of the rows among threads. Weights count as
+// exactly the values of decode_row, columns are summed in float32.
 struct GemvArgs {
   const uint8_t* weights;  // row 0 of the matrix; unaligned
   int64_t row_stride;      // bytes
@@ -29,10 +33,10 @@ struct GemvArgs {
   int64_t row_begin, row_end;
   const float* x;    // [x_rows, x_stride], the first `columns` of each row are read
   int64_t x_stride;  // floats
-  // [x_rows, block_sums_stride]: sums of x over blocks of 32 columns, for grids with a minimum
-  // (see needs_block_sums); null for the others. Filled by `block_sums`.
-  const float* x_block_sums;
-  int64_t block_sums_stride;
+  // [x_rows, block_sums_stride]: sums of x over blocks of 32 columns, for grids whose kernel asks
+  // for them (see needs_block_sums); null for the others. Filled by `block_sums`.
+  const float* x_block_sums = nullptr;
+  int64_t block_sums_stride = 0;
   int32_t x_rows;  // 1..kMaxGemvRows
   float* y;        // [x_rows, y_stride]; y[m][r] is written, nothing else
   int64_t y_stride;
@@ -41,7 +45,8 @@ using GemvFn = void (*)(const GemvArgs&);
 
 // Decodes weight rows [row_begin, row_begin + n) and columns [column_begin, column_begin + k),
 // transposed: panel[c][r], c in [0, k), r in [0, kPanelRows); rows from n up to kPanelRows are
-// zero. REQUIRES: 1 <= n <= kPanelRows; column_begin and k are multiples of the grid's block.
+// zero. Values are bit for bit those of decode_row (of a NaN that arithmetic made, the payload may
+// differ). REQUIRES: 1 <= n <= kPanelRows; column_begin and k are multiples of the grid's block.
 struct UnpackArgs {
   const uint8_t* weights;
   int64_t row_stride;
@@ -76,6 +81,9 @@ struct KernelTable {
                      float* out);
   // x[i] += y[i]
   void (*add)(int64_t n, const float* y, float* x);
+  // silu_mul, gelu_tanh and softmax_block use an exp that is within 2 units in the last place, and
+  // 0 where the result would be subnormal.
+
   // out[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)). May be in place in gate or up.
   void (*silu_mul)(int64_t n, const float* gate, const float* up, float* out);
   // x[i] = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))   (gelu_new, gelu_pytorch_tanh)
@@ -89,15 +97,17 @@ struct KernelTable {
   // One step of softmax over blocks of keys (online softmax, Milakov and Gimelshein 2018), for one
   // query row: s[0..n) *= scale; m_new = max(*row_max, max s); s[j] = exp(s[j] - m_new);
   // *row_sum = *row_sum * f + sum s[j]; returns f = exp(old max - m_new), 0 at the first block
-  // (*row_max = -inf). Entries from `valid` on count as -inf: their s becomes exactly 0.
-  // REQUIRES: n is a multiple of 16; valid >= 1 at the first block.
+  // (*row_max = -inf). Entries from `valid` on are not read and count as -inf: their s becomes
+  // exactly 0. A NaN in s makes *row_sum NaN.
+  // REQUIRES: n is a multiple of 16; valid <= n; valid >= 1 at the first block.
   float (*softmax_block)(int64_t n, int64_t valid, float scale, float* s, float* row_max,
                          float* row_sum);
   // x[i] *= factor
   void (*scale)(int64_t n, float factor, float* x);
 };
 
-// Whether gemv for this grid reads x_block_sums.
+// Whether gemv for this grid reads x_block_sums. No kernel of this build does: applying a block's
+// minimum while decoding costs no more for one activation row, less for several, and is exact.
 bool needs_block_sums(Grid grid);
 
 // The reference first, then the instruction sets this build has, best last.

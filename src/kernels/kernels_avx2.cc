@@ -6,9 +6,10 @@
 namespace phial {
 namespace {
 namespace avx2 {
+// clang-format off
 #include "kernels/vec_avx2.inl"
-
 #include "kernels/bodies.inl"
+// clang-format on
 }  // namespace avx2
 }  // namespace
 

@@ -11,9 +11,10 @@
 namespace phial {
 namespace {
 namespace avx512 {
+// clang-format off
 #include "kernels/vec_avx512.inl"
-
 #include "kernels/bodies.inl"
+// clang-format on
 }  // namespace avx512
 }  // namespace
 

@@ -1,0 +1,73 @@
+#include <gtest/gtest.h>
+
+#include "kernels/test_support.h"
+#include "sys/cpu.h"
+
+namespace phial {
+namespace {
+
+TEST(SelectKernels, ReferenceIsFirstAndAlwaysThere) {
+  ASSERT_FALSE(kernel_tables().empty());
+  EXPECT_STREQ(kernel_tables().front()->isa, "reference");
+  EXPECT_TRUE(is_supported(*kernel_tables().front()));
+}
+
+TEST(SelectKernels, EmptyNameGivesTheBestSupported) {
+  const auto best = select_kernels("");
+  ASSERT_TRUE(best.ok());
+  bool seen = false;
+  for (const KernelTable* table : kernel_tables()) {
+    EXPECT_FALSE(seen && is_supported(*table)) << table->isa << " is better";
+    seen = seen || table == *best;
+  }
+  EXPECT_TRUE(seen);
+}
+
+TEST(SelectKernels, EachNameGivesItsTableOrSaysItIsUnavailable) {
+  for (const KernelTable* table : kernel_tables()) {
+    const auto selected = select_kernels(table->isa);
+    if (is_supported(*table)) {
+      ASSERT_TRUE(selected.ok());
+      EXPECT_EQ(*selected, table);
+    } else {
+      ASSERT_FALSE(selected.ok());
+      EXPECT_EQ(selected.error().code, ErrorCode::unavailable);
+    }
+  }
+}
+
+TEST(SelectKernels, UnknownNamesAreUsageErrorsThatListTheKnown) {
+  for (const char* name : {"sse", "AVX2", "emulated512", "avx512 "}) {
+    const auto selected = select_kernels(name);
+    ASSERT_FALSE(selected.ok()) << name;
+    EXPECT_EQ(selected.error().code, ErrorCode::usage);
+    for (const KernelTable* table : kernel_tables()) {
+      EXPECT_NE(selected.error().to_string().find(table->isa), std::string::npos);
+    }
+  }
+}
+
+TEST(SelectKernels, SupportFollowsTheProcessor) {
+  const CpuInfo cpu = probe_cpu();
+  for (const KernelTable* table : kernel_tables()) {
+    const std::string isa = table->isa;
+    const bool expected = isa == "avx512" ? cpu.avx512 : isa == "avx2" ? cpu.avx2 : true;
+    EXPECT_EQ(is_supported(*table), expected) << isa;
+  }
+}
+
+TEST(KernelTables, AreComplete) {
+  for (const KernelTable* table : tested_tables()) {
+    for (int grid = 0; grid < kGridCount; ++grid) {
+      EXPECT_NE(table->gemv[grid], nullptr) << table->isa;
+      EXPECT_NE(table->unpack[grid], nullptr) << table->isa;
+    }
+    EXPECT_TRUE(table->gemm && table->block_sums && table->rms_norm && table->layer_norm &&
+                table->add && table->silu_mul && table->gelu_tanh && table->rope &&
+                table->softmax_block && table->scale)
+        << table->isa;
+  }
+}
+
+}  // namespace
+}  // namespace phial
