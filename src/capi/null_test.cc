@@ -1,0 +1,101 @@
+// Every function of phial.h with NULL where an object or a result belongs: a usage error, no crash.
+#include <cstdlib>
+
+#include "capi/test_help.h"
+
+namespace phial::capi {
+namespace {
+
+class NullArguments : public testing::Test {
+ protected:
+  ContextPtr context_ = make_context();
+  ModelPtr model_ = load_golden_model(context_, "llama-smol");
+  SequencePtr sequence_ = make_sequence(model_);
+  phial_buffer* buffer_ = nullptr;
+  const int32_t id_ = 1;
+};
+
+TEST_F(NullArguments, Context) {
+  EXPECT_EQ(code_of(phial_context_create(nullptr, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_doctor_json(nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_doctor_json(context_.get(), nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_errors_json(nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_npy_header(1, 1, nullptr)), "usage");
+}
+
+TEST_F(NullArguments, Model) {
+  phial_model* model = nullptr;
+  EXPECT_EQ(code_of(phial_model_load(nullptr, "x", nullptr, &model)), "usage");
+  EXPECT_EQ(code_of(phial_model_load(context_.get(), nullptr, nullptr, &model)), "usage");
+  EXPECT_EQ(code_of(phial_model_load(context_.get(), "x", nullptr, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_model_info_json(nullptr, 0, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_model_info_json(model_.get(), 0, nullptr)), "usage");
+  phial_sampling sampling = PHIAL_SAMPLING_INIT;
+  EXPECT_EQ(code_of(phial_model_sampling(nullptr, &sampling)), "usage");
+  EXPECT_EQ(code_of(phial_model_sampling(model_.get(), nullptr)), "usage");
+}
+
+TEST_F(NullArguments, Text) {
+  EXPECT_EQ(code_of(phial_tokenize(nullptr, "a", 1, 1, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_tokenize(model_.get(), nullptr, 1, 1, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_tokenize(model_.get(), "a", 1, 1, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_detokenize(nullptr, &id_, 1, 0, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_detokenize(model_.get(), nullptr, 1, 0, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_detokenize(model_.get(), &id_, 1, 0, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_token_piece(nullptr, 1, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_token_piece(model_.get(), 1, nullptr)), "usage");
+  phial_detokenizer* detokenizer = nullptr;
+  EXPECT_EQ(code_of(phial_detokenizer_create(nullptr, 0, &detokenizer)), "usage");
+  EXPECT_EQ(code_of(phial_detokenizer_create(model_.get(), 0, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_detokenizer_push(nullptr, 1, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_detokenizer_finish(nullptr, &buffer_)), "usage");
+  must_succeed(phial_detokenizer_create(model_.get(), 0, &detokenizer));
+  EXPECT_EQ(code_of(phial_detokenizer_push(detokenizer, 1, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_detokenizer_finish(detokenizer, nullptr)), "usage");
+  phial_detokenizer_free(detokenizer);
+}
+
+TEST_F(NullArguments, Template) {
+  EXPECT_EQ(code_of(phial_template_render(nullptr, "[]", 2, nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_template_render(model_.get(), nullptr, 2, nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_template_render(model_.get(), "[]", 2, nullptr, nullptr)), "usage");
+}
+
+TEST_F(NullArguments, Sequence) {
+  phial_sequence* sequence = nullptr;
+  EXPECT_EQ(code_of(phial_sequence_create(nullptr, nullptr, &sequence)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_create(model_.get(), nullptr, nullptr)), "usage");
+  EXPECT_EQ(phial_sequence_length(nullptr), 0);
+  EXPECT_EQ(code_of(phial_sequence_append(nullptr, &id_, 1)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_append(sequence_.get(), nullptr, 1)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_append(sequence_.get(), nullptr, 0)), "ok");
+  EXPECT_EQ(code_of(phial_sequence_compute_logits(nullptr, PHIAL_LOGITS_LAST)), "usage");
+  float* logits = nullptr;
+  int64_t rows = 0, vocabulary = 0;
+  EXPECT_EQ(code_of(phial_sequence_logits(nullptr, &logits, &rows, &vocabulary)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_logits(sequence_.get(), nullptr, &rows, &vocabulary)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_logits(sequence_.get(), &logits, nullptr, &vocabulary)),
+            "usage");
+  EXPECT_EQ(code_of(phial_sequence_logits(sequence_.get(), &logits, &rows, nullptr)), "usage");
+  int32_t id = 0;
+  EXPECT_EQ(code_of(phial_sequence_sample(nullptr, nullptr, &id)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_sample(sequence_.get(), nullptr, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_rewind(nullptr, 0)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_fork(nullptr, &sequence)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_fork(sequence_.get(), nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_generate(nullptr, nullptr, &buffer_, nullptr, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_generate(sequence_.get(), nullptr, nullptr, nullptr, nullptr)), "usage");
+  phial_sequence_cancel(nullptr);
+}
+
+TEST_F(NullArguments, FreeingNothingIsFine) {
+  phial_error_free(nullptr);
+  phial_buffer_free(nullptr);
+  phial_context_free(nullptr);
+  phial_model_free(nullptr);
+  phial_sequence_free(nullptr);
+  phial_detokenizer_free(nullptr);
+}
+
+}  // namespace
+}  // namespace phial::capi
