@@ -168,8 +168,10 @@ TEST(Splitter, EveryCharacterHasTheClassOfOniguruma) {
   const auto matches = [](const OnigSplit& split, const std::string& c) {
     return split("\x01" + c + "\x01").size() == 3;  // U+0001 is in none of the classes
   };
-  for (char32_t c = 0; c <= 0x10FFFF; ++c) {
+  constexpr char32_t kEnd = 0xE0200;  // above: private use
+  for (char32_t c = 0; c < kEnd; ++c) {
     if (c >= 0xD800 && c <= 0xDFFF) continue;
+    if (c == 0x32400) c = 0xE0000;  // no character between
     std::string text;
     utf8::append(text, c);
     if (c >= 0x80 && matches(unassigned, text)) continue;  // younger than Oniguruma's data
