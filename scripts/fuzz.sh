@@ -4,7 +4,8 @@
 #   scripts/fuzz.sh TARGET [SECONDS] [LIBFUZZER ARGUMENT...]
 #
 # New inputs are kept in build/fuzz/corpus/TARGET and used again by the next run; those that failed
-# lie in build/fuzz/failures. Small golden files of the target's kind serve as seeds.
+# lie in build/fuzz/failures. Files of the target's kind under fuzz/seeds and tests/golden are the
+# seeds; large ones are cut.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,13 +33,13 @@ mkdir -p "$corpus" "$seeds" "$failures"
 extension=$target
 [[ $target != jinja && $target != template ]] || extension=jinja
 [[ $target != tokenizer* ]] || extension=json
-if [[ -d tests/golden ]]; then
-  number=0
-  while IFS= read -r -d '' file; do
-    number=$((number + 1))
-    head -c "$max_bytes" "$file" >"$seeds/$number-$(basename "$file")"
-  done < <(find tests/golden -type f -name "*.$extension" -print0 | sort -z)
-fi
+folders=(fuzz/seeds)
+[[ ! -d tests/golden ]] || folders+=(tests/golden)
+number=0
+while IFS= read -r -d '' file; do
+  number=$((number + 1))
+  head -c "$max_bytes" "$file" >"$seeds/$number-$(basename "$file")"
+done < <(find "${folders[@]}" -type f -name "*.$extension" -print0 | sort -z)
 
 exec "$(find build/fuzz -name "fuzz_$target" -type f -perm -u+x | head -n 1)" \
   -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len="$max_bytes" \
