@@ -1,6 +1,6 @@
 """phial beside llama.cpp on a real model: tokens, logits, speed.
 
-    llama_cpp_compare.py --phial COMMAND --model FILE.gguf --scratch FOLDER [--threads N]
+    llama_cpp_compare.py --phial COMMAND --model FILE.gguf --scratch FOLDER [--threads N] [--part NAME]
 
 Runs in an environment with llama-cpp-python, gguf and numpy; run.py makes one.
 """
@@ -198,6 +198,8 @@ def main():
     parser.add_argument("--model", type=Path, required=True, help="a GGUF file with a ChatML vocabulary")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for files of this run")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--part", choices=("ids", "tokens", "logits", "speed"), action="append",
+                        help="repeatable; all if left out")
     options = parser.parse_args()
 
     report = Report()
@@ -207,14 +209,14 @@ def main():
         write_dequantized(options.model, full_model)
     llama = LlamaCpp(options.model, options.threads)
     comparisons = {
-        "token ids": lambda: compare_text(report, phial, options.model, llama),
-        "greedy tokens": lambda: compare_tokens(report, phial, options.model, llama),
+        "ids": lambda: compare_text(report, phial, options.model, llama),
+        "tokens": lambda: compare_tokens(report, phial, options.model, llama),
         "logits": lambda: compare_logits(report, phial, options.model, full_model, options.threads),
         "speed": lambda: compare_speed(report, phial, options.model, llama, options.threads),
     }
-    for name, compare in comparisons.items():
+    for name in options.part or comparisons:
         try:
-            compare()
+            comparisons[name]()
         except (PhialError, OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
             report.check(False, name, f"{type(error).__name__}: {error}")
     report.exit()
