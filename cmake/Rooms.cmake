@@ -50,7 +50,11 @@ function(phial_library)
   add_library(phial_static STATIC ${objects})
   add_library(phial_shared SHARED ${objects})
   set_target_properties(phial_static phial_shared PROPERTIES OUTPUT_NAME phial)
-  set_target_properties(phial_shared PROPERTIES SOVERSION 0 VERSION ${PROJECT_VERSION})
+  set_target_properties(phial_shared PROPERTIES
+    SOVERSION 0 VERSION ${PROJECT_VERSION} LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/exports.map)
+  # Hidden visibility is not enough: instances of standard templates would still be shown.
+  target_link_options(phial_shared PRIVATE
+    -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map)
   target_include_directories(phial_static PUBLIC ${CMAKE_SOURCE_DIR}/include)
   target_include_directories(phial_shared PUBLIC ${CMAKE_SOURCE_DIR}/include)
   target_link_libraries(phial_static PUBLIC ${link})

@@ -102,7 +102,8 @@ typedef enum phial_load {
   /* Tokenizer and chat template only; needs no weights. */
   PHIAL_LOAD_TEXT = 1,
   /* What phial_model_info_json tells, and no more. */
-  PHIAL_LOAD_INFO = 2
+  PHIAL_LOAD_INFO = 2,
+  PHIAL_LOAD_FORCE_INT = 0x7fffffff /* no value: lets the type hold every int, for checks */
 } phial_load;
 
 typedef struct phial_model_options {
@@ -217,7 +218,8 @@ PHIAL_API phial_error* phial_sequence_append(phial_sequence* sequence, const int
 
 typedef enum phial_logits_rows {
   PHIAL_LOGITS_LAST = 0, /* one row, of the last token */
-  PHIAL_LOGITS_ALL = 1   /* a row for each token not computed before */
+  PHIAL_LOGITS_ALL = 1,  /* a row for each token not computed before */
+  PHIAL_LOGITS_FORCE_INT = 0x7fffffff
 } phial_logits_rows;
 
 /* Runs the model over the tokens that were appended but not computed. All or nothing: an error or a
