@@ -219,7 +219,7 @@ Result<Value> find_item(Runtime& rt, const Value& object, const Value& key) {
   if (const StringData* string = object.if_string()) {
     const auto at = resolve_index(*index, string->length);
     if (!at) return Value();
-    if (!string->ascii()) PHIAL_TRY(rt.step_for_bytes(string->text.size()));
+    if (!string->ascii()) PHIAL_TRY(rt.step_for_scan(string->text.size()));
     const size_t from = byte_offset(*string, *at);
     const std::string_view rest = std::string_view(string->text).substr(from);
     return rt.string(std::string(rest.substr(0, utf8::decode(rest).length)), string->markup);
@@ -285,7 +285,7 @@ Result<SlicePlan> plan_slice(Runtime& rt, int64_t size, const Value& start, cons
 }
 
 Result<Value> slice_string(Runtime& rt, const StringData& string, const SlicePlan& plan) {
-  PHIAL_TRY(rt.step_for_bytes(string.text.size()));
+  PHIAL_TRY(rt.step_for_scan(string.text.size()));
   const std::string_view text = string.text;
   if (plan.count == 0) return rt.string({}, string.markup);
   const auto offset = [&](int64_t i) { return byte_offset(string, static_cast<size_t>(i)); };
@@ -312,11 +312,13 @@ Result<Value> slice_string(Runtime& rt, const StringData& string, const SlicePla
 
 size_t byte_offset(const StringData& string, size_t index) {
   if (string.ascii()) return index;
+  if (index == string.length) return string.text.size();
+  // Counts the bytes that begin a character.
   size_t at = 0;
-  for (size_t i = 0; i < index; ++i) {
-    at += utf8::decode(std::string_view(string.text).substr(at)).length;
+  for (size_t characters = 0;; ++at) {
+    if ((static_cast<unsigned char>(string.text[at]) & 0xC0) == 0x80) continue;
+    if (characters++ == index) return at;
   }
-  return at;
 }
 
 Result<Value> get_attribute(Runtime& rt, const Value& object, std::string_view name) {

@@ -93,13 +93,14 @@ Result<Value> filter_force_escape(Runtime& rt, const Value& self, Args& args) {
 Result<Value> filter_trim(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const auto bound, bind_arguments(rt, "trim", args, {"chars"}));
   PHIAL_ASSIGN(const Value text, to_string_value(rt, self));
-  PHIAL_TRY(rt.step_for_bytes(text.text().size()));
   std::optional<std::string_view> chars;
   if (!bound[0].missing() && !bound[0].is_none()) {
     PHIAL_ASSIGN(chars, expect_string(rt, bound[0], "strip arg"));
     PHIAL_TRY(rt.step_for_characters(chars->size()));
   }
-  return rt.string(std::string(strip_text(text.text(), chars, Side::both)), text.is_markup());
+  const std::string_view kept = strip_text(text.text(), chars, Side::both);
+  PHIAL_TRY(rt.step_for_characters(text.text().size() - kept.size()));
+  return rt.string(std::string(kept), text.is_markup());
 }
 
 Result<Value> filter_replace(Runtime& rt, const Value& self, Args& args) {
@@ -174,7 +175,7 @@ Result<Value> filter_truncate(Runtime& rt, const Value& self, Args& args) {
   if (leeway < 0) return rt.raise("expected leeway >= 0");
   const int64_t size = static_cast<int64_t>(string->length);
   if (size <= length || size - length <= leeway) return self;
-  PHIAL_TRY(rt.step_for_bytes(string->text.size()));
+  PHIAL_TRY(rt.step_for_scan(string->text.size()));
   std::string_view kept =
       std::string_view(string->text)
           .substr(0, byte_offset(*string, static_cast<size_t>(length - end_length)));
@@ -255,10 +256,8 @@ Result<Value> truncate_real(Runtime& rt, double real) {
 Result<Value> filter_int(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const auto bound, bind_arguments(rt, "int", args, {"default", "base"}));
   const Value fallback = bound[0].missing() ? Value(int64_t{0}) : bound[0];
-  int64_t base = 10;
-  if (!bound[1].missing()) {
-    PHIAL_ASSIGN(base, to_integer(rt, bound[1], "base"));
-  }
+  // What is no base makes int() fail, which leaves the way over float().
+  const int64_t base = bound[1].missing() ? 10 : bound[1].integral().value_or(-1);
   if (self.is_undefined()) return rt.raise(self.undefined_message());
   if (const auto i = self.integral()) return Value(*i);
   if (const double* real = self.if_real()) {

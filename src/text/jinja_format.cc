@@ -63,12 +63,14 @@ std::string group_digits(std::string_view digits, char separator, size_t every) 
 }
 
 // Sign, prefix and digits, padded.
-Status write_number(Builder& out, const Spec& spec, bool negative, std::string_view prefix,
-                    std::string body) {
+Status write_number(Runtime& rt, Builder& out, const Spec& spec, bool negative,
+                    std::string_view prefix, std::string body) {
   std::string head = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
   head += prefix;
   const size_t size = head.size() + count_characters(body);
   const size_t pad = spec.width > size ? spec.width - size : 0;
+  PHIAL_TRY(rt.check_string_size(pad));
+  PHIAL_TRY(rt.step_for_characters(pad));
   const char align = spec.align == '\0' ? '>' : spec.align;
   const size_t before = align == '<' ? 0 : align == '^' ? pad / 2 : pad;
   const auto add_fill = [&](size_t n) -> Status {
@@ -87,14 +89,14 @@ Status write_number(Builder& out, const Spec& spec, bool negative, std::string_v
   return add_fill(pad - before);
 }
 
-Status write_text(Builder& out, Spec spec, std::string_view text) {
+Status write_text(Runtime& rt, Builder& out, Spec spec, std::string_view text) {
   if (spec.precision >= 0) text = first_characters(text, static_cast<size_t>(spec.precision));
   if (spec.align == '\0') spec.align = '<';
   spec.sign = '-';
-  return write_number(out, spec, false, "", std::string(text));
+  return write_number(rt, out, spec, false, "", std::string(text));
 }
 
-Status write_integer(Builder& out, const Spec& spec, int64_t value) {
+Status write_integer(Runtime& rt, Builder& out, const Spec& spec, int64_t value) {
   const uint64_t magnitude =
       value < 0 ? uint64_t{0} - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
   const char type = spec.type;
@@ -105,10 +107,10 @@ Status write_integer(Builder& out, const Spec& spec, int64_t value) {
   }
   if (spec.grouping != '\0') digits = group_digits(digits, spec.grouping, base == 10 ? 3 : 4);
   const std::string prefix = spec.alternate && base != 10 ? std::string("0") + type : "";
-  return write_number(out, spec, value < 0, prefix, std::move(digits));
+  return write_number(rt, out, spec, value < 0, prefix, std::move(digits));
 }
 
-Status write_real(Builder& out, const Spec& spec, double value) {
+Status write_real(Runtime& rt, Builder& out, const Spec& spec, double value) {
   const bool negative = std::signbit(value) && !std::isnan(value);
   std::string body;
   if (!std::isfinite(value)) {
@@ -128,7 +130,7 @@ Status write_real(Builder& out, const Spec& spec, double value) {
     body = group_digits(body.substr(0, whole), spec.grouping, 3) + body.substr(whole);
   }
   if (spec.type == '%') body += '%';
-  return write_number(out, spec, negative, "", std::move(body));
+  return write_number(rt, out, spec, negative, "", std::move(body));
 }
 
 class PercentFormatter {
@@ -240,10 +242,10 @@ class PercentFormatter {
         Builder text(rt_);
         PHIAL_TRY(spec.type == 's' ? write_str(rt_, text, value) : write_repr(rt_, text, value));
         if (!escape_ || (spec.type == 's' && value.is_markup())) {
-          return write_text(out_, spec, text.text());
+          return write_text(rt_, out_, spec, text.text());
         }
         PHIAL_ASSIGN(const std::string escaped, escape_html(rt_, text.text()));
-        return write_text(out_, spec, escaped);
+        return write_text(rt_, out_, spec, escaped);
       }
       case 'c':
         return convert_character(spec, value);
@@ -278,7 +280,7 @@ class PercentFormatter {
     } else {
       return rt_.raise("%c requires int or char");
     }
-    return write_text(out_, spec, text);
+    return write_text(rt_, out_, spec, text);
   }
 
   Status convert_integer(Spec spec, bool zero, const Value& value) {
@@ -295,7 +297,7 @@ class PercentFormatter {
     }
     PHIAL_TRY(rt_.check_string_size(static_cast<uint64_t>(std::max(spec.precision, 0))));
     if (zero) set_zero_fill(spec);
-    return write_integer(out_, spec, *number);
+    return write_integer(rt_, out_, spec, *number);
   }
 
   Status convert_real(Spec spec, bool zero, const Value& value) {
@@ -303,7 +305,7 @@ class PercentFormatter {
     if (!number) return rt_.raise("must be real number, not " + std::string(value.type_name()));
     if (spec.precision > kMaxPrecision) return rt_.over("precision of a format is too large");
     if (zero) set_zero_fill(spec);
-    return write_real(out_, spec, *number);
+    return write_real(rt_, out_, spec, *number);
   }
 
   static void set_zero_fill(Spec& spec) {
@@ -373,12 +375,12 @@ Status format_value(Runtime& rt, Builder& out, const Value& value, std::string_v
     if (spec.align == '=') {
       return rt.raise("'=' alignment not allowed in string format specifier");
     }
-    return write_text(out, spec, value.text());
+    return write_text(rt, out, spec, value.text());
   }
   if (value.is_number() && (real_type || value.if_real() != nullptr)) {
     if (!real_type && spec.type != '\0' && spec.type != 'n') return unknown();
     if (spec.precision > kMaxPrecision) return rt.over("precision of a format is too large");
-    return write_real(out, spec, *value.number());
+    return write_real(rt, out, spec, *value.number());
   }
   if (value.is_integral()) {
     constexpr std::string_view kIntegerTypes = "bdoxXn";
@@ -386,7 +388,7 @@ Status format_value(Runtime& rt, Builder& out, const Value& value, std::string_v
       return unknown();
     }
     if (spec.precision >= 0) return rt.raise("Precision not allowed in integer format specifier");
-    return write_integer(out, spec, *value.integral());
+    return write_integer(rt, out, spec, *value.integral());
   }
   return rt.raise("unsupported format string passed to " + std::string(value.type_name()));
 }

@@ -123,9 +123,18 @@ class Lexer {
 
   Status skip_comment(const Opening& tag) {
     const size_t end = source_.find("#}", tag.end());
-    if (end == std::string::npos) return fail("missing end of comment tag");
+    if (end == std::string::npos && tag.end() < source_.size()) {
+      return fail("missing end of comment tag");
+    }
+    if (end == std::string::npos) return end_of_source();
     const char last = end > tag.end() ? source_[end - 1] : '\0';
     close(tag.at, end + 2, last == '-' || last == '+' ? last : '\0', true);
+    return {};
+  }
+
+  // jinja2 misses the end of a comment or of raw text only when there is something in it.
+  Status end_of_source() {
+    at_ = source_.size();
     return {};
   }
 
@@ -156,7 +165,8 @@ class Lexer {
       close(at, end + 2, last, true);
       return {};
     }
-    return fail("missing end of raw directive");
+    if (body < source_.size()) return fail("missing end of raw directive");
+    return end_of_source();
   }
 
   // The tokens up to and with the end of a tag; type '%' or '{'.

@@ -37,13 +37,14 @@ Result<Value> map_text(Runtime& rt, const Value& self, Args& args) {
 template <Side kSide>
 Result<Value> strip(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const auto bound, bind_arguments(rt, "strip", args, {""}));
-  PHIAL_TRY(rt.step_for_bytes(self.text().size()));
   std::optional<std::string_view> chars;
   if (!bound[0].missing() && !bound[0].is_none()) {
     PHIAL_ASSIGN(chars, expect_string(rt, bound[0], "strip arg"));
     PHIAL_TRY(rt.step_for_characters(chars->size()));
   }
-  return like(rt, self, strip_text(self.text(), chars, kSide));
+  const std::string_view kept = strip_text(self.text(), chars, kSide);
+  PHIAL_TRY(rt.step_for_characters(self.text().size() - kept.size()));
+  return like(rt, self, kept);
 }
 
 // Splitting from the left, or with all steps mirrored from the right.
@@ -57,7 +58,6 @@ class Splitter {
       rest_ = strip_text(rest_, std::nullopt, from_right_ ? Side::right : Side::left);
       if (rest_.empty()) break;
       if (most-- == 0) {
-        rest_ = strip_text(rest_, std::nullopt, Side::both);
         PHIAL_TRY(add(rest_));
         break;
       }
@@ -167,7 +167,7 @@ Result<Window> window(Runtime& rt, const Value& self, const Value& start, const 
   if (to < 0) to = std::max<int64_t>(to + length, 0);
   to = std::min(to, length);
   if (from > to) return Window{{}, 0, false};
-  PHIAL_TRY(rt.step_for_bytes(string.text.size()));
+  if (!string.ascii()) PHIAL_TRY(rt.step_for_scan(string.text.size()));
   const size_t first = byte_offset(string, static_cast<size_t>(from));
   const size_t last = byte_offset(string, static_cast<size_t>(to));
   return Window{std::string_view(string.text).substr(first, last - first), first, true};
@@ -197,7 +197,7 @@ Result<Value> find(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const std::string_view needle, expect_string(rt, bound[0], "substring"));
   PHIAL_ASSIGN(const Window in, window(rt, self, bound[1], bound[2]));
   const uint64_t effort = kFromRight ? std::min(needle.size(), in.text.size()) : 1;
-  PHIAL_TRY(rt.step_for_bytes(in.text.size() * (effort + 1) + needle.size()));
+  PHIAL_TRY(rt.step_for_scan(in.text.size() * (effort + 1) + needle.size()));
   size_t at = std::string_view::npos;
   if (in.valid) at = kFromRight ? in.text.rfind(needle) : find_text(in.text, needle);
   if (at != std::string_view::npos) {
@@ -271,7 +271,7 @@ Result<Value> partition(Runtime& rt, const Value& self, Args& args) {
   if (separator.empty()) return rt.raise("empty separator");
   const std::string_view text = self.text();
   const uint64_t effort = kFromRight ? std::min(separator.size(), text.size()) : 1;
-  PHIAL_TRY(rt.step_for_bytes(text.size() * (effort + 1)));
+  PHIAL_TRY(rt.step_for_scan(text.size() * (effort + 1)));
   const size_t at = kFromRight ? text.rfind(separator) : find_text(text, separator);
   std::string_view parts[3] = {text, "", ""};
   if (at != std::string_view::npos) {

@@ -35,8 +35,9 @@ class Runtime {
     fuel_ -= units;
     return {};
   }
-  // Fuel for copying or searching `bytes`; for_characters is for work done character by character.
+  // Fuel for copying `bytes`, for looking at each once, and for work done character by character.
   Status step_for_bytes(uint64_t bytes) { return step(bytes / 1024); }
+  Status step_for_scan(uint64_t bytes) { return step(bytes / 256); }
   Status step_for_characters(uint64_t bytes) { return step(bytes / 32); }
 
   // over_limit when a value of so many bytes cannot be made.

@@ -465,7 +465,8 @@ Result<Value> filter_batch(Runtime& rt, const Value& self, Args& args) {
   const Value count = bound[0];
   const Value fill = bound[1];
   return generate(rt, self, [source, count, fill](Runtime& runtime, Value& out) -> Result<bool> {
-    PHIAL_ASSIGN(const int64_t size, to_integer(runtime, count, "linecount"));
+    // A row of what is no number is never full.
+    const int64_t size = count.integral().value_or(-1);
     std::vector<Value> row;
     Value item;
     bool more = true;

@@ -122,6 +122,7 @@ Result<Value> pad_text(Runtime& rt, const Value& text, int64_t width, std::strin
   if (width <= static_cast<int64_t>(length)) return text;
   const size_t pad = static_cast<size_t>(width) - length;
   PHIAL_TRY(rt.check_string_size(pad));
+  PHIAL_TRY(rt.step_for_characters(pad));
   // As CPython's center: the odd space goes left when the width is odd, too.
   size_t before = pad;
   if (text_side == Side::left) before = 0;

@@ -1,0 +1,326 @@
+#include "text/chat_template.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+namespace phial {
+namespace {
+
+constexpr int64_t kNoon = 1721995200;  // 2024-07-26 12:00 UTC, as in make_templates.py
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Result<std::string> render(std::string_view source, const Json& variables = Json(Json::Object{}),
+                           const TemplateLimits& limits = {}) {
+  PHIAL_ASSIGN(const auto compiled, ChatTemplate::parse(source, "chat", limits));
+  return compiled->render(variables, kNoon);
+}
+
+std::string text_of(std::string_view source, const Json& variables = Json(Json::Object{})) {
+  const Result<std::string> text = render(source, variables);
+  return text.ok() ? *text : text.error().to_string();
+}
+
+Json parse(std::string_view text) {
+  Result<Json> json = parse_json(text, "test");
+  EXPECT_TRUE(json.ok()) << json.error().to_string();
+  return json.ok() ? *json : Json();
+}
+
+// Renders each case and compares it with what jinja2 made of it.
+void check_cases(const std::string& path) {
+  Result<Json> cases = parse_json(read_file(path), path);
+  ASSERT_TRUE(cases.ok()) << cases.error().to_string();
+  ASSERT_FALSE(cases->if_array()->empty());
+  for (const Json& c : *cases->if_array()) {
+    const std::string& name = *c.find("name")->if_string();
+    const Result<std::string> text = render(*c.find("template")->if_string(), *c.find("variables"));
+    const Json* expected = c.find("expected");
+    if (expected == nullptr) {
+      EXPECT_FALSE(text.ok()) << name << " should raise, gave " << *text;
+    } else {
+      EXPECT_TRUE(text.ok()) << name << ": " << text.error().to_string();
+      if (text.ok()) {
+        EXPECT_EQ(*text, *expected->if_string()) << name;
+      }
+    }
+  }
+}
+
+TEST(ChatTemplate, EqualsJinja2) {
+  check_cases(PHIAL_SOURCE_DIR "/tests/golden/templates/cases.json");
+}
+
+// For cases that are not part of the project: `make_templates.py --export DIR`.
+TEST(ChatTemplate, EqualsJinja2OnGivenCases) {
+  const char* path = std::getenv("PHIAL_TEMPLATE_CASES");
+  if (path == nullptr) GTEST_SKIP() << "PHIAL_TEMPLATE_CASES names no file";
+  check_cases(path);
+}
+
+struct Refused {
+  const char* source;
+  ErrorCode code;
+  int line;
+};
+
+TEST(ChatTemplate, ErrorsNameTheLine) {
+  const Refused cases[] = {
+      {"a\n{{ 1 }}\n{% if %}", ErrorCode::damaged, 3},
+      {"a\n{{ 'x\n\ny' }}\n{{ $ }}", ErrorCode::damaged, 5},
+      {"\n{% nope %}", ErrorCode::damaged, 2},
+      {"\n\n{% include 'x' %}", ErrorCode::unsupported, 3},
+      {"\n{{ 1 | urlize }}", ErrorCode::unsupported, 2},
+      {"\n\n{{ 1 is nope }}", ErrorCode::unsupported, 3},
+      {"{% if true %}\n{{ 1 | nope }}{% endif %}", ErrorCode::template_error, 2},
+      {"\n{{ raise_exception('boom') }}", ErrorCode::template_error, 2},
+      {"{# \n #}\n\n{{ missing.x }}", ErrorCode::template_error, 4},
+      {"{% raw %}\n\n{% endraw %}\n{{ 1 / 0 }}", ErrorCode::template_error, 4},
+      {"x\n  {%- for m in [1] -%}\n\n  {{ 1 + 'a' }}{% endfor %}", ErrorCode::template_error, 4},
+      {"{% macro m() %}\n{{ 1 // 0 }}{% endmacro %}\n\n{{ m() }}", ErrorCode::template_error, 2},
+  };
+  for (const Refused& c : cases) {
+    const Result<std::string> text = render(c.source);
+    ASSERT_FALSE(text.ok()) << c.source;
+    EXPECT_EQ(text.error().code, c.code) << c.source << ": " << text.error().to_string();
+    EXPECT_EQ(text.error().where, "chat:" + std::to_string(c.line)) << c.source;
+  }
+}
+
+TEST(ChatTemplate, RaisedMessageIsTheErrors) {
+  const Result<std::string> text = render("{{ raise_exception('roles must alternate') }}");
+  ASSERT_FALSE(text.ok());
+  EXPECT_EQ(text.error().message, "roles must alternate");
+}
+
+// What Python computes exactly or without end is a named error instead.
+TEST(ChatTemplate, IntegersStay64Bits) {
+  for (const char* source :
+       {"{{ 9223372036854775807 + 1 }}", "{{ 2 ** 64 }}", "{{ 3037000500 * 3037000500 }}",
+        "{{ -9223372036854775807 - 2 }}", "{{ 10 ** 1000000000 }}",
+        "{{ '99999999999999999999' | int }}", "{{ 1e300 | int }}",
+        "{{ (-9223372036854775807 - 1) // -1 }}", "{{ -(-9223372036854775807 - 1) }}",
+        "{{ (-9223372036854775807 - 1) | abs }}", "{{ [9223372036854775807, 1] | sum }}"}) {
+    const Result<std::string> text = render(source);
+    ASSERT_FALSE(text.ok()) << source << " = " << *text;
+    EXPECT_EQ(text.error().code, ErrorCode::over_limit) << source;
+  }
+  EXPECT_EQ(render("{{ 99999999999999999999 }}").error().code, ErrorCode::unsupported);
+}
+
+std::string repeat(std::string_view part, size_t count) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) out += part;
+  return out;
+}
+
+std::vector<std::string> hostile_templates() {
+  // A value doubled `n` times over, then used.
+  const auto doubling = [](const std::string& first, const std::string& step,
+                           const std::string& use) {
+    return "{% set ns = namespace(x=" + first +
+           ") %}{% for i in range(100) %}{% set ns.x = " + step + " %}{% endfor %}" + use;
+  };
+  const auto repeated = [](const std::string& body) {
+    return "{% for i in range(100000) %}{% for j in range(100000) %}" + body +
+           "{% endfor %}{% endfor %}";
+  };
+  return {
+      repeated(""),
+      repeated("x"),
+      repeated("{{ i }}"),
+      "{{ range(1000000000000) }}",
+      "{{ range(-9223372036854775807, 9223372036854775807) | length }}",
+      "{{ 'x' * 1000000000 }}",
+      "{{ 'x' * 9223372036854775807 }}",
+      "{{ [0] * 1000000000 }}",
+      "{{ [0] * 9223372036854775807 }}",
+      "{{ 'a\nb' | indent(1000000000) }}",
+      "{{ 'a' | center(1000000000) }}",
+      "{{ 'a'.ljust(9223372036854775807) }}",
+      "{{ 'a'.zfill(1000000000) }}",
+      "{{ '%1000000000d' % 1 }}",
+      "{{ '%.1000000000d' % 1 }}",
+      "{{ '%.1000000000f' % 1 }}",
+      "{{ '%*d' % (1000000000, 1) }}",
+      "{{ '{:1000000000}'.format(1) }}",
+      "{{ '{:.1000000000f}'.format(1.5) }}",
+      "{{ '{:é>1000000000}'.format(1) }}",
+      "{{ [1] | batch(1000000000000, 0) | list }}",
+      "{{ [1] | slice(1000000000000) | list }}",
+      "{{ [1] | tojson(indent=1000000000) }}",
+      "{{ 'a\tb'.expandtabs(1000000000) }}",
+      "{{ ('x' * 8000000) | replace('x', 'x' * 8000000) }}",
+      "{{ ('x' * 8000000) | replace('', 'yyyy') }}",
+      "{{ ('x' * 8000000).split('x') | length }}",
+      "{{ ('x ' * 4000000).split() | length }}",
+      "{{ ('x' * 8000000) | list | length }}",
+      "{{ ('x' * 8000000).join(range(100000) | map('string')) }}",
+      "{{ (('a' * 4000000) ~ 'b') in ('a' * 8000000) }}{{ ('a' * 8000000).rfind('a' * 4000000 ~ "
+      "'b') }}",
+      "{{ ('a' * 8000000).rsplit('a' * 4000000 ~ 'b') }}",
+      "{{ ('a' * 8000000).rpartition('b' ~ 'a' * 4000000) }}",
+      "{% for i in range(100000) %}{{ ('a' * 8000000)[i:] | length }}{% endfor %}",
+      "{% set s = 'é' * 4000000 %}{% for i in range(100000) %}{{ s[3999999] }}{% endfor %}",
+      "{% set s = 'a' * 8000000 %}{% for i in range(100000) %}{% if s | upper == s %}{% endif %}{% "
+      "endfor %}",
+      "{% set s = 'a' * 8000000 %}{% set d = {s: 1} %}{% for i in range(100000) %}{{ d[s] }}{% "
+      "endfor %}",
+      "{% set s = 'a' * 8000000 %}{% for i in range(100000) %}{% if s ~ 'b' == s ~ 'c' %}{% endif "
+      "%}{% endfor %}",
+      doubling("'xx'", "ns.x ~ ns.x", "{{ ns.x }}"),
+      doubling("'xx'", "ns.x + ns.x", "{{ ns.x }}"),
+      doubling("[1]", "ns.x + ns.x", "{{ ns.x }}"),
+      doubling("[1]", "[ns.x, ns.x]", "{{ ns.x }}"),
+      doubling("[1]", "[ns.x, ns.x]", "{{ ns.x | tojson }}"),
+      doubling("[1]", "[ns.x, ns.x]", "{{ ns.x == [ns.x[0], ns.x[1]] }}"),
+      doubling("(1,)", "(ns.x, ns.x)", "{{ {ns.x: 1} }}"),
+      doubling("{}", "{'a': ns.x, 'b': ns.x}", "{{ ns.x }}"),
+      doubling("'\"'", "ns.x | tojson", "{{ ns.x }}"),
+      "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor "
+      "%}",
+      "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = ns.x | map('upper') "
+      "%}{% endfor %}"
+      "{{ ns.x | list }}",
+      "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = namespace(x=ns.x) "
+      "%}{% endfor %}",
+      "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns }}",
+      "{% set ns = namespace(c=namespace()) %}{% for i in range(100000) %}{% set c = ns.c %}"
+      "{% set n = namespace() %}{% set c.p = n %}{% set ns.c = n %}{% endfor %}" +
+          repeated(""),
+      "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+      "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
+      "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(100) }}",
+      "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{{ m() }}",
+      "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+      "{% for x in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
+      "{{ " + repeat("(", 100000) + "1" + repeat(")", 100000) + " }}",
+      "{{ " + repeat("[", 100000) + repeat("]", 100000) + " }}",
+      "{{ " + repeat("{1:", 100000) + " }}",
+      "{{ " + repeat("not ", 100000) + "1 }}",
+      "{{ " + repeat("-", 100000) + "1 }}",
+      "{{ " + repeat("1 if 1 else ", 30000) + "1 }}",
+      "{{ " + repeat("1 if 1 ", 30000) + " }}",
+      "{{ x" + repeat(".x", 100000) + " }}",
+      "{{ x" + repeat("[0]", 100000) + " }}",
+      "{{ x" + repeat("()", 100000) + " }}",
+      "{{ 1" + repeat("|abs", 100000) + " }}",
+      "{{ x" + repeat(" is x", 50000) + " }}",
+      "{{ f" + repeat("(f", 100000) + " }}",
+      repeat("{% if 1 %}", 40000),
+      repeat("{% for x in y %}", 30000),
+      repeat("{% macro m() %}", 30000),
+      repeat("{% set x %}", 40000),
+      repeat("{% filter upper %}", 25000),
+      repeat("{% generation %}", 30000),
+      "{% set " + repeat("(", 100000) + "a",
+      std::string(600 << 10, 'x'),
+      "{{ strftime_now('%1000000000d') }}{{ 1 / 0 }}",
+      "{% for i in range(100000) %}{% set x %}" + repeat("x", 100000) +
+          "{% endset %}{{ x }}{% endfor %}",
+  };
+}
+
+TEST(ChatTemplate, HostileTemplatesEndSoonWithANamedError) {
+  // Half a second at most on a 2.5 GHz core; the rest is for sanitizers and busy machines.
+  constexpr double kMostSeconds = 10;
+  for (const std::string& source : hostile_templates()) {
+    const auto start = std::chrono::steady_clock::now();
+    const Result<std::string> text = render(source);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    EXPECT_LT(seconds.count(), kMostSeconds) << source.substr(0, 200);
+    EXPECT_FALSE(text.ok()) << source.substr(0, 200);
+    if (text.ok()) continue;
+    const ErrorCode code = text.error().code;
+    EXPECT_TRUE(code == ErrorCode::over_limit || code == ErrorCode::template_error ||
+                code == ErrorCode::damaged)
+        << source.substr(0, 200) << ": " << text.error().to_string();
+  }
+}
+
+// Many operands in one expression are not deep.
+TEST(ChatTemplate, LongChainsAreFine) {
+  EXPECT_EQ(text_of("{{ 0" + repeat(" + 1", 1000) + " }}"), "1000");
+  EXPECT_EQ(text_of("{{ ('a'" + repeat(" ~ 'b'", 1000) + ") | length }}"), "1001");
+  EXPECT_EQ(text_of("{{ 0" + repeat(" or 0", 1000) + " or 7 }}"), "7");
+  EXPECT_EQ(text_of("{% if 0 %}" + repeat("{% elif 0 %}", 1000) + "{% else %}end{% endif %}"),
+            "end");
+  EXPECT_EQ(text_of("{{ " + repeat("(", 60) + "1" + repeat(")", 60) + " }}"), "1");
+}
+
+TEST(ChatTemplate, LimitsAreTheCallers) {
+  const Json none{Json::Object{}};
+  const auto code_of = [&](std::string_view source, const TemplateLimits& limits) {
+    const Result<std::string> text = render(source, none, limits);
+    return text.ok() ? ErrorCode::internal : text.error().code;
+  };
+  EXPECT_EQ(code_of("{% for i in range(50) %}{{ i }}{% endfor %}", {.fuel = 100}),
+            ErrorCode::over_limit);
+  EXPECT_EQ(code_of("{{ 'abc' * 10 }}", {.max_output_bytes = 20}), ErrorCode::over_limit);
+  EXPECT_EQ(code_of("{{ [[[1]]] }}", {.max_depth = 2}), ErrorCode::over_limit);
+  EXPECT_EQ(code_of("{{ range(11) }}", {.max_range = 10}), ErrorCode::over_limit);
+  EXPECT_TRUE(render("{{ range(10) | list }}", none, {.max_range = 10}).ok());
+}
+
+TEST(ChatTemplate, VariablesMustBeAnObject) {
+  const Result<std::string> text = render("x", Json(Json::Array{}));
+  ASSERT_FALSE(text.ok());
+  EXPECT_EQ(text.error().code, ErrorCode::invalid_input);
+}
+
+TEST(ChatTemplate, VariablesThatAreNotUtf8AreMadeSo) {
+  Json variables;
+  variables.set("x", Json("a\xff"));
+  EXPECT_EQ(text_of("{{ x }}{{ x | length }}", variables),
+            "a\xEF\xBF\xBD"
+            "2");
+}
+
+TEST(ChatTemplate, SourceMustBeUtf8) {
+  const auto compiled = ChatTemplate::parse("a\xff", "chat");
+  ASSERT_FALSE(compiled.ok());
+  EXPECT_EQ(compiled.error().code, ErrorCode::damaged);
+}
+
+TEST(ChatTemplate, OneTemplateRendersInSeveralThreads) {
+  const auto compiled = ChatTemplate::parse(
+      "{% macro m(x) %}{{ x | upper }}{% endmacro %}{% set ns = namespace(n=0) %}"
+      "{% for x in xs %}{% set ns.n = ns.n + x %}{{ m('a' ~ x) }}{{ 'const' | title }}{% endfor %}"
+      "{{ ns.n }}",
+      "chat");
+  ASSERT_TRUE(compiled.ok()) << compiled.error().to_string();
+  const Json variables = parse(R"({"xs": [1, 2, 3]})");
+  std::vector<std::string> texts(4);
+  std::vector<std::thread> threads;
+  for (std::string& text : texts) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) text = (*compiled)->render(variables, kNoon).value();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& text : texts) EXPECT_EQ(text, "A1ConstA2ConstA3Const6");
+}
+
+// A macro that outlives the loop it was made in sees variables that are gone, not freed memory.
+TEST(ChatTemplate, MacrosAndLoopsMayOutliveTheirFrames) {
+  EXPECT_EQ(
+      text_of("{% set ns = namespace() %}{% for x in [1] %}{% macro m() %}[{{ x }}]{% endmacro %}"
+              "{% set ns.m = m %}{% set ns.l = loop %}{% endfor %}{{ ns.m() }}{{ ns.l.index }}"),
+      "[]1");
+  EXPECT_EQ(text_of("{% set ns = namespace() %}{% for x in [1, 2] %}{{ loop.changed(loop) }}"
+                    "{% set ns.l = loop %}{% endfor %}"),
+            "TrueFalse");
+}
+
+}  // namespace
+}  // namespace phial
