@@ -153,7 +153,8 @@ class Parser {
   Status check_count(uint64_t count, uint64_t min_bytes, const std::string& what) const {
     if (count > reader_.remaining() / min_bytes) {
       return reader_.damage("announces " + std::to_string(count) + " " + what + ", but only " +
-                            std::to_string(reader_.remaining()) + " bytes are left");
+                            std::to_string(reader_.remaining()) +
+                            " bytes are left: the file is cut short or damaged");
     }
     return {};
   }

@@ -43,7 +43,7 @@ class HeaderParser {
       : name_(name), file_(file_name_of(name)), data_bytes_(data_bytes) {}
 
   Result<std::vector<Placed>> parse(std::string_view text) {
-    ParseBudget budget = ParseBudget::for_input(text.size());
+    ParseBudget budget = ParseBudget::for_input(text.size() + data_bytes_);
     PHIAL_ASSIGN(const Json header, parse_json(text, name_, budget, {.max_depth = kHeaderDepth}));
     const Json::Object* members = header.if_object();
     if (members == nullptr) return damaged(name_, "the header is no JSON object");
