@@ -43,13 +43,14 @@ void decode_q8_0(const uint8_t* codes, int64_t blocks, float* out) {
 
 void encode_q4_1(const float* values, int64_t blocks, uint8_t* codes) {
   for (int64_t b = 0; b < blocks; ++b, values += kLegacyBlockValues) {
-    const auto [low, high] = std::minmax_element(values, values + kLegacyBlockValues);
-    const float d = (*high - *low) / 15.0f;
+    const float low = *std::min_element(values, values + kLegacyBlockValues);
+    const float high = *std::max_element(values, values + kLegacyBlockValues);
+    const float d = (high - low) / 15.0f;
     const float inverse = reciprocal(d);
     const auto code = [&](float value) {
-      return std::min(15, static_cast<int>((value - *low) * inverse + 0.5f));
+      return std::min(15, static_cast<int>((value - low) * inverse + 0.5f));
     };
-    BlockQ4_1 block{f32_to_f16(d), f32_to_f16(*low), {}};
+    BlockQ4_1 block{f32_to_f16(d), f32_to_f16(low), {}};
     for (int i = 0; i < kHalf; ++i) {
       block.qs[i] = static_cast<uint8_t>(code(values[i]) | code(values[i + kHalf]) << 4);
     }
