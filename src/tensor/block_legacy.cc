@@ -43,9 +43,9 @@ void decode_q8_0(const uint8_t* codes, int64_t blocks, float* out) {
 
 void encode_q4_1(const float* values, int64_t blocks, uint8_t* codes) {
   for (int64_t b = 0; b < blocks; ++b, values += kLegacyBlockValues) {
-    const auto extremes = std::minmax_element(values, values + kLegacyBlockValues);
-    const float low = *extremes.first;
-    const float d = (*extremes.second - low) / 15.0f;
+    const float low = *std::min_element(values, values + kLegacyBlockValues);
+    const float high = *std::max_element(values, values + kLegacyBlockValues);
+    const float d = (high - low) / 15.0f;
     const float inverse = reciprocal(d);
     const auto code = [&](float value) {
       return std::min(15, static_cast<int>((value - low) * inverse + 0.5f));
