@@ -68,7 +68,7 @@ FORBIDDEN = (
      "prints"),
     (re.compile(r"\bfmt::print(?:ln)?\s*\("), "prints"),
     (re.compile(CALL + r"(?:_?_?exit|_Exit|quick_exit)\s*\("), "exits"),
-    (re.compile(CALL + r"(?:abort|terminate|raise)\s*\(|\b__builtin_trap\s*\("), "aborts"),
+    (re.compile(CALL + r"(?:abort|terminate)\s*\(|\b__builtin_trap\s*\("), "aborts"),
     (re.compile(r"(?<!\w)throw\b(?!\s*\()"), "throws"),
 )
 

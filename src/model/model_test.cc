@@ -18,7 +18,9 @@ class ModelTest : public testing::Test {
  protected:
   void load(const std::string& name) {
     const auto disk = disk_files();
-    for (const std::string& file : *disk->list(kModels + name)) {
+    const auto names = disk->list(kModels + name);
+    ASSERT_TRUE(names.ok());
+    for (const std::string& file : *names) {
       const auto mapped = disk->map(kModels + name + "/" + file);
       ASSERT_TRUE(mapped.ok());
       files_.put("model/" + file, std::string((*mapped)->text()));
