@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "formats/test_files.h"
 
@@ -216,6 +220,70 @@ TEST(Checkpoint, TheExtensionDecidesWhereTheBytesTellNothing) {
     files.put("m.safetensors", text);
     expect_refused(files, "m.safetensors", ErrorCode::damaged, "m.safetensors");
   }
+}
+
+// ---- on disk ----
+
+class CheckpointOnDisk : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "phial-checkpoint-XXXXXX").string();
+    ASSERT_TRUE(::mkdtemp(pattern.data()));
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void write(const std::string& name, std::string_view text) const {
+    std::filesystem::create_directories(std::filesystem::path(at(name)).parent_path());
+    std::ofstream(at(name), std::ios::binary) << text;
+  }
+  std::string at(const std::string& name) const { return join_path(folder_, name); }
+
+  std::string folder_;
+};
+
+// As download caches lay a model out: a folder of links to files named by their hash.
+TEST_F(CheckpointOnDisk, FollowsLinksToShardsAndSideFiles) {
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"config.json", R"({"model_type":"llama"})"},
+      {"model.safetensors.index.json",
+       R"({"weight_map":{"a":"s-1.safetensors","b":"s-2.safetensors"}})"},
+      {"s-1.safetensors", small_safetensors("a")},
+      {"s-2.safetensors", small_safetensors("b")}};
+  std::filesystem::create_directories(at("snapshots/1"));
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string blob = "blobs/" + std::to_string(i);
+    write(blob, files[i].second);
+    std::filesystem::create_symlink("../../" + blob, at("snapshots/1/" + files[i].first));
+  }
+  const auto checkpoint = read_checkpoint(*disk_files(), at("snapshots/1"));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().to_string();
+  EXPECT_EQ(checkpoint->tensors.size(), 2u);
+  EXPECT_EQ(checkpoint->find("b")->file, "s-2.safetensors");
+  EXPECT_FALSE(checkpoint->config.is_null());
+
+  std::filesystem::remove(at("blobs/3"));  // an interrupted download
+  const auto broken = read_checkpoint(*disk_files(), at("snapshots/1"));
+  ASSERT_FALSE(broken.ok());
+  EXPECT_EQ(broken.error().code, ErrorCode::not_found);
+  EXPECT_THAT(broken.error().to_string(), HasSubstr("s-2.safetensors"));
+}
+
+TEST_F(CheckpointOnDisk, NeverWaitsForAPipe) {
+  for (const char* pipe : {"model.safetensors", "config.json", "tokenizer.json"}) {
+    std::filesystem::remove_all(at("m"));
+    write("m/model.safetensors", small_safetensors());
+    std::filesystem::remove(at("m/") + pipe);
+    ASSERT_EQ(::mkfifo((at("m/") + pipe).c_str(), 0600), 0);
+    const auto checkpoint = read_checkpoint(*disk_files(), at("m"));
+    ASSERT_FALSE(checkpoint.ok()) << pipe;
+    EXPECT_EQ(checkpoint.error().code, ErrorCode::unsupported);
+    EXPECT_THAT(checkpoint.error().to_string(), HasSubstr(pipe));
+  }
+  const auto device = read_checkpoint(*disk_files(), "/dev/zero");
+  ASSERT_FALSE(device.ok());
+  EXPECT_EQ(device.error().code, ErrorCode::unsupported);
 }
 
 }  // namespace
