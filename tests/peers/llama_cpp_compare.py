@@ -23,7 +23,7 @@ from report import Phial, PhialError, Report
 NEW_TOKENS = 32
 PREFILL_TOKENS = 512
 DECODE_TOKENS = 64
-ROUNDS = 7
+ROUNDS = 5
 CONTEXT = 1024
 # Two sound engines that round differently end up this far apart; see excused().
 GAP_IN_RMS = 4.0
@@ -164,7 +164,10 @@ def compare_logits(report, phial, model, full_model, threads):
 
 
 def compare_speed(report, phial, model, llama, threads):
-    """Fresh processes in turns, so that neither has the machine to itself while it is cool."""
+    """Fresh processes in turns, so that neither has the machine to itself while it is cool. Both
+    wait by spinning: on a machine that is busy with other work the ratio says little."""
+    if os.getloadavg()[0] > 0.5 * os.cpu_count():
+        print(f"\nNOTE: load average {os.getloadavg()[0]:.1f}; run this again on an idle machine")
     text = "It was the best of times, it was the worst of times, and the river ran on to the sea. "
     prompt_ids = llama.tokenize(text * 40)[:PREFILL_TOKENS]
     request = json.dumps({"model": str(model), "threads": threads, "prompt_ids": prompt_ids})
