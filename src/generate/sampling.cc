@@ -47,7 +47,7 @@ Result<std::vector<TokenProbability>> filtered_distribution(std::span<const floa
   candidates.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
     if (std::isnan(logits[i]) || logits[i] == -std::numeric_limits<float>::infinity()) continue;
-    candidates.push_back({static_cast<int32_t>(i), logits[i] / options.temperature});
+    candidates.push_back({static_cast<int32_t>(i), logits[i]});
   }
   const auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
@@ -62,14 +62,16 @@ Result<std::vector<TokenProbability>> filtered_distribution(std::span<const floa
   }
   std::sort(candidates.begin(), candidates.end(), likelier);
 
-  // An infinite logit wins alone; subtracting it would make NaN.
-  const float top = logits[static_cast<size_t>(best)] / options.temperature;
+  // Differences are taken before the division, so that a small temperature overflows nothing; an
+  // infinite logit wins alone.
+  const auto top = static_cast<double>(logits[static_cast<size_t>(best)]);
   std::vector<TokenProbability> out;
   out.reserve(candidates.size());
   double sum = 0;
   for (const Candidate& c : candidates) {
+    const auto logit = static_cast<double>(c.logit);
     const double weight =
-        c.logit == top ? 1.0 : std::exp(static_cast<double>(c.logit) - static_cast<double>(top));
+        logit == top ? 1.0 : std::exp((logit - top) / static_cast<double>(options.temperature));
     out.push_back({c.id, weight});
     sum += weight;
   }
