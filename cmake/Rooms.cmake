@@ -76,8 +76,8 @@ function(phial_room_tests)
       # Tests spend their time in the library; light optimization halves their build.
       target_compile_options(${room}_test PRIVATE -O1)
       target_compile_definitions(${room}_test PRIVATE PHIAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-      gtest_discover_tests(${room}_test TEST_PREFIX "${room}." DISCOVERY_TIMEOUT 60
-                           PROPERTIES LABELS ${room})
+      gtest_discover_tests(${room}_test TEST_PREFIX "${room}." NO_PRETTY_VALUES
+                           DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${room})
     endif()
   endforeach()
 endfunction()

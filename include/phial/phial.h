@@ -8,9 +8,9 @@
  *     model, so objects may be freed in any order.
  *  3. Text is UTF-8 with an explicit length in bytes. Texts and arrays that phial returns are
  *     phial_buffer objects; a text in a buffer is followed by a zero byte that is not counted.
- *  4. Structs begin with `size`: set it to sizeof the struct (the initializer macros do). Fields are
- *     only ever added at the end; what an older caller does not know has its default, and what a
- *     newer caller sets beyond what this library knows is an error (usage), never ignored. A NULL
+ *  4. Structs begin with `size`: set it to sizeof the struct (the initializer macros do). Fields
+ *     are only ever added at the end; what an older caller does not know has its default, and what
+ *     a newer caller sets beyond what this library knows is an error (usage), never ignored. A NULL
  *     options pointer means all defaults.
  *  5. Threads: contexts and models may be shared by threads. A sequence, a detokenizer and a buffer
  *     belong to one thread at a time. phial_sequence_cancel may be called from any thread and from
@@ -44,7 +44,7 @@ typedef struct phial_detokenizer phial_detokenizer;
 #define PHIAL_VERSION "0.1.0"
 PHIAL_API const char* phial_version(void);
 
-/* ---- Errors ------------------------------------------------------------------------------------ */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 /* The name of the error's code, one of the list that phial_errors_json gives ("damaged" ...). */
 PHIAL_API const char* phial_error_code(const phial_error* error);
@@ -55,24 +55,24 @@ PHIAL_API int phial_error_exit_code(const phial_error* error);
 PHIAL_API const char* phial_error_message(const phial_error* error);
 PHIAL_API const char* phial_error_where(const phial_error* error);
 PHIAL_API const char* phial_error_hint(const phial_error* error);
-/* "where: message (hint)", the parts that are not empty, on one line of at most 590 bytes, so that a
- * program can put its name in front and stay below 600. */
+/* "where: message (hint)", the parts that are not empty, on one line of at most 590 bytes, so that
+ * a program can put its name in front and stay below 600. */
 PHIAL_API const char* phial_error_text(const phial_error* error);
 /* An error of the caller's own, made printable and cut to length as the library's are: control
- * characters are escaped. `code` is one of the fixed list (another one gives "internal"). NULL texts
- * count as empty. Never returns NULL. */
+ * characters are escaped. `code` is one of the fixed list (another one gives "internal"). NULL
+ * texts count as empty. Never returns NULL. */
 PHIAL_API phial_error* phial_error_create(const char* code, const char* where, const char* message,
                                           const char* hint);
 PHIAL_API void phial_error_free(phial_error* error);
 
-/* ---- Buffers ----------------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 /* The bytes of a buffer: text, or an array of int32_t where the function says so. Never NULL. */
 PHIAL_API const void* phial_buffer_data(const phial_buffer* buffer);
 PHIAL_API size_t phial_buffer_bytes(const phial_buffer* buffer);
 PHIAL_API void phial_buffer_free(phial_buffer* buffer);
 
-/* ---- Context ----------------------------------------------------------------------------------- */
+/* ---- Context --------------------------------------------------------------------------------- */
 
 typedef struct phial_context_options {
   size_t size;
@@ -82,10 +82,11 @@ typedef struct phial_context_options {
    * PHIAL_ISA, else the best this machine has. */
   const char* isa;
 } phial_context_options;
-#define PHIAL_CONTEXT_OPTIONS_INIT {sizeof(phial_context_options), 0, NULL}
+#define PHIAL_CONTEXT_OPTIONS_INIT \
+  { sizeof(phial_context_options), 0, NULL }
 
-/* A context carries the threads and the kernels. One is enough for a program. Its threads compute for
- * one caller at a time; calls from several threads take turns. */
+/* A context carries the threads and the kernels. One is enough for a program. Its threads compute
+ * for one caller at a time; calls from several threads take turns. */
 PHIAL_API phial_error* phial_context_create(const phial_context_options* options,
                                             phial_context** context);
 PHIAL_API void phial_context_free(phial_context* context);
@@ -95,7 +96,7 @@ PHIAL_API phial_error* phial_doctor_json(phial_context* context, phial_buffer** 
 /* All error codes as JSON text: [{"code","exit_code","meaning"}]. */
 PHIAL_API phial_error* phial_errors_json(phial_buffer** json);
 
-/* ---- Model ------------------------------------------------------------------------------------- */
+/* ---- Model ----------------------------------------------------------------------------------- */
 
 typedef enum phial_load {
   PHIAL_LOAD_ALL = 0,
@@ -110,11 +111,12 @@ typedef struct phial_model_options {
   size_t size;
   phial_load load;
 } phial_model_options;
-#define PHIAL_MODEL_OPTIONS_INIT {sizeof(phial_model_options), PHIAL_LOAD_ALL}
+#define PHIAL_MODEL_OPTIONS_INIT \
+  { sizeof(phial_model_options), PHIAL_LOAD_ALL }
 
 /* Opens `path`: a .gguf or .safetensors file, a folder, or a short name in the local model folder
- * ($PHIAL_MODELS, else $XDG_DATA_HOME/phial/models, else ~/.local/share/phial/models). Weights stay in
- * the mapped file, which must not change while the model lives. */
+ * ($PHIAL_MODELS, else $XDG_DATA_HOME/phial/models, else ~/.local/share/phial/models). Weights stay
+ * in the mapped file, which must not change while the model lives. */
 PHIAL_API phial_error* phial_model_load(phial_context* context, const char* path,
                                         const phial_model_options* options, phial_model** model);
 PHIAL_API void phial_model_free(phial_model* model);
@@ -124,7 +126,7 @@ PHIAL_API void phial_model_free(phial_model* model);
 PHIAL_API phial_error* phial_model_info_json(phial_model* model, int with_tensors,
                                              phial_buffer** json);
 
-/* ---- Text -------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 /* Whether `text` is UTF-8. Error: invalid_input, naming `where` and the byte offset. */
 PHIAL_API phial_error* phial_text_check(const char* text, size_t text_bytes, const char* where);
@@ -162,7 +164,7 @@ typedef struct phial_template_options {
   int32_t add_generation_prompt;
 } phial_template_options;
 #define PHIAL_TEMPLATE_OPTIONS_INIT \
-  {sizeof(phial_template_options), NULL, 0, NULL, 0, NULL, 0, 1}
+  { sizeof(phial_template_options), NULL, 0, NULL, 0, NULL, 0, 1 }
 
 /* Renders the chat template with `messages_json`, a JSON array of {"role","content"} objects. The
  * prompt holds the special tokens as text: tokenize it without adding more. The template sees
@@ -175,14 +177,15 @@ PHIAL_API phial_error* phial_template_render(phial_model* model, const char* mes
                                              const phial_template_options* options,
                                              phial_buffer** prompt);
 
-/* ---- Sequence: a generation in steps ------------------------------------------------------------ */
+/* ---- Sequence: a generation in steps --------------------------------------------------------- */
 
 typedef struct phial_sequence_options {
   size_t size;
   /* Most tokens the sequence may hold; 0: the model's context length. */
   int64_t context;
 } phial_sequence_options;
-#define PHIAL_SEQUENCE_OPTIONS_INIT {sizeof(phial_sequence_options), 0}
+#define PHIAL_SEQUENCE_OPTIONS_INIT \
+  { sizeof(phial_sequence_options), 0 }
 
 typedef struct phial_sampling {
   size_t size;
@@ -200,7 +203,8 @@ typedef struct phial_sampling {
   uint64_t seed;
   int32_t has_seed;
 } phial_sampling;
-#define PHIAL_SAMPLING_INIT {sizeof(phial_sampling), 0, 1.0f, 0, 1.0f, 0, 0}
+#define PHIAL_SAMPLING_INIT \
+  { sizeof(phial_sampling), 0, 1.0f, 0, 1.0f, 0, 0 }
 
 /* What the model's generation_config.json asks for (greedy when it has none). */
 PHIAL_API phial_error* phial_model_sampling(phial_model* model, phial_sampling* sampling);
@@ -212,7 +216,8 @@ PHIAL_API void phial_sequence_free(phial_sequence* sequence);
 
 /* Tokens in the sequence, computed or not. */
 PHIAL_API int64_t phial_sequence_length(const phial_sequence* sequence);
-/* Adds ids to the end; nothing is computed yet. Errors: ids outside the vocabulary; context_full. */
+/* Adds ids to the end; nothing is computed yet. Errors: ids outside the vocabulary; context_full.
+ */
 PHIAL_API phial_error* phial_sequence_append(phial_sequence* sequence, const int32_t* ids,
                                              size_t count);
 
@@ -223,11 +228,13 @@ typedef enum phial_logits_rows {
 } phial_logits_rows;
 
 /* Runs the model over the tokens that were appended but not computed. All or nothing: an error or a
- * cancellation leaves the sequence as it was before the call. Errors: nothing to compute (usage). */
+ * cancellation leaves the sequence as it was before the call. Errors: nothing to compute (usage).
+ */
 PHIAL_API phial_error* phial_sequence_compute_logits(phial_sequence* sequence,
                                                      phial_logits_rows rows);
 /* The logits of the last compute, [rows, vocabulary] row-major; the caller may change them before
- * sampling. Valid until the next call on the sequence other than sample. usage before any compute. */
+ * sampling. Valid until the next call on the sequence other than sample. usage before any compute.
+ */
 PHIAL_API phial_error* phial_sequence_logits(phial_sequence* sequence, float** logits,
                                              int64_t* rows, int64_t* vocabulary);
 /* The header of a NumPy file (.npy) of [rows, columns] float values in row-major order: logits
@@ -240,11 +247,11 @@ PHIAL_API phial_error* phial_sequence_sample(phial_sequence* sequence,
 PHIAL_API phial_error* phial_sequence_rewind(phial_sequence* sequence, int64_t length);
 /* A second sequence with the same tokens; what is computed is shared, not copied. */
 PHIAL_API phial_error* phial_sequence_fork(phial_sequence* sequence, phial_sequence** fork);
-/* Makes the call that runs on the sequence, or else the next one, end within one step: compute_logits
- * with the error `cancelled`, generate with PHIAL_FINISH_CANCELLED. Accepts NULL. */
+/* Makes the call that runs on the sequence, or else the next one, end within one step:
+ * compute_logits with the error `cancelled`, generate with PHIAL_FINISH_CANCELLED. Accepts NULL. */
 PHIAL_API void phial_sequence_cancel(phial_sequence* sequence);
 
-/* ---- Generate: the same steps in one call ------------------------------------------------------- */
+/* ---- Generate: the same steps in one call ---------------------------------------------------- */
 
 typedef enum phial_finish {
   PHIAL_FINISH_STOP = 0,     /* an end token was produced */
@@ -253,9 +260,9 @@ typedef enum phial_finish {
 } phial_finish;
 
 /* Called after each new token with its id and the text that became certain with it (special tokens
- * left out; may be empty, and is when the model has no tokenizer; not zero-terminated). Text that is
- * still held back at the end, an unfinished character, comes in one more call with the id -1. Return
- * 0 to go on, anything else to stop. It may call nothing on the sequence but cancel. */
+ * left out; may be empty, and is when the model has no tokenizer; not zero-terminated). Text that
+ * is still held back at the end, an unfinished character, comes in one more call with the id -1.
+ * Return 0 to go on, anything else to stop. It may call nothing on the sequence but cancel. */
 typedef int (*phial_token_callback)(void* user, int32_t id, const char* text, size_t text_bytes);
 
 typedef struct phial_generate_options {
@@ -270,7 +277,7 @@ typedef struct phial_generate_options {
   void* user;
 } phial_generate_options;
 #define PHIAL_GENERATE_OPTIONS_INIT \
-  {sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL}
+  { sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL }
 
 typedef struct phial_generate_stats {
   size_t size;
@@ -279,15 +286,15 @@ typedef struct phial_generate_stats {
   double prefill_ms; /* from the call to the first new token */
   double decode_ms;  /* from the first new token to the last */
 } phial_generate_stats;
-#define PHIAL_GENERATE_STATS_INIT {sizeof(phial_generate_stats), 0, 0, 0.0, 0.0}
+#define PHIAL_GENERATE_STATS_INIT \
+  { sizeof(phial_generate_stats), 0, 0, 0.0, 0.0 }
 
-/* Computes what was appended and goes on token by token. The new ids (the end token included) are in
- * the buffer as int32_t and are part of the sequence. A cancelled generation keeps what it produced
- * and is no error. `finish` and `stats` may be NULL. */
+/* Computes what was appended and goes on token by token. The new ids (the end token included) are
+ * in the buffer as int32_t and are part of the sequence. A cancelled generation keeps what it
+ * produced and is no error. `finish` and `stats` may be NULL. */
 PHIAL_API phial_error* phial_generate(phial_sequence* sequence,
-                                      const phial_generate_options* options,
-                                      phial_buffer** new_ids, phial_finish* finish,
-                                      phial_generate_stats* stats);
+                                      const phial_generate_options* options, phial_buffer** new_ids,
+                                      phial_finish* finish, phial_generate_stats* stats);
 
 #ifdef __cplusplus
 } /* extern "C" */

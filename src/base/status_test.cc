@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <vector>
 
 #include "base/cancel.h"
 #include "base/rng.h"
@@ -153,6 +154,14 @@ TEST(Result, MovesWhatCannotBeCopied) {
   EXPECT_EQ(**result, 5);
   const std::unique_ptr<int> taken = *std::move(result);
   EXPECT_EQ(*taken, 5);
+}
+
+Result<std::vector<int>> numbers() { return std::vector<int>{1, 2, 3}; }
+
+TEST(Result, ARangeOverATemporaryStaysAlive) {
+  int sum = 0;
+  for (const int number : *numbers()) sum += number;
+  EXPECT_EQ(sum, 6);
 }
 
 TEST(Result, TakesTheErrorOfAStatus) {

@@ -17,7 +17,7 @@ enum class FinishReason : uint8_t { stop, length, cancelled };
 
 struct GenerateOptions {
   SamplingOptions sampling = {};
-  int64_t max_new_tokens = -1;   // -1: up to the context
+  int64_t max_new_tokens = -1;        // -1: up to the context
   std::vector<int32_t> end_ids = {};  // generation stops behind one of these; empty: never
 };
 

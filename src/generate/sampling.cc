@@ -42,14 +42,16 @@ Result<std::vector<TokenProbability>> filtered_distribution(std::span<const floa
   struct Candidate {
     int32_t id;
     float logit;
+    float scaled;  // by the temperature, in float32 as transformers does; may overflow
   };
   std::vector<Candidate> candidates;
   candidates.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
     if (std::isnan(logits[i]) || logits[i] == -std::numeric_limits<float>::infinity()) continue;
-    candidates.push_back({static_cast<int32_t>(i), logits[i]});
+    candidates.push_back({static_cast<int32_t>(i), logits[i], logits[i] / options.temperature});
   }
   const auto likelier = [](const Candidate& a, const Candidate& b) {
+    if (a.scaled != b.scaled) return a.scaled > b.scaled;
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
   // Top-k keeps what is not below the k-th logit, equals included, as transformers does.
@@ -57,21 +59,19 @@ Result<std::vector<TokenProbability>> filtered_distribution(std::span<const floa
   if (k > 0 && k < candidates.size()) {
     std::nth_element(candidates.begin(), candidates.begin() + static_cast<int64_t>(k - 1),
                      candidates.end(), likelier);
-    const float least = candidates[k - 1].logit;
-    std::erase_if(candidates, [least](const Candidate& c) { return c.logit < least; });
+    const float least = candidates[k - 1].scaled;
+    std::erase_if(candidates, [least](const Candidate& c) { return c.scaled < least; });
   }
   std::sort(candidates.begin(), candidates.end(), likelier);
 
-  // Differences are taken before the division, so that a small temperature overflows nothing; an
-  // infinite logit wins alone.
-  const auto top = static_cast<double>(logits[static_cast<size_t>(best)]);
+  const float top = logits[static_cast<size_t>(best)];
   std::vector<TokenProbability> out;
   out.reserve(candidates.size());
   double sum = 0;
   for (const Candidate& c : candidates) {
-    const auto logit = static_cast<double>(c.logit);
-    const double weight =
-        logit == top ? 1.0 : std::exp((logit - top) / static_cast<double>(options.temperature));
+    // An infinite logit wins alone; subtracting it would make NaN.
+    const double below = static_cast<double>(c.logit) - static_cast<double>(top);
+    const double weight = c.logit == top ? 1.0 : std::exp(below / options.temperature);
     out.push_back({c.id, weight});
     sum += weight;
   }

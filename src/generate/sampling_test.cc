@@ -66,7 +66,9 @@ TEST(Sampling, TemperatureSharpensTheDistribution) {
   const auto cold = filtered({0, 1}, {.do_sample = true, .temperature = 0.5f});
   EXPECT_NEAR(cold[0].probability, 1 / (1 + std::exp(-2.0)), 1e-12);
   // So cold that the quotient overflows: the best token alone.
-  EXPECT_EQ(filtered({5, 1}, {.do_sample = true, .temperature = 1e-40f})[0].probability, 1.0);
+  const auto frozen = filtered({1, 5}, {.do_sample = true, .temperature = 1e-40f});
+  EXPECT_EQ(frozen[0].id, 1);
+  EXPECT_EQ(frozen[0].probability, 1.0);
 }
 
 TEST(Sampling, ProbabilitiesSumToOneAndMaskedTokensAreOut) {

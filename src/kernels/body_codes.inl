@@ -8,7 +8,8 @@ constexpr int kChunkVecs = kChunk / kLanes;
 //   kValueBytes   bytes of one value where columns may end inside a chunk; 0 for whole blocks only
 //   load          the values of one chunk, bit for bit those of decode_row
 //   kBatch        chunks that share the work of load_scales
-//   load_scales   what chunk b of the batch needs besides its codes, for load(codes, scales, b, out)
+//   load_scales   what chunk b of the batch needs besides its codes, for load(codes, scales, b,
+//   out)
 
 template <class Codes>
 struct Unbatched {

@@ -16,9 +16,7 @@ static void gemm_tile(int64_t k, const float* a, int64_t a_stride, const float* 
     PHIAL_UNROLL
     for (int v = 0; v < Vecs; ++v) {
       const float* at = c + r * c_stride + v * kLanes;
-      acc[r][v] = !accumulate                 ? zero()
-                  : Part && v == Vecs - 1 ? load_first(at, last)
-                                          : load(at);
+      acc[r][v] = !accumulate ? zero() : Part && v == Vecs - 1 ? load_first(at, last) : load(at);
     }
   }
   for (int64_t i = 0; i < k; ++i, ++a, b += b_stride) {

@@ -55,8 +55,9 @@ static void gemv_tile(const GemvArgs& args, int64_t row) {
     PHIAL_UNROLL
     for (int r = 0; r < Rows; ++r) Codes::load_scales(w + r * stride, scales[r]);
     for (int b = 0; b < kBatch; ++b, w += Codes::kChunkBytes, x += kChunk) {
-      tile.step([&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, scales[r], b, out); },
-                x, args.x_stride);
+      tile.step(
+          [&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, scales[r], b, out); }, x,
+          args.x_stride);
     }
   }
   for (; left >= kChunk; left -= kChunk, w += Codes::kChunkBytes, x += kChunk) {
@@ -69,9 +70,8 @@ static void gemv_tile(const GemvArgs& args, int64_t row) {
       for (int m = 0; m < XRows; ++m) {
         __builtin_memcpy(part[m], x + m * args.x_stride, static_cast<size_t>(left) * sizeof(float));
       }
-      tile.step(
-          [&](int r, Vec(&out)[kChunkVecs]) { load_part<Codes>(w + r * stride, left, out); },
-          part[0], kChunk);
+      tile.step([&](int r, Vec(&out)[kChunkVecs]) { load_part<Codes>(w + r * stride, left, out); },
+                part[0], kChunk);
     }
   }
   PHIAL_UNROLL
@@ -93,13 +93,21 @@ template <class Codes>
 static void gemv(const GemvArgs& args) {
   static_assert(kMaxGemvRows == 8);
   switch (args.x_rows) {
-    case 1: return gemv_rows<Codes, 1>(args);
-    case 2: return gemv_rows<Codes, 2>(args);
-    case 3: return gemv_rows<Codes, 3>(args);
-    case 4: return gemv_rows<Codes, 4>(args);
-    case 5: return gemv_rows<Codes, 5>(args);
-    case 6: return gemv_rows<Codes, 6>(args);
-    case 7: return gemv_rows<Codes, 7>(args);
-    case 8: return gemv_rows<Codes, 8>(args);
+    case 1:
+      return gemv_rows<Codes, 1>(args);
+    case 2:
+      return gemv_rows<Codes, 2>(args);
+    case 3:
+      return gemv_rows<Codes, 3>(args);
+    case 4:
+      return gemv_rows<Codes, 4>(args);
+    case 5:
+      return gemv_rows<Codes, 5>(args);
+    case 6:
+      return gemv_rows<Codes, 6>(args);
+    case 7:
+      return gemv_rows<Codes, 7>(args);
+    case 8:
+      return gemv_rows<Codes, 8>(args);
   }
 }

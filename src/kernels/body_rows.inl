@@ -103,7 +103,7 @@ static void silu_mul(int64_t n, const float* gate, const float* up, float* out) 
 
 // (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)).
 static void gelu_tanh(int64_t n, float* x) {
-  const Vec linear = broadcast(1.5957691216f);   // 2 sqrt(2 / pi)
+  const Vec linear = broadcast(1.5957691216f);    // 2 sqrt(2 / pi)
   const Vec cubic = broadcast(0.0713548162726f);  // 2 sqrt(2 / pi) * 0.044715
   each(n, [&](auto at) {
     const Vec v = get(x, at);

@@ -129,7 +129,9 @@ PHIAL_INLINE void load_pair(const uint8_t* p, float (&pair)[2]) {
   __builtin_memcpy(&bits, p, sizeof(bits));
   _mm_storel_pi(reinterpret_cast<__m64*>(pair), _mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
 }
-PHIAL_INLINE Levels levels_of(const float* pair) { return {broadcast(pair[0]), broadcast(pair[1])}; }
+PHIAL_INLINE Levels levels_of(const float* pair) {
+  return {broadcast(pair[0]), broadcast(pair[1])};
+}
 PHIAL_INLINE Vec low_nibbles(const Levels& levels, Bytes bytes) {
   const __m256i codes = _mm256_and_si256(bytes, _mm256_set1_epi32(15));
   return fma(_mm256_cvtepi32_ps(codes), levels.d, levels.m);

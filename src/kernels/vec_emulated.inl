@@ -1,6 +1,6 @@
 // The vector vocabulary (see vec_avx2.inl) with the 16 lanes and tiles of AVX-512, over two halves
-// of `half`, the 8-lane vocabulary: bodies as AVX-512 runs them, on processors without it. Gives the
-// same bits as vec_avx512.inl.
+// of `half`, the 8-lane vocabulary: bodies as AVX-512 runs them, on processors without it. Gives
+// the same bits as vec_avx512.inl.
 
 constexpr int kLanes = 16;
 constexpr int kTileRows = 6;
@@ -19,9 +19,7 @@ PHIAL_INLINE int64_t below(int64_t n) { return n < 8 ? n : 8; }
 PHIAL_INLINE int64_t above(int64_t n) { return n < 8 ? 0 : n - 8; }
 
 PHIAL_INLINE Vec zero() { return {half::zero(), half::zero()}; }
-PHIAL_INLINE Vec broadcast(float value) {
-  return {half::broadcast(value), half::broadcast(value)};
-}
+PHIAL_INLINE Vec broadcast(float value) { return {half::broadcast(value), half::broadcast(value)}; }
 PHIAL_INLINE Vec load(const float* p) { return {half::load(p), half::load(p + 8)}; }
 PHIAL_INLINE void store(float* p, Vec v) {
   half::store(p, v.lo);
