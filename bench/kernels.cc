@@ -74,8 +74,8 @@ void bench_gemv(benchmark::State& state, const GemvCase& c) {
     pool->run([&](int worker) {
       const Share share = share_of(rows, kPanelRows, worker, c.threads);
       c.table->gemv[static_cast<int>(c.grid)]({weights.data(), stride, c.columns, share.begin,
-                                               share.end, x.data(), c.columns, nullptr, 0, c.x_rows,
-                                               y.data(), rows});
+                                               share.end, x.data(), c.columns, c.x_rows, y.data(),
+                                               rows});
     });
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     best = std::min(best, took.count());

@@ -51,14 +51,6 @@ PHIAL_INLINE Vec times_sigmoid(Vec v, Vec x) {
   return div(v, add(broadcast(1.0f), exp(sub(zero(), x))));
 }
 
-static void block_sums(int64_t n, const float* x, float* sums) {
-  for (int64_t i = 0; i < n / kChunk; ++i, x += kChunk) {
-    Vec total = load(x);
-    for (int v = 1; v < kChunkVecs; ++v) total = add(total, load(x + v * kLanes));
-    sums[i] = sum(total);
-  }
-}
-
 static void rms_norm(int64_t n, const float* x, const float* weight, float eps, float* out) {
   Vec squares = zero();
   each(n, [&](auto at) { squares = fma(get(x, at), get(x, at), squares); });

@@ -13,7 +13,6 @@ constexpr KernelTable make_table(const char* isa) {
   set(Grid::q4_1, gemv<Q4_1Codes>, unpack<Q4_1Codes>);
   set(Grid::q8_0, gemv<Q8_0Codes>, unpack<Q8_0Codes>);
   table.gemm = gemm;
-  table.block_sums = block_sums;
   table.rms_norm = rms_norm;
   table.layer_norm = layer_norm;
   table.add = add_row;

@@ -19,8 +19,6 @@ constexpr const KernelTable* kTables[] = {
 
 }  // namespace
 
-bool needs_block_sums(Grid) { return false; }
-
 std::span<const KernelTable* const> kernel_tables() { return kTables; }
 
 bool is_supported(const KernelTable& table) {

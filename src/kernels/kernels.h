@@ -33,12 +33,8 @@ struct GemvArgs {
   int64_t row_begin, row_end;
   const float* x;    // [x_rows, x_stride], the first `columns` of each row are read
   int64_t x_stride;  // floats
-  // [x_rows, block_sums_stride]: sums of x over blocks of 32 columns, for grids whose kernel asks
-  // for them (see needs_block_sums); null for the others. Filled by `block_sums`.
-  const float* x_block_sums = nullptr;
-  int64_t block_sums_stride = 0;
-  int32_t x_rows;  // 1..kMaxGemvRows
-  float* y;        // [x_rows, y_stride]; y[m][r] is written, nothing else
+  int32_t x_rows;    // 1..kMaxGemvRows
+  float* y;          // [x_rows, y_stride]; y[m][r] is written, nothing else
   int64_t y_stride;
 };
 using GemvFn = void (*)(const GemvArgs&);
@@ -68,9 +64,6 @@ struct KernelTable {
   // tile or on the instruction set.
   void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, const float* b,
                int64_t b_stride, float* c, int64_t c_stride, bool accumulate);
-
-  // sums[i] = x[32 i] + ... + x[32 i + 31], i in [0, n / 32). REQUIRES: n is a multiple of 32.
-  void (*block_sums)(int64_t n, const float* x, float* sums);
 
   // out[i] = x[i] / sqrt(mean(x^2) + eps) * weight[i]   (RMSNorm, Zhang and Sennrich 2019). May be
   // in place.
@@ -105,10 +98,6 @@ struct KernelTable {
   // x[i] *= factor
   void (*scale)(int64_t n, float factor, float* x);
 };
-
-// Whether gemv for this grid reads x_block_sums. No kernel of this build does: applying a block's
-// minimum while decoding costs no more for one activation row, less for several, and is exact.
-bool needs_block_sums(Grid grid);
 
 // The reference first, then the instruction sets this build has, best last.
 std::span<const KernelTable* const> kernel_tables();

@@ -58,14 +58,6 @@ void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, con
   }
 }
 
-void block_sums(int64_t n, const float* x, float* sums) {
-  for (int64_t i = 0; i < n / 32; ++i) {
-    double total = 0;
-    for (int64_t j = 0; j < 32; ++j) total += x[32 * i + j];
-    sums[i] = static_cast<float>(total);
-  }
-}
-
 void rms_norm(int64_t n, const float* x, const float* weight, float eps, float* out) {
   double squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(x[i]) * x[i];
@@ -151,7 +143,6 @@ constexpr KernelTable kReferenceKernels = {
     .unpack = {unpack<Grid::f32>, unpack<Grid::f16>, unpack<Grid::bf16>, unpack<Grid::q4_1>,
                unpack<Grid::q8_0>},
     .gemm = gemm,
-    .block_sums = block_sums,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .add = add,

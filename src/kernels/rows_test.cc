@@ -122,23 +122,6 @@ TEST_P(Rows, AddAndScaleRoundOnce) {
   }
 }
 
-TEST_P(Rows, BlockSums) {
-  Rng rng(25);
-  const std::vector<float> x = random_row(rng, 5 * 32);
-  Guarded out(5);
-  table().block_sums(5 * 32, x.data(), out.data());
-  table().block_sums(0, x.data(), nullptr);
-  ASSERT_TRUE(out.intact());
-  for (int64_t b = 0; b < 5; ++b) {
-    double expected = 0, magnitude = 0;
-    for (int64_t i = 0; i < 32; ++i) {
-      expected += x[static_cast<size_t>(32 * b + i)];
-      magnitude += std::fabs(x[static_cast<size_t>(32 * b + i)]);
-    }
-    ASSERT_NEAR(out[b], expected, gamma_of(32) * magnitude);
-  }
-}
-
 // Floats from `low` to `high` such that every binade between has many, and the ends themselves.
 std::vector<float> sweep(double low, double high) {
   std::vector<float> values;
@@ -398,8 +381,6 @@ TEST(Emulated512, HasTheBitsOfAvx512) {
   });
   both("gelu_tanh", x,
        [&](const KernelTable& t, std::vector<float>& v) { t.gelu_tanh(8 * n, v.data()); });
-  both("block_sums", y,
-       [&](const KernelTable& t, std::vector<float>& v) { t.block_sums(992, x.data(), v.data()); });
   both("rope", y, [&](const KernelTable& t, std::vector<float>& v) {
     t.rope(10, 100, 70, x.data(), x.data() + n, v.data());
   });
@@ -414,8 +395,8 @@ TEST(Emulated512, HasTheBitsOfAvx512) {
       encode_row(grid.grid, x.data() + r * 700, 864, w.data() + r * row_bytes(grid.grid, 864));
     }
     both(grid.name, x, [&](const KernelTable& t, std::vector<float>& v) {
-      t.gemv[static_cast<int>(grid.grid)]({w.data(), row_bytes(grid.grid, 864), 864, 0, 9, x.data(),
-                                           n, nullptr, 0, 7, v.data(), 9});
+      t.gemv[static_cast<int>(grid.grid)](
+          {w.data(), row_bytes(grid.grid, 864), 864, 0, 9, x.data(), n, 7, v.data(), 9});
     });
   }
 }

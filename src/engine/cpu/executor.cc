@@ -15,12 +15,6 @@ namespace {
 // cache line of a row of y and the panel kernels get whole vectors.
 constexpr int64_t kRowGrain = 16;
 
-bool any_needs_sums(std::initializer_list<const Linear*> layers) {
-  return std::ranges::any_of(layers, [](const Linear* l) {
-    return !l->weight.empty() && needs_block_sums(l->weight.grid);
-  });
-}
-
 // Undoes RowOrder::interleaved_heads for one head's values.
 void restore_head_order(float* x, int64_t head_dim, float* scratch) {
   for (int64_t i = 0; i < head_dim; ++i) scratch[i] = x[interleaved_row(i, head_dim)];
@@ -153,13 +147,11 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   const auto tile_rows =
       static_cast<size_t>(attention_tile_positions(attn) * (attn.heads / attn.kv_heads));
   const auto head_dim = static_cast<size_t>(attn.head_dim);
-  const auto widest = static_cast<size_t>(std::max({spec.hidden, q_width, spec.intermediate}));
   workers.resize(static_cast<size_t>(size()));
   for (WorkerScratch& w : workers) {
     if (batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
       w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
     }
-    w.linear.block_sums.reserve(kMaxGemvRows * (widest / 32 + 1));
     w.attention.q.reserve(tile_rows * head_dim);
     w.attention.out.reserve(tile_rows * head_dim);
     w.attention.scores.reserve(tile_rows * kPagePositions);
@@ -297,8 +289,7 @@ void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
   observe(step, worker, normed.data(), batch->rows, spec.hidden);
 
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input = prepare_input(kernels, normed.data(), batch->rows, spec.hidden,
-                                          any_needs_sums({&w.q, &w.k, &w.v}), scratch);
+  const LinearInput input{normed.data(), batch->rows, spec.hidden};
   // One range over the rows of q, k and v together, so that the workers' shares are even.
   const Share mine = share(q_width + 2 * kv_width, kRowGrain, worker);
   const auto apply = [&](const Linear& layer, int64_t first, int64_t rows, std::vector<float>& y) {
@@ -380,8 +371,7 @@ void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer,
                                       int64_t width, int worker) {
   observe(step, worker, x, batch->rows, width);
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input =
-      prepare_input(kernels, x, batch->rows, width, any_needs_sums({&layer}), scratch);
+  const LinearInput input{x, batch->rows, width};
   const Share mine = share(spec.hidden, kRowGrain, worker);
   apply_linear(kernels, layer, input, mine.begin, mine.end, projected.data(), spec.hidden, scratch);
   if (mine.begin >= mine.end) return;
@@ -396,8 +386,7 @@ void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
   if (!step.reuses_norm) norm_rows(w.mlp_norm, worker);
   observe(step, worker, normed.data(), batch->rows, spec.hidden);
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input = prepare_input(kernels, normed.data(), batch->rows, spec.hidden,
-                                          any_needs_sums({&w.gate, &w.up}), scratch);
+  const LinearInput input{normed.data(), batch->rows, spec.hidden};
   const Share mine = share(spec.intermediate, kRowGrain, worker);
   const int64_t count = mine.end - mine.begin;
   if (count <= 0) return;
@@ -430,8 +419,7 @@ void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
   observe(step, worker, head_input.data(), wanted, spec.hidden);
   const Linear& layer = model->weights.lm_head;
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input = prepare_input(kernels, head_input.data(), wanted, spec.hidden,
-                                          any_needs_sums({&layer}), scratch);
+  const LinearInput input{head_input.data(), wanted, spec.hidden};
   const Share mine = share(spec.vocabulary, kRowGrain, worker);
   apply_linear(kernels, layer, input, mine.begin, mine.end, batch->logits, spec.vocabulary,
                scratch);

@@ -5,8 +5,6 @@
 namespace phial {
 namespace {
 
-constexpr int64_t kSumBlock = 32;  // columns of one block sum
-
 void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearInput& input,
                   int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) {
   GemvArgs args;
@@ -17,8 +15,6 @@ void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearI
   args.row_end = row_end;
   args.x = input.x;
   args.x_stride = input.width;
-  args.x_block_sums = input.block_sums;
-  args.block_sums_stride = input.block_sums_stride;
   args.x_rows = static_cast<int32_t>(input.rows);
   args.y = y;
   args.y_stride = y_stride;
@@ -48,21 +44,6 @@ void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearI
 }
 
 }  // namespace
-
-LinearInput prepare_input(const KernelTable& kernels, const float* x, int64_t rows, int64_t width,
-                          bool grids_need_sums, LinearScratch& scratch) {
-  LinearInput input{x, rows, width, nullptr, 0};
-  if (grids_need_sums && rows <= kMaxGemvRows) {
-    input.block_sums_stride = width / kSumBlock;
-    scratch.block_sums.resize(static_cast<size_t>(rows * input.block_sums_stride));
-    for (int64_t m = 0; m < rows; ++m) {
-      kernels.block_sums(width, x + m * width,
-                         scratch.block_sums.data() + m * input.block_sums_stride);
-    }
-    input.block_sums = scratch.block_sums.data();
-  }
-  return input;
-}
 
 void apply_linear(const KernelTable& kernels, const Linear& layer, const LinearInput& input,
                   int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,

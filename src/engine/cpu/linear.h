@@ -16,23 +16,15 @@ inline constexpr int64_t kPanelColumns = 512;
 
 // Memory of one worker; grows to what it needs and stays.
 struct LinearScratch {
-  std::vector<float> panel;       // [kPanelColumns, kPanelRows]
-  std::vector<float> block_sums;  // [kMaxGemvRows, columns / 32]
+  std::vector<float> panel;  // [kPanelColumns, kPanelRows]
 };
 
-// The input of one or more linear layers: float32 [rows, width], with its block sums computed by
-// prepare_input when the direct kernels will want them.
+// The input of one or more linear layers: float32 [rows, width].
 struct LinearInput {
   const float* x = nullptr;
   int64_t rows = 0;
   int64_t width = 0;
-  const float* block_sums = nullptr;
-  int64_t block_sums_stride = 0;
 };
-
-// Describes x for apply_linear; fills scratch.block_sums when x has few rows and `grids_need_sums`.
-LinearInput prepare_input(const KernelTable& kernels, const float* x, int64_t rows, int64_t width,
-                          bool grids_need_sums, LinearScratch& scratch);
 
 // y[m][r] = W x (+ bias) for weight rows r in [row_begin, row_end), in the order of the file. y is
 // [rows, y_stride] and holds row r at column r.
