@@ -311,7 +311,7 @@ Result<Evaluator::Flow> Evaluator::run_captured(const Stmt& s, const FramePtr& f
     PHIAL_TRY(check_namespaces(*s.target, *frame));
     PHIAL_TRY(assign(*s.target, std::move(text), *frame));
   } else {
-    PHIAL_TRY(write_str(*this, *out_, text));
+    PHIAL_TRY(write_joined(text));
   }
   return Flow::normal;
 }
@@ -361,7 +361,13 @@ Status Evaluator::define_macro(const Stmt& s, const FramePtr& frame) {
 Status Evaluator::run_call_block(const Stmt& s, const FramePtr& frame) {
   PHIAL_ASSIGN(const Value caller, object(std::make_shared<Macro>(*this, s, frame)));
   PHIAL_ASSIGN(const Value value, eval_call(*s.value, *frame, &caller));
-  return write_str(*this, *out_, value);
+  return write_joined(value);
+}
+
+// jinja2 joins what filter and call blocks give with the other output, without str().
+Status Evaluator::write_joined(const Value& value) {
+  if (value.is_string()) return out_->add(value.text());
+  return raise("expected str instance, " + std::string(value.type_name()) + " found");
 }
 
 Result<Value> Evaluator::call_macro(const Stmt& macro, const FramePtr& outer, CallArgs& args) {

@@ -58,6 +58,7 @@ class Evaluator final : public Runtime {
   Status run_set(const Stmt& s, Frame& frame);
   Status define_macro(const Stmt& s, const FramePtr& frame);
   Status run_call_block(const Stmt& s, const FramePtr& frame);
+  Status write_joined(const Value& value);
   Status bind_macro_arguments(const Stmt& macro, Frame& frame, CallArgs& args);
 
   Status check_namespaces(const Expr& target, Frame& frame);

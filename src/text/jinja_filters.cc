@@ -156,8 +156,6 @@ Result<Value> filter_indent(Runtime& rt, const Value& self, Args& args) {
 Result<Value> filter_truncate(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const auto bound,
                bind_arguments(rt, "truncate", args, {"length", "killwords", "end", "leeway"}));
-  const StringData* string = self.if_string();
-  if (string == nullptr) return rt.raise("truncate needs a str");
   int64_t length = 255;
   int64_t leeway = 5;
   std::string end = "...";
@@ -173,8 +171,10 @@ Result<Value> filter_truncate(Runtime& rt, const Value& self, Args& args) {
   const int64_t end_length = static_cast<int64_t>(count_characters(end));
   if (length < end_length) return rt.raise("expected length >= " + std::to_string(end_length));
   if (leeway < 0) return rt.raise("expected leeway >= 0");
-  const int64_t size = static_cast<int64_t>(string->length);
-  if (size <= length || size - length <= leeway) return self;
+  PHIAL_ASSIGN(const std::optional<int64_t> size, length_of(rt, self));
+  if (size && (*size <= length || *size - length <= leeway)) return self;
+  const StringData* string = self.if_string();
+  if (string == nullptr) return rt.raise("truncate needs a str");
   PHIAL_TRY(rt.step_for_scan(string->text.size()));
   std::string_view kept =
       std::string_view(string->text)
