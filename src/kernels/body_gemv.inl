@@ -84,9 +84,19 @@ static void gemv_tile(const GemvArgs& args, int64_t row) {
 template <class Codes, int XRows>
 static void gemv_rows(const GemvArgs& args) {
   constexpr int kRows = gemv_tile_rows(XRows);
-  int64_t row = args.row_begin;
-  for (; row + kRows <= args.row_end; row += kRows) gemv_tile<Codes, kRows, XRows>(args, row);
-  for (; row < args.row_end; ++row) gemv_tile<Codes, 1, XRows>(args, row);
+  const int64_t last = args.row_end - kRows;
+  if (last < args.row_begin) {
+    // Fewer rows than a tile: pair by pair. Decoding them again for each x row costs little.
+    GemvArgs one = args;
+    for (int m = 0; m < XRows; ++m, one.x += args.x_stride, one.y += args.y_stride) {
+      for (int64_t r = args.row_begin; r < args.row_end; ++r) gemv_tile<Codes, 1, 1>(one, r);
+    }
+    return;
+  }
+  // The last tile overlaps the one before: it writes the same bits again.
+  for (int64_t r = args.row_begin; r < args.row_end; r += kRows) {
+    gemv_tile<Codes, kRows, XRows>(args, r < last ? r : last);
+  }
 }
 
 template <class Codes>
