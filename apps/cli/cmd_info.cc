@@ -13,6 +13,10 @@ std::string or_unknown(const Json& value) {
   return "unknown";
 }
 
+std::string tokens_text(const Json& count) {
+  return or_unknown(count) + (count.is_null() ? "" : " tokens");
+}
+
 void line(std::string& out, const char* name, const std::string& value) {
   out += fmt::format("{:<14}{}\n", name, value);
 }
@@ -70,8 +74,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   line(out, "format", or_unknown(info["format"]));
   line(out, "architecture", or_unknown(info["architecture"]));
   line(out, "parameters", human_count(info["parameters"].get<double>()));
-  line(out, "context", or_unknown(info["context_length"]) + " tokens");
-  line(out, "vocabulary", or_unknown(info["vocabulary_size"]) + " tokens");
+  line(out, "context", tokens_text(info["context_length"]));
+  line(out, "vocabulary", tokens_text(info["vocabulary_size"]));
   line(out, "quantization", quantization_text(info));
   line(out, "size", human_bytes(info["bytes"].get<double>()));
   if (with_tensors) out += tensor_table(info["tensors"]);

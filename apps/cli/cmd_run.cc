@@ -137,7 +137,9 @@ std::string with_system(const std::string& messages, const std::string& system,
                        fmt::format("expected an array, got a JSON {}", parsed.type_name()));
   }
   for (const Json& item : parsed) {
-    if (item.is_object() && item.value("role", Json()) == "system") {
+    if (!item.is_object()) continue;
+    const auto role = item.find("role");
+    if (role != item.end() && role->is_string() && *role == "system") {
       fail_usage("--system", fmt::format("{} holds a system message already", where));
     }
   }

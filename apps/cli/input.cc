@@ -69,6 +69,12 @@ bool read_some(int fd, const std::string& name, std::string& text) {
   return got > 0;
 }
 
+// A JSON value that holds no others, as text.
+std::string shortened(const Json& scalar) {
+  constexpr size_t kMaxShown = 80;
+  return scalar.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, kMaxShown);
+}
+
 }  // namespace
 
 std::string input_name(const std::string& path) { return path == "-" ? "stdin" : path; }
@@ -109,8 +115,10 @@ std::vector<int32_t> parse_ids(std::string_view json, const std::string& where) 
                           : item.is_number_integer() &&
                                 item.get<int64_t>() >= std::numeric_limits<int32_t>::min();
     if (!fits) {
-      fail(fmt::format("element {} is no token id: {}", ids.size(),
-                       item.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 80)));
+      // Arrays and objects are only named: they may be nested without end.
+      const std::string found =
+          item.is_structured() ? fmt::format("a JSON {}", item.type_name()) : shortened(item);
+      fail(fmt::format("element {} is no token id: {}", ids.size(), found));
     }
     ids.push_back(item.get<int32_t>());
   }

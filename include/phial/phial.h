@@ -122,7 +122,8 @@ PHIAL_API phial_error* phial_model_load(phial_context* context, const char* path
 PHIAL_API void phial_model_free(phial_model* model);
 
 /* What the model is, as JSON text: {"format","architecture","parameters","context_length",
- * "quantization","bytes","vocabulary_size","tensors":[{"name","dtype","shape","bytes"}]?}. */
+ * "quantization","bytes","vocabulary_size","grids":[{"name","tensors","parameters","bytes"}],
+ * "tensors":[{"name","dtype","shape","bytes"}]?}. What the files do not tell is null. */
 PHIAL_API phial_error* phial_model_info_json(phial_model* model, int with_tensors,
                                              phial_buffer** json);
 

@@ -310,6 +310,25 @@ TEST_F(Generation, AnotherThreadMayCancel) {
   EXPECT_TRUE(finish_ == PHIAL_FINISH_CANCELLED || ids.size() == 448u);
 }
 
+TEST_F(Generation, ThreadsShareAModel) {
+  std::vector<std::vector<int32_t>> answers(4);
+  std::vector<std::thread> threads;
+  for (std::vector<int32_t>& answer : answers) {
+    threads.emplace_back([this, &answer] {
+      const SequencePtr sequence = make_sequence(model_);
+      append(sequence, prompt_);
+      phial_generate_options options = PHIAL_GENERATE_OPTIONS_INIT;
+      options.max_new_tokens = 32;
+      options.ignore_eos = 1;
+      phial_buffer* ids = nullptr;
+      must_succeed(phial_generate(sequence.get(), &options, &ids, nullptr, nullptr));
+      answer = take_ids(ids);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::vector<int32_t>& answer : answers) EXPECT_EQ(answer, golden_.greedy_ids);
+}
+
 TEST_F(Generation, SeedsRepeat) {
   phial_sampling sampling = PHIAL_SAMPLING_INIT;
   sampling.do_sample = 1;
