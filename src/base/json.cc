@@ -3,7 +3,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "base/utf8.h"
@@ -12,6 +11,8 @@ namespace phial {
 namespace {
 
 using simdjson::dom::element_type;
+
+constexpr std::string_view kNoMemory = "no memory to parse JSON";
 
 // simdjson keeps the number of children in 24 bits: there, more have to be counted.
 template <class Container>
@@ -135,32 +136,6 @@ std::string widen_long_integers(std::string_view text) {
   return out;
 }
 
-nlohmann::ordered_json to_nlohmann(const Json& value) {
-  switch (value.kind()) {
-    case Json::Kind::null:
-      return nullptr;
-    case Json::Kind::boolean:
-      return *value.if_bool();
-    case Json::Kind::integer:
-      return *value.if_integer();
-    case Json::Kind::real:
-      return *value.if_real();
-    case Json::Kind::string:
-      return *value.if_string();
-    case Json::Kind::array: {
-      auto out = nlohmann::ordered_json::array();
-      for (const Json& item : *value.if_array()) out.push_back(to_nlohmann(item));
-      return out;
-    }
-    case Json::Kind::object: {
-      auto out = nlohmann::ordered_json::object();
-      for (const auto& [key, item] : *value.if_object()) out[key] = to_nlohmann(item);
-      return out;
-    }
-  }
-  return nullptr;
-}
-
 // What a parser of `text_bytes` takes, for each byte of text: 8 of tape, 4 of positions, 5/3 of
 // strings, 1 of a padded copy.
 uint64_t parser_bytes(uint64_t text_bytes) { return text_bytes / 3 * 44 + (uint64_t{1} << 16); }
@@ -169,7 +144,7 @@ uint64_t parser_bytes(uint64_t text_bytes) { return text_bytes / 3 * 44 + (uint6
 Status allocate(simdjson::dom::parser& parser, size_t text_bytes, size_t max_depth,
                 std::string_view name) {
   if (parser.allocate(std::max<size_t>(text_bytes, 64), max_depth)) {
-    return out_of_memory(name, "no memory to parse JSON");
+    return out_of_memory(name, kNoMemory);
   }
   return {};
 }
@@ -241,6 +216,7 @@ Result<Json> parse_json(std::string_view text, std::string_view name, ParseBudge
   if (code == simdjson::DEPTH_ERROR) {
     return over_limit(name, "JSON is nested deeper than " + std::to_string(limits.max_depth));
   }
+  if (code == simdjson::MEMALLOC) return out_of_memory(name, kNoMemory);
   if (code) {
     return damaged(name, std::string("not valid JSON: ") + simdjson::error_message(code));
   }
@@ -250,11 +226,6 @@ Result<Json> parse_json(std::string_view text, std::string_view name, ParseBudge
 Result<Json> parse_json(std::string_view text, std::string_view name) {
   ParseBudget budget = ParseBudget::for_input(text.size());
   return parse_json(text, name, budget);
-}
-
-std::string to_text(const Json& value, int indent) {
-  return to_nlohmann(value).dump(indent > 0 ? indent : -1, ' ', false,
-                                 nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace phial

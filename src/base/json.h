@@ -1,5 +1,5 @@
 // JSON values: strict (RFC 8259), bounded, and safe on hostile text. Reading is done by simdjson,
-// writing by nlohmann-json; neither shows here.
+// which does not show here.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,13 @@ class Json {
   Json(std::string value) : value_(std::move(value)) {}
   Json(std::string_view value) : value_(std::string(value)) {}
   Json(const char* value) : value_(std::string(value)) {}
+  // Not the variant's own copy: when memory runs out in it, libstdc++ 12 destroys an alternative that
+  // was never made (the variant counts as never valueless, so its index is not looked at).
+  // Assignment makes the copy first.
+  Json(const Json& other) { *this = other; }
+  Json(Json&&) noexcept = default;
+  Json& operator=(const Json&) = default;
+  Json& operator=(Json&&) noexcept = default;
   Json(Array value) : value_(std::move(value)) {}
   Json(Object value) : value_(std::move(value)) {}
 

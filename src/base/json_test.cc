@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace phial {
 namespace {
 
@@ -82,6 +85,30 @@ TEST(Json, WritesWhatItRead) {
   const char* text = R"({"a":[1,2.5,"é\n",null,true],"b":{}})";
   EXPECT_EQ(to_text(must_parse(text)), text);
   EXPECT_EQ(to_text(Json("\xff")), "\"\xEF\xBF\xBD\"");
+}
+
+TEST(Json, WritesRealsThatReadBackAsTheSameReals) {
+  for (const double value :
+       {0.0, 1.0, -2.5, 0.1, 1e30, 1e-7, 123456789.125, 5e-324, 1.7976931348623157e308}) {
+    const Json read = must_parse(to_text(Json(value)));
+    ASSERT_NE(read.if_real(), nullptr) << to_text(Json(value));
+    EXPECT_EQ(*read.if_real(), value);
+  }
+  EXPECT_EQ(to_text(Json(std::numeric_limits<double>::infinity())), "null");
+  EXPECT_EQ(to_text(Json(std::numeric_limits<double>::quiet_NaN())), "null");
+}
+
+TEST(Json, EscapesWhatAStringMayNotHold) {
+  std::string every;
+  for (int c = 0; c < 128; ++c) every += static_cast<char>(c);
+  const std::string text = to_text(Json(every));
+  EXPECT_EQ(std::ranges::count_if(text, [](unsigned char c) { return c < 0x20; }), 0);
+  EXPECT_EQ(*must_parse(text).if_string(), every);
+}
+
+TEST(Json, IndentsOnAsking) {
+  Json value = must_parse(R"({"a":[1,2],"b":{},"c":[]})");
+  EXPECT_EQ(to_text(value, 2), "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {},\n  \"c\": []\n}");
 }
 
 }  // namespace

@@ -70,9 +70,9 @@ class Evaluator::FrameCloser {
  public:
   explicit FrameCloser(FramePtr frame) : frame_(std::move(frame)) {}
   ~FrameCloser() {
-    // Moved out first: a value that dies may look at the frame again.
-    const std::vector<Value> slots =
-        std::exchange(frame_->slots, std::vector<Value>(frame_->slots.size()));
+    // Each is moved out first: a value that dies may look at the frame again. Nothing is allocated,
+    // because a destructor may not fail.
+    for (Value& slot : frame_->slots) const Value dying = std::exchange(slot, Value());
   }
   FrameCloser(const FrameCloser&) = delete;
   FrameCloser& operator=(const FrameCloser&) = delete;
