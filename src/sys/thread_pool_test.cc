@@ -126,7 +126,9 @@ TEST(SpinBarrier, SurvivesOversubscription) {
   const auto start = std::chrono::steady_clock::now();
   check_phases(*pool, 2000);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  EXPECT_LT(elapsed.count(), 8.0);
+  // Milliseconds on an idle machine, ten seconds on one that ten other programs keep busy; waiters
+  // that never let go of the processor need minutes there.
+  EXPECT_LT(elapsed.count(), 60.0);
 }
 
 // 200 ms of idling may cost the spin after the last job and little else.
