@@ -34,8 +34,8 @@ class Json {
   Json(std::string value) : value_(std::move(value)) {}
   Json(std::string_view value) : value_(std::string(value)) {}
   Json(const char* value) : value_(std::string(value)) {}
-  // Not the variant's own copy: when memory runs out in it, libstdc++ 12 destroys an alternative that
-  // was never made (the variant counts as never valueless, so its index is not looked at).
+  // Not the variant's own copy: when memory runs out in it, libstdc++ 12 destroys an alternative
+  // that was never made (the variant counts as never valueless, so its index is not looked at).
   // Assignment makes the copy first.
   Json(const Json& other) { *this = other; }
   Json(Json&&) noexcept = default;
