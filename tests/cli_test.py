@@ -219,7 +219,8 @@ class Doctor(Case):
         best = self.good_json("doctor")["isa"]["chosen"]
         told = self.good_json("doctor", "--isa", best, env={"PHIAL_ISA": "reference"})
         self.assertEqual(told["isa"]["chosen"], best)
-        self.bad(2, "doctor", env={"PHIAL_ISA": "sse9"})
+        self.bad(2, "doctor", env={"PHIAL_ISA": "sse9"}, says="PHIAL_ISA")
+        self.bad(2, "doctor", "--isa", "sse9", says="--isa")
         missing = {"avx2", "avx512"} - set(self.good_json("doctor")["isa"]["available"])
         for isa in missing:
             self.bad(4, "doctor", "--isa", isa, name="unavailable")
@@ -432,7 +433,8 @@ class Template(Case):
         render(1, "{{ raise_exception('not so') }}", name="template_error", says="not so")
         render(1, "{{ 1 // 0 }}", name="template_error")
         render(1, "{{ 'a' + 1 }}", name="template_error")
-        render(3, "{% if %}", name="damaged")
+        render(3, "{% if %}", name="damaged", says="t.jinja")
+        render(3, b"\xff", says="byte 0")
         render(5, "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}"
                   "{% endfor %}", name="over_limit")
         empty = self.file("e.jinja", "x")
@@ -440,7 +442,8 @@ class Template(Case):
                          b"x")
         for damaged in ("[", "{}", "", "[{\"a\":1,\"a\":2}]", "[] []"):
             path = self.file("bad.json", damaged)
-            self.bad(3, "template", "--template", empty, "--messages", path, name="invalid_input")
+            self.bad(3, "template", "--template", empty, "--messages", path, says="bad.json",
+                     name="invalid_input")
         for flag, damaged in (("--tools", "{}"), ("--tools", ""), ("--vars", "[]"),
                               ("--vars", "{")):
             path = self.file("bad.json", damaged)
@@ -570,7 +573,8 @@ class Run(Case):
         for text in ("[", "[1.5]", "{}", "[]", "[416]", "[-1]"):
             self.bad(3, *run, "--prompt-ids", self.file("ids.json", text), name="invalid_input")
         self.bad(3, *run, "--prompt-ids", self.path("none"), name="not_found")
-        self.bad(3, *run, "--messages", self.file("m.json", "{"), name="invalid_input")
+        self.bad(3, *run, "--messages", self.file("m.json", "{"), says="m.json",
+                 name="invalid_input")
         self.bad(3, *run, "-", stdin=b"ok \xc3", says="byte 3", name="invalid_input")
         self.bad(3, *run, "x", "--system", b"\xff".decode(errors="surrogateescape"), says="byte 0")
         self.bad(3, "run", self.path("no.gguf"), "x", name="not_found")

@@ -202,7 +202,10 @@ std::vector<int32_t> prompt_ids(const RunOptions& options, const phial::Model& m
   if (!prompt.ids.empty()) return prompt.ids;
   if (options.raw) return raw_ids(model, prompt.text);
   try {
-    return model.tokenize(model.render(prompt.messages_json), false);
+    const std::string file = input_name(options.messages_file.value_or("PROMPT"));
+    const std::string text =
+        naming({{"messages", file}}, [&] { return model.render(prompt.messages_json); });
+    return model.tokenize(text, false);
   } catch (const phial::Error& error) {
     const bool plain = !options.messages_file && !options.system;
     if (!plain || std::strcmp(error.code(), "not_found") != 0) throw;

@@ -47,14 +47,16 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   if (variables_file) options.variables_json = read_json(*variables_file);
   const std::string messages = read_input(*messages_file);
 
-  std::string prompt;
-  if (model_path) {
+  const std::vector<PlayedBy> names = {{"messages", input_name(*messages_file)},
+                                       {"template", input_name(template_file.value_or(""))},
+                                       {"tools", input_name(tools_file.value_or(""))},
+                                       {"variables", input_name(variables_file.value_or(""))}};
+  const std::string prompt = naming(names, [&] {
+    if (!model_path) return phial::render_template(messages, options);
     const phial::Context context = make_context(common, Work::text);
     const phial::Model model(context, *model_path, PHIAL_LOAD_TEXT);
-    prompt = model.render(messages, options);
-  } else {
-    prompt = phial::render_template(messages, options);
-  }
+    return model.render(messages, options);
+  });
   if (common.json) {
     write_json({{"prompt", prompt}});
   } else {

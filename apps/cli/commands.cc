@@ -29,8 +29,10 @@ void CommonOptions::declare(CommandLine& line) {
 
 phial::Context make_context(const CommonOptions& common, Work work) {
   const int64_t unset = work == Work::text ? 1 : 0;
-  return phial::Context(static_cast<int32_t>(common.threads.value_or(unset)),
-                        common.isa.value_or(""));
+  return naming({{"isa", "--isa"}}, [&] {
+    return phial::Context(static_cast<int32_t>(common.threads.value_or(unset)),
+                          common.isa.value_or(""));
+  });
 }
 
 void EngineOptions::declare(CommandLine& line) {

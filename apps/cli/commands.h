@@ -65,4 +65,26 @@ void set_stdin_was_open(bool open);
 std::optional<std::string> text_argument(const std::optional<std::string>& argument,
                                          const std::string& name);
 
+// What the library calls by the part it plays ("messages") and the user by another name (a file).
+struct PlayedBy {
+  std::string part;
+  std::string name;
+};
+
+// Runs `call`; where an error of it says a part, it says the name instead.
+template <class Call>
+auto naming(const std::vector<PlayedBy>& names, Call&& call) {
+  try {
+    return call();
+  } catch (const phial::Error& error) {
+    const std::string where = error.where();
+    for (const PlayedBy& played : names) {
+      if (where != played.part && !where.starts_with(played.part + ":")) continue;
+      throw phial::Error(error.code(), played.name + where.substr(played.part.size()),
+                         error.message(), error.hint());
+    }
+    throw;
+  }
+}
+
 }  // namespace phial_cli

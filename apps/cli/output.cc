@@ -97,8 +97,9 @@ std::string scaled(double value, const char* const* units, int count) {
     value /= 1000;
     ++unit;
   }
-  return unit == 0 ? fmt::format("{:.0f} {}", value, units[0])
-                   : fmt::format("{:.{}f} {}", value, value < 9.995 ? 2 : 1, units[unit]);
+  const std::string number = unit == 0 ? fmt::format("{:.0f}", value)
+                                       : fmt::format("{:.{}f}", value, value < 9.995 ? 2 : 1);
+  return units[unit][0] == '\0' ? number : number + ' ' + units[unit];
 }
 
 }  // namespace

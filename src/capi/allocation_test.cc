@@ -13,18 +13,28 @@ thread_local int64_t allocations_left = -1;
 
 }  // namespace
 
-// Not inlined, or gcc takes the free() in delete for a mismatch with the new it sees.
-[[gnu::noinline]] void* operator new(size_t size) {
+// Every form is replaced: a library may allocate with one form and free with another. Not inlined,
+// or gcc takes the free() in delete for a mismatch with the new it sees.
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
   if (allocations_left == 0) {
     allocations_left = -1;  // one failure; what cleans up after it may allocate
-    throw std::bad_alloc();
+    return nullptr;
   }
   if (allocations_left > 0) --allocations_left;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  return std::malloc(size == 0 ? 1 : size);
+}
+[[gnu::noinline]] void* operator new(size_t size) {
+  if (void* memory = operator new(size, std::nothrow)) return memory;
   throw std::bad_alloc();
+}
+[[gnu::noinline]] void* operator new[](size_t size) { return operator new(size); }
+[[gnu::noinline]] void* operator new[](size_t size, const std::nothrow_t&) noexcept {
+  return operator new(size, std::nothrow);
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
 
 namespace phial::capi {
 namespace {

@@ -10,6 +10,12 @@
 using namespace phial;
 using namespace phial::capi;
 
+namespace {
+
+constexpr char kIsaVariable[] = "PHIAL_ISA";
+
+}  // namespace
+
 phial_error* phial_context_create(const phial_context_options* options, phial_context** context) {
   static constexpr char kFunction[] = "phial_context_create";
   return guarded(kFunction, [&]() -> Status {
@@ -17,11 +23,17 @@ phial_error* phial_context_create(const phial_context_options* options, phial_co
     PHIAL_ASSIGN(const phial_context_options given,
                  read_options(options, PHIAL_CONTEXT_OPTIONS_INIT, kFunction));
     std::string isa = given.isa == nullptr ? "" : given.isa;
-    if (isa.empty()) {
-      if (const char* forced = std::getenv("PHIAL_ISA")) isa = forced;
+    const char* forced = isa.empty() ? std::getenv(kIsaVariable) : nullptr;
+    if (forced != nullptr) isa = forced;
+    Result<std::shared_ptr<const Runtime>> runtime =
+        Runtime::create(given.threads, isa, disk_files());
+    if (!runtime.ok()) {
+      Error error = std::move(runtime).error();
+      // Who set no option should be told where the name came from.
+      if (forced != nullptr && error.where == "isa") error.where = kIsaVariable;
+      return error;
     }
-    PHIAL_ASSIGN(auto runtime, Runtime::create(given.threads, isa, disk_files()));
-    *context = new phial_context{std::move(runtime)};
+    *context = new phial_context{std::move(runtime).value()};
     return {};
   });
 }
