@@ -83,15 +83,13 @@ std::vector<int> allowed_cpus() {
   std::vector<int> cpus;
   // The kernel refuses a mask smaller than its own; grow until it fits.
   for (int bits = 1024; bits <= 1 << 16; bits *= 2) {
-    cpu_set_t* set = CPU_ALLOC(bits);
-    if (set == nullptr) return cpus;
     const size_t bytes = CPU_ALLOC_SIZE(bits);
-    const bool ok = sched_getaffinity(0, bytes, set) == 0;
+    std::vector<cpu_set_t> set(bytes / sizeof(cpu_set_t));  // CPU_ALLOC's memory, with an owner
+    const bool ok = sched_getaffinity(0, bytes, set.data()) == 0;
     const bool too_small = !ok && errno == EINVAL;
     for (int cpu = 0; ok && cpu < bits; ++cpu) {
-      if (CPU_ISSET_S(cpu, bytes, set)) cpus.push_back(cpu);
+      if (CPU_ISSET_S(cpu, bytes, set.data())) cpus.push_back(cpu);
     }
-    CPU_FREE(set);
     if (!too_small) break;
   }
   return cpus;
