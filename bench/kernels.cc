@@ -156,7 +156,7 @@ void register_all() {
             benchmark::RegisterBenchmark(name.c_str(),
                                          [c](benchmark::State& state) { bench_gemv(state, c); })
                 ->UseRealTime()
-                ->Iterations(5);
+                ->Iterations(9);
           }
         }
       }

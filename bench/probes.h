@@ -13,7 +13,7 @@ namespace phial {
 double dram_read_probe(ThreadPool& pool);
 
 // Floating point operations per second (a fused multiply-add is two) of independent fused
-// multiply-adds in registers, all workers together, with the registers of `isa`; best of 5 runs
+// multiply-adds in registers, all workers together, with the registers of `isa`; best of 30 runs
 // of about 1 ms. 0 for the reference.
 double fma_probe(ThreadPool& pool, std::string_view isa);
 

@@ -9,6 +9,9 @@ constexpr int gemv_tile_rows(int x_rows) {
   return rows;
 }
 
+// Least distance of a prefetch: what a core reads in the time that memory takes to answer.
+constexpr int64_t kPrefetchBytes = 8192;
+
 template <class Codes, int Rows, int XRows>
 struct GemvTile {
   // With registers for the weights of all rows, each vector of x is loaded once for all.
@@ -38,8 +41,17 @@ struct GemvTile {
   }
 };
 
+// Asks for the cache lines of `bytes` bytes at `p`, which may lie beyond the matrix.
+PHIAL_INLINE void prefetch_lines(const uint8_t* p, int64_t offset, int bytes) {
+  const uintptr_t at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(offset);
+  PHIAL_UNROLL
+  for (int line = 0; line < bytes; line += 64) prefetch(at + static_cast<uintptr_t>(line));
+}
+
+// `ahead`: bytes from a row to the one that will be read next but one or so. Rows are too short for
+// the processor to see a stream in each.
 template <class Codes, int Rows, int XRows>
-static void gemv_tile(const GemvArgs& args, int64_t row) {
+static void gemv_tile(const GemvArgs& args, int64_t row, int64_t ahead) {
   const int64_t stride = args.row_stride;
   const uint8_t* w = args.weights + row * stride;
   const float* x = args.x;
@@ -53,7 +65,10 @@ static void gemv_tile(const GemvArgs& args, int64_t row) {
   for (constexpr int kBatch = Codes::kBatch; left >= kBatch * kChunk; left -= kBatch * kChunk) {
     typename Codes::Scales scales[Rows];
     PHIAL_UNROLL
-    for (int r = 0; r < Rows; ++r) Codes::load_scales(w + r * stride, scales[r]);
+    for (int r = 0; r < Rows; ++r) {
+      prefetch_lines(w + r * stride, ahead, kBatch * Codes::kChunkBytes);
+      Codes::load_scales(w + r * stride, scales[r]);
+    }
     for (int b = 0; b < kBatch; ++b, w += Codes::kChunkBytes, x += kChunk) {
       tile.step(
           [&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, scales[r], b, out); }, x,
@@ -89,13 +104,15 @@ static void gemv_rows(const GemvArgs& args) {
     // Fewer rows than a tile: pair by pair. Decoding them again for each x row costs little.
     GemvArgs one = args;
     for (int m = 0; m < XRows; ++m, one.x += args.x_stride, one.y += args.y_stride) {
-      for (int64_t r = args.row_begin; r < args.row_end; ++r) gemv_tile<Codes, 1, 1>(one, r);
+      for (int64_t r = args.row_begin; r < args.row_end; ++r) gemv_tile<Codes, 1, 1>(one, r, 0);
     }
     return;
   }
+  const int64_t tile_bytes = kRows * args.row_stride;
+  const int64_t ahead = (kPrefetchBytes / tile_bytes + 1) * tile_bytes;
   // The last tile overlaps the one before: it writes the same bits again.
   for (int64_t r = args.row_begin; r < args.row_end; r += kRows) {
-    gemv_tile<Codes, kRows, XRows>(args, r < last ? r : last);
+    gemv_tile<Codes, kRows, XRows>(args, r < last ? r : last, ahead);
   }
 }
 

@@ -89,6 +89,9 @@ PHIAL_INLINE float square_root(float v) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_s
 
 // Codes; all pointers unaligned.
 
+PHIAL_INLINE void prefetch(uintptr_t p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
 PHIAL_INLINE Vec load_f32(const uint8_t* p) {
   return _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p)));
 }
