@@ -19,16 +19,21 @@ double seconds_of(ThreadPool& pool, void (*work)(void*, int), void* context) {
 // Keeps a result alive.
 void keep(const void* value) { __asm__ volatile("" : : "r"(value) : "memory"); }
 
+// Four streams of two lines each: one stream alone does not keep enough reads in flight.
 __attribute__((target("avx2"))) void read_all(const uint8_t* bytes, int64_t size) {
-  __m256i sums[8] = {};
-  for (int64_t i = 0; i + 512 <= size; i += 512) {
-    for (int64_t line = 0; line < 8; ++line) {
-      _mm_prefetch(bytes + i + 1024 + 64 * line, _MM_HINT_T0);
-    }
-    for (int64_t line = 0; line < 8; ++line) {
-      const auto* p = reinterpret_cast<const __m256i*>(bytes + i + 64 * line);
-      sums[line] = _mm256_add_epi64(sums[line], _mm256_loadu_si256(p));
-      sums[line] = _mm256_add_epi64(sums[line], _mm256_loadu_si256(p + 1));
+  constexpr int kStreams = 4;
+  const int64_t part = size / kStreams / 128 * 128;
+  __m256i sums[kStreams] = {};
+  for (int64_t i = 0; i < part; i += 128) {
+#pragma GCC unroll 4
+    for (int s = 0; s < kStreams; ++s) {
+      const uint8_t* p = bytes + s * part + i;
+      _mm_prefetch(p + 1024, _MM_HINT_T0);
+      _mm_prefetch(p + 1088, _MM_HINT_T0);
+      for (int64_t j = 0; j < 128; j += 32) {
+        const auto* at = reinterpret_cast<const __m256i_u*>(p + j);
+        sums[s] = _mm256_add_epi64(sums[s], _mm256_loadu_si256(at));
+      }
     }
   }
   keep(sums);
@@ -66,25 +71,19 @@ __attribute__((target("avx512f"))) void fma_512() {
 
 }  // namespace
 
-double dram_read_probe(ThreadPool& pool) {
-  static std::vector<uint8_t> buffer(size_t{256} << 20, 1);
+double dram_read_seconds(ThreadPool& pool, std::span<const uint8_t> bytes) {
   struct Job {
-    const uint8_t* bytes;
-    int64_t size;
+    std::span<const uint8_t> bytes;
     int workers;
-  } job{buffer.data(), static_cast<int64_t>(buffer.size()), pool.size()};
-  double best = 1e9;
-  for (int pass = 0; pass < 5; ++pass) {
-    best = std::min(best, seconds_of(
-                              pool,
-                              [](void* context, int worker) {
-                                const Job& j = *static_cast<Job*>(context);
-                                const Share share = share_of(j.size, 4096, worker, j.workers);
-                                read_all(j.bytes + share.begin, share.end - share.begin);
-                              },
-                              &job));
-  }
-  return static_cast<double>(buffer.size()) / best;
+  } job{bytes, pool.size()};
+  return seconds_of(
+      pool,
+      [](void* context, int worker) {
+        const Job& j = *static_cast<Job*>(context);
+        const Share share = share_of(static_cast<int64_t>(j.bytes.size()), 4096, worker, j.workers);
+        read_all(j.bytes.data() + share.begin, share.end - share.begin);
+      },
+      &job);
 }
 
 double fma_probe(ThreadPool& pool, std::string_view isa) {

@@ -2,15 +2,17 @@
 // to minute, so every benchmark takes the probe it needs in its own run.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "sys/thread_pool.h"
 
 namespace phial {
 
-// Bytes per second that the workers of `pool` read from memory together: best of 5 passes over
-// 256 MB, more than any cache holds.
-double dram_read_probe(ThreadPool& pool);
+// Seconds that the workers of `pool` take to read `bytes` together, each its share. Take it in turn
+// with the kernel that reads the same bytes; the bytes must exceed every cache.
+double dram_read_seconds(ThreadPool& pool, std::span<const uint8_t> bytes);
 
 // Floating point operations per second (a fused multiply-add is two) of independent fused
 // multiply-adds in registers, all workers together, with the registers of `isa`; best of 30 runs
