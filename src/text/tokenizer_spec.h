@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/json.h"
@@ -14,7 +15,7 @@
 
 namespace phial {
 
-// How text is cut into words before BPE.
+// How text is cut into words by hand-made equals of regular expressions.
 enum class Splitter : uint8_t {
   none,              // the whole text is one word
   gpt2,              // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
@@ -32,28 +33,182 @@ struct AddedToken {
   bool lstrip = false;       // takes white space to its left into the match
   bool rstrip = false;       // ... to its right
   bool single_word = false;  // matches only where no word character touches it
-  bool normalized = false;   // matched after normalization
+  bool normalized = false;   // its normalized content is looked for in normalized text
 };
 
-struct TokenizerSpec {
-  enum class Model : uint8_t { byte_level_bpe };
+// What a step looks for: a fixed string, or a regular expression in Oniguruma's Ruby syntax.
+struct TextPattern {
+  std::string text;
+  bool is_regex = false;
+};
 
-  Model model = Model::byte_level_bpe;
-  // Raw vocabulary pieces by id, in the byte-level alphabet (U+0120 for a space ...); an empty
-  // string marks an id without a piece.
+// The steps that change a text before it is cut, in order.
+namespace normalizer {
+struct Unicode {
+  enum class Form : uint8_t { nfc, nfd, nfkc, nfkd };
+  Form form = Form::nfc;
+};
+struct Lowercase {};  // character by character, without context
+struct Strip {        // white space at the ends
+  bool left = true;
+  bool right = true;
+};
+struct StripAccents {};  // drops combining marks
+struct Replace {         // every match
+  TextPattern pattern;
+  std::string content;
+};
+struct Prepend {  // before any text that is not empty
+  std::string text;
+};
+struct ByteLevel {};  // bytes become the characters of byte_alphabet.h
+struct Precompiled {
+  std::string charsmap;  // SentencePiece's precompiled_charsmap, see charsmap.h
+};
+struct Bert {
+  bool clean_text = true;            // drops controls, white space becomes ' '
+  bool handle_chinese_chars = true;  // spaces around ideographs
+  bool strip_accents = true;         // NFD, then without nonspacing marks
+  bool lowercase = true;
+};
+struct Nmt {};  // the control and space characters of SentencePiece's nmt rules
+
+using Step = std::variant<Unicode, Lowercase, Strip, StripAccents, Replace, Prepend, ByteLevel,
+                          Precompiled, Bert, Nmt>;
+}  // namespace normalizer
+
+// What becomes of the matches of a pattern that cuts a text.
+enum class SplitBehavior : uint8_t {
+  removed,
+  isolated,
+  merged_with_previous,
+  merged_with_next,
+  contiguous,  // neighbours become one
+};
+
+enum class PrependScheme : uint8_t {
+  always,
+  first,  // only where the whole text begins
+  never,
+};
+
+// The steps that cut a text into the words that the model sees, each working on every part that the
+// step before left.
+namespace pre_tokenizer {
+struct ByteLevel {
+  bool add_prefix_space = true;  // before a part without one
+  bool use_regex = true;         // cuts as Splitter::gpt2 does
+};
+struct Words {  // one of the hand-made splitters
+  Splitter splitter = Splitter::gpt2;
+};
+struct Metaspace {
+  char32_t replacement = U'\u2581';  // of every ' '
+  PrependScheme prepend = PrependScheme::always;
+  bool split = true;  // before every replacement
+};
+struct Split {
+  TextPattern pattern;
+  SplitBehavior behavior = SplitBehavior::isolated;
+  bool invert = false;  // what lies between matches is the match
+};
+struct Whitespace {};       // \w+|[^\w\s]+
+struct WhitespaceSplit {};  // at white space, which is dropped
+struct Punctuation {
+  SplitBehavior behavior = SplitBehavior::isolated;
+};
+struct Digits {
+  bool individual = false;
+};
+struct Bert {};  // white space dropped, punctuation isolated
+struct CharDelimiter {
+  char32_t delimiter = U' ';
+};
+struct UnicodeScripts {};
+struct FixedLength {
+  size_t chars = 5;
+};
+
+using Step = std::variant<ByteLevel, Words, Metaspace, Split, Whitespace, WhitespaceSplit,
+                          Punctuation, Digits, Bert, CharDelimiter, UnicodeScripts, FixedLength>;
+}  // namespace pre_tokenizer
+
+// The steps that make text of a row of pieces, each working on the row that the step before left.
+namespace decoder {
+struct ByteLevel {};  // the alphabet of byte_alphabet.h back to bytes; all pieces become one
+struct WordPiece {
+  std::string prefix = "##";
+  bool cleanup = true;  // drops spaces before punctuation and English endings, piece by piece
+};
+struct Metaspace {
+  char32_t replacement = U'\u2581';
+  PrependScheme prepend = PrependScheme::always;  // unless never, dropped in the first piece
+};
+struct ByteFallback {};  // <0xNN> to its byte
+struct Fuse {};          // all pieces become one
+struct Strip {
+  char32_t content = U' ';
+  size_t start = 0;  // at most so many from the start of each piece
+  size_t stop = 0;   // ... from its end
+};
+struct Replace {
+  TextPattern pattern;
+  std::string content;
+};
+struct Bpe {
+  std::string suffix = "</w>";  // becomes a space, in the last piece nothing
+};
+struct Ctc {
+  std::string pad_token = "<pad>";
+  std::string word_delimiter_token = "|";
+  bool cleanup = true;
+};
+
+using Step =
+    std::variant<ByteLevel, WordPiece, Metaspace, ByteFallback, Fuse, Strip, Replace, Bpe, Ctc>;
+}  // namespace decoder
+
+struct TokenizerSpec {
+  enum class Model : uint8_t { bpe, unigram, word_piece, word_level };
+
+  Model model = Model::bpe;
+  // Vocabulary pieces by id, as the file spells them (in the byte-level alphabet, U+0120 for a
+  // space, where a ByteLevel step makes it); an empty string marks an id without a piece. Only
+  // unigram may have a piece twice: its last id counts.
   std::vector<std::string> pieces;
-  // Pairs of ids in order of rank, and what each pair becomes.
+
+  // bpe: pairs of ids, and what each pair becomes. The pair of lowest rank is merged first, the
+  // leftmost of equal ranks. A pair given twice keeps its last line.
   struct Merge {
     int32_t left, right, result;
+    uint32_t rank;
   };
   std::vector<Merge> merges;
   bool ignore_merges = false;  // a word that is a piece by itself is taken whole
-  // What a byte without a piece becomes; nothing: it is dropped. With fuse_unknown a run of them
-  // becomes one id.
+  // bpe, word_piece: before every piece that does not begin a word. bpe: after one that ends it.
+  std::string continuing_subword_prefix;
+  std::string end_of_word_suffix;
+
+  // unigram: one for each piece.
+  std::vector<double> scores;
+
+  // word_piece: longer words are unknown.
+  size_t max_word_chars = 100;
+
+  // bpe, unigram: a character without a piece becomes its UTF-8 bytes, the pieces <0x00> ...
+  // <0xFF>, if all of them are there.
+  bool byte_fallback = false;
+  // What is left unknown becomes this piece; nothing: bpe drops it, the others cannot encode the
+  // text. With fuse_unknown a run of unknown characters becomes one id (unigram always does so).
   std::optional<int32_t> unknown_piece_id;
   bool fuse_unknown = false;
-  Splitter splitter = Splitter::gpt2;
-  bool add_prefix_space = false;  // before text, and text after an added token, without a space
+  // The file names an unknown piece that its vocabulary lacks: a text that needs it is refused.
+  bool unknown_is_missing = false;
+
+  std::vector<normalizer::Step> normalizer;
+  std::vector<pre_tokenizer::Step> pre_tokenizer;  // none: the whole text is one word
+  std::vector<decoder::Step> decoder;              // none: pieces are put together with spaces
+
   std::vector<AddedToken> added_tokens;  // sorted by id
   // Ids put before and after the text when special tokens are asked for.
   std::vector<int32_t> prefix_ids;
