@@ -1,17 +1,20 @@
-// Byte-level BPE: a word's bytes become their pieces, and the adjacent pair of lowest rank is
-// merged, leftmost first, until none is left. As models::bpe of Hugging Face `tokenizers`.
+// Byte pair encoding: a word's characters become their pieces, and the adjacent pair of lowest rank
+// is merged, leftmost first, until none is left. As models::bpe of Hugging Face `tokenizers`.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/status.h"
+#include "text/byte_pieces.h"
 #include "text/tokenizer_spec.h"
+#include "text/word_model.h"
 
 namespace phial {
 
@@ -23,7 +26,7 @@ class MergeTable {
     int32_t result;
   };
 
-  // A pair that comes twice keeps its last rank, as in `tokenizers`. damaged: pairs made to
+  // A pair that comes twice keeps its last line, as in `tokenizers`. damaged: pairs made to
   // collide.
   static Result<MergeTable> create(const std::vector<TokenizerSpec::Merge>& merges);
 
@@ -46,50 +49,66 @@ class MergeTable {
   int shift_ = 0;
 };
 
-// Immutable after create(); several threads may encode, each with its own Scratch.
-class ByteLevelBpe {
+class Bpe : public WordModel {
  public:
-  // REQUIRES: the merges' ids lie in the vocabulary, each result is left and right put together
-  static Result<ByteLevelBpe> create(const TokenizerSpec& spec);
+  // What a word is made of. With `bytes` it is the text itself, and pieces spell bytes in the
+  // byte-level alphabet: the same as mapping the text into that alphabet first, but faster.
+  enum class Alphabet : uint8_t { characters, bytes };
 
-  // Memory of one encoding, used again from word to word. Words seen before are copied from the
-  // ids they gave. All words of a scratch must outlive it.
-  class Scratch {
-   private:
-    friend class ByteLevelBpe;
-    struct Symbol {
-      int32_t id;  // -1: merged into a symbol to its left
-      uint32_t previous, next;
-      uint32_t rank;  // of the merge with `next`
-    };
-    struct Range {
-      size_t begin, size;
-    };
-    std::vector<Symbol> symbols_;
-    std::vector<uint64_t> queue_;                        // heap of rank << 32 | position
-    std::unordered_map<std::string_view, Range> known_;  // into the ids given out
-  };
+  // Whether a spec whose words end up in the byte-level alphabet can have Alphabet::bytes.
+  static bool can_read_bytes(const TokenizerSpec& spec);
 
-  // Appends the ids of `word` (any bytes; fewer than 2^32 - 1). `ids` must be what earlier calls
-  // with this scratch left, other ids may have been appended.
-  void encode_word(std::string_view word, Scratch& scratch, std::vector<int32_t>& ids) const;
+  // REQUIRES: the merges' ids lie in the vocabulary and each result is left and right put together;
+  // can_read_bytes(spec) for Alphabet::bytes
+  static Result<std::unique_ptr<const Bpe>> create(const TokenizerSpec& spec, Alphabet alphabet);
+
+  std::unique_ptr<WordModel::Scratch> make_scratch() const override;
+  Status encode_word(std::string_view word, WordModel::Scratch& scratch,
+                     std::vector<int32_t>& ids) const override;
+
+  // SentencePiece's mark U+2581 when no merge joins it to something else before it. Models that
+  // read a whole text as one word then need not.
+  std::string_view cut_before() const override { return cut_before_; }
 
  private:
-  ByteLevelBpe() = default;
-  void merge_word(std::string_view word, Scratch& scratch, std::vector<int32_t>& ids) const;
-  void fill_symbols(std::string_view word, Scratch& scratch) const;
-  void queue_pair(uint32_t at, Scratch& scratch) const;
-  void apply_merges(Scratch& scratch) const;
+  struct Symbol {
+    int32_t id;  // -1: merged into a symbol to its left
+    uint32_t previous, next;
+    uint32_t rank;  // of the merge with `next`
+  };
+  struct SymbolScratch;
 
-  std::array<int32_t, 256> byte_ids_{};  // -1: the byte has no piece
-  MergeTable merges_;
+  Bpe() = default;
+  void index_bytes(const TokenizerSpec& spec);
+  void index_characters(const TokenizerSpec& spec);
+  void find_cut(const TokenizerSpec& spec);
+
+  int32_t id_of_char(std::string_view c, char32_t code_point, bool first, bool last) const;
+  Status fill_from_bytes(std::string_view word, std::vector<int32_t>& symbols) const;
+  Status fill_from_characters(std::string_view word, std::vector<int32_t>& symbols) const;
+  void merge_few(std::vector<int32_t>& symbols) const;
+  void merge_many(SymbolScratch& scratch) const;
+  void queue_pair(uint32_t at, SymbolScratch& scratch) const;
+
   struct TextHash {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
-  // Pieces by their bytes; filled for ignore_merges only.
-  std::unordered_map<std::string, int32_t, TextHash, std::equal_to<>> whole_words_;
+  using IdOfText = std::unordered_map<std::string, int32_t, TextHash, std::equal_to<>>;
+
+  Alphabet alphabet_ = Alphabet::characters;
+  std::array<int32_t, 256> byte_ids_{};  // -1: the byte has no piece
+  std::vector<int32_t> plane_ids_;       // of characters below U+10000; -1: none
+  IdOfText char_ids_;                    // of the others, and of those with prefix or suffix
+  BytePieces byte_pieces_;
+  MergeTable merges_;
+  IdOfText whole_words_;  // pieces; filled for ignore_merges only
+  std::string prefix_;
+  std::string suffix_;
+  std::string cut_before_;
+  bool byte_fallback_ = false;
   int32_t unknown_id_ = -1;
+  bool unknown_is_missing_ = false;
   bool fuse_unknown_ = false;
 };
 

@@ -61,7 +61,9 @@ Status GgufReader::read_pre_tokenizer() {
   }
   for (const PreTokenizer& known : kPreTokenizers) {
     if (known.name != in_.pre) continue;
-    spec_.splitter = known.splitter;
+    spec_.pre_tokenizer = {pre_tokenizer::Words{known.splitter},
+                           pre_tokenizer::ByteLevel{.add_prefix_space = false, .use_regex = false}};
+    spec_.decoder = {decoder::ByteLevel()};
     spec_.ignore_merges = known.ignore_merges;
     add_bos_ = in_.add_bos.value_or(known.add_bos);
     return {};
@@ -129,7 +131,8 @@ Status GgufReader::read_merges() {
       return damaged(at(place),
                      "\"" + std::string(merge) + "\" does not put two tokens together to a third");
     }
-    spec_.merges.push_back({left->second, right->second, both->second});
+    spec_.merges.push_back(
+        {left->second, right->second, both->second, static_cast<uint32_t>(rank)});
   }
   return {};
 }

@@ -2,49 +2,106 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
+
 namespace phial::unicode {
 namespace {
 
-utf8proc_category_t category(char32_t c) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+// The sets of scripts/make_unicode_table.py, in its order.
+enum Bits : uint16_t {
+  kLetter = 1 << 0,
+  kNumber = 1 << 1,
+  kSpace = 1 << 2,
+  kPunctuation = 1 << 3,
+  kWord = 1 << 4,
+  kNumeric = 1 << 5,
+  kBertPunctuation = 1 << 6,
+  kBertDropped = 1 << 7,
+  kNonspacingMark = 1 << 8,
+  kCombiningMark = 1 << 9,
+  kNewToNormalForms = 1 << 10,
+};
+
+struct Run {
+  uint32_t first;
+  uint16_t bits;
+  uint8_t script;
+};
+
+constexpr Run kRuns[] = {
+#include "text/unicode_table.inc"
+};
+static_assert(kRuns[0].first == 0);
+
+// By c >> 8: the last run that begins at or before c & ~0xFF.
+constexpr size_t kPages = 0x110000 >> 8;
+constexpr std::array<uint16_t, kPages + 1> kRunOfPage = [] {
+  std::array<uint16_t, kPages + 1> table{};
+  size_t run = 0;
+  for (size_t page = 0; page <= kPages; ++page) {
+    while (run + 1 < std::size(kRuns) && kRuns[run + 1].first <= page << 8) ++run;
+    table[page] = static_cast<uint16_t>(run);
+  }
+  return table;
+}();
+
+// REQUIRES: c <= U+10FFFF
+const Run& run_of(char32_t c) {
+  const Run* begin = kRuns + kRunOfPage[c >> 8];
+  const Run* end = kRuns + kRunOfPage[(c >> 8) + 1] + 1;
+  return *(std::upper_bound(begin, end, c,
+                            [](char32_t value, const Run& run) { return value < run.first; }) -
+           1);
 }
 
-bool is_letter(utf8proc_category_t category) {
-  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
-}
-
-// White_Space beyond ASCII (PropList.txt). Not a category: U+0085 is a control.
-bool is_wide_space(char32_t c) {
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
-// Other_Alphabetic (PropList.txt) outside \p{M}: the circled and squared Latin letters.
-bool is_enclosed_letter(char32_t c) {
-  return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
-         (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
-}
+bool has(char32_t c, Bits bits) { return (run_of(c).bits & bits) != 0; }
 
 }  // namespace
 
 CharClass wide_char_class(char32_t c) {
-  const utf8proc_category_t kind = category(c);
-  if (is_letter(kind)) return CharClass::letter;
-  if (kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO) return CharClass::number;
-  return is_wide_space(c) ? CharClass::space : CharClass::other;
+  const uint16_t bits = run_of(c).bits;
+  if (bits & kLetter) return CharClass::letter;
+  if (bits & kNumber) return CharClass::number;
+  return bits & kSpace ? CharClass::space : CharClass::other;
 }
 
-bool is_punctuation(char32_t c) {
-  const utf8proc_category_t kind = category(c);
-  return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
-}
+bool is_punctuation(char32_t c) { return has(c, kPunctuation); }
+bool is_word(char32_t c) { return has(c, kWord); }
+bool is_numeric(char32_t c) { return has(c, kNumeric); }
+bool is_bert_punctuation(char32_t c) { return has(c, kBertPunctuation); }
+bool is_bert_dropped(char32_t c) { return has(c, kBertDropped); }
+bool is_nonspacing_mark(char32_t c) { return has(c, kNonspacingMark); }
+bool is_combining_mark(char32_t c) { return has(c, kCombiningMark); }
+bool is_new_to_normal_forms(char32_t c) { return has(c, kNewToNormalForms); }
+uint8_t script(char32_t c) { return run_of(c).script; }
 
-bool is_word(char32_t c) {
-  const utf8proc_category_t kind = category(c);
-  const bool mark = kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
-  const bool joiner = c == 0x200C || c == 0x200D;
-  return is_letter(kind) || mark || kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL ||
-         kind == UTF8PROC_CATEGORY_PC || joiner || is_enclosed_letter(c);
+void append_lowercase(std::string& out, char32_t c) {
+  // Letters that got their case after utf8proc's Unicode 15, and those that have since.
+  struct Range {
+    char32_t first, last;
+    int32_t to_lower;
+    char32_t step;
+  };
+  static constexpr Range kNewer[] = {
+      {0x1C89, 0x1C89, 1, 1},      {0xA7CB, 0xA7CB, 0x264 - 0xA7CB, 1},
+      {0xA7CC, 0xA7CE, 1, 2},      {0xA7D2, 0xA7D4, 1, 2},
+      {0xA7DA, 0xA7DA, 1, 1},      {0xA7DC, 0xA7DC, 0x19B - 0xA7DC, 1},
+      {0x10D50, 0x10D65, 0x20, 1}, {0x16EA0, 0x16EB8, 0x1B, 1},
+  };
+  if (c < 128) {
+    out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    return;
+  }
+  if (c == 0x130) {
+    out += "i\u0307";
+    return;
+  }
+  for (const Range& range : kNewer) {
+    if (c < range.first || c > range.last || (c - range.first) % range.step != 0) continue;
+    utf8::append(out, static_cast<char32_t>(static_cast<int32_t>(c) + range.to_lower));
+    return;
+  }
+  utf8::append(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
 }
 
 Char char_before(std::string_view text, size_t end) {

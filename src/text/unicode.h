@@ -1,21 +1,22 @@
-// Classes of characters as the regular expressions of tokenizer files see them: \p{L}, \p{N} and
-// \s as in Oniguruma (the engine of Hugging Face `tokenizers`), \w as in Rust's regex crate (used
-// there around added tokens). Data: utf8proc, Unicode 15.
+// Classes of characters as Hugging Face `tokenizers` 0.23 sees them. It mixes tables of several
+// Unicode versions; unicode_table.inc holds what it makes of every code point.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/utf8.h"
 
 namespace phial::unicode {
 
+// As the regular expressions of tokenizer files see them (Oniguruma, Unicode 16).
 enum class CharClass : uint8_t {
   other,
   letter,  // \p{L}
   number,  // \p{N}
-  space,   // \s: the property White_Space
+  space,   // \s: the property White_Space, also of Rust's char::is_whitespace
 };
 
 // Classes of U+0080 and above.
@@ -34,11 +35,35 @@ inline constexpr std::array<CharClass, 128> kAsciiClass = [] {
 inline CharClass char_class(char32_t c) { return c < 128 ? kAsciiClass[c] : wide_char_class(c); }
 inline bool is_space(char32_t c) { return char_class(c) == CharClass::space; }
 
-// \p{P}
+// \p{P} of Oniguruma
 bool is_punctuation(char32_t c);
 
-// \w: Alphabetic, \p{M}, \p{Nd}, \p{Pc} or Join_Control.
+// \w of Rust's regex crate: Alphabetic, \p{M}, \p{Nd}, \p{Pc} or Join_Control.
 bool is_word(char32_t c);
+
+// Rust's char::is_numeric.
+bool is_numeric(char32_t c);
+
+// Punctuation to the pre-tokenizers Punctuation and BertPreTokenizer: ASCII's, and what Unicode 8
+// calls so.
+bool is_bert_punctuation(char32_t c);
+
+// What BertNormalizer's clean_text drops: U+0000, U+FFFD and controls, formats, private use.
+bool is_bert_dropped(char32_t c);
+
+// \p{Mn} and \p{M}, both of Unicode 9.
+bool is_nonspacing_mark(char32_t c);
+bool is_combining_mark(char32_t c);
+
+// Whether the normal forms leave this code point as it is, however newer tables decompose, compose
+// or order it.
+bool is_new_to_normal_forms(char32_t c);
+
+// A number for the script that the pre-tokenizer UnicodeScripts takes `c` for; 0: goes with any.
+uint8_t script(char32_t c);
+
+// Rust's char::to_lowercase: one character by itself, U+0130 becomes two.
+void append_lowercase(std::string& out, char32_t c);
 
 struct Char {
   char32_t code_point;
