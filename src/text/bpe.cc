@@ -17,10 +17,6 @@ constexpr size_t kFewSymbols = 32;
 
 constexpr std::string_view kMark = "\u2581";
 
-bool is_one_character(std::string_view text) {
-  return !text.empty() && utf8::decode(text).length == text.size();
-}
-
 }  // namespace
 
 Result<MergeTable> MergeTable::create(const std::vector<TokenizerSpec::Merge>& merges) {
@@ -82,39 +78,41 @@ Result<std::unique_ptr<const Bpe>> Bpe::create(const TokenizerSpec& spec, Alphab
   bpe->unknown_id_ = spec.unknown_piece_id.value_or(-1);
   bpe->unknown_is_missing_ = spec.unknown_is_missing;
   bpe->fuse_unknown_ = spec.fuse_unknown;
-  if (alphabet == Alphabet::bytes) {
-    bpe->index_bytes(spec);
-  } else {
-    bpe->index_characters(spec);
-    bpe->find_cut(spec);
-  }
+  const bool reads_bytes = alphabet == Alphabet::bytes;
+  PHIAL_ASSIGN(bpe->whole_words_, WholeWords::create(reads_bytes ? bpe->index_bytes(spec)
+                                                                 : bpe->index_characters(spec),
+                                                     spec.ignore_merges));
+  if (!reads_bytes) bpe->find_cut(spec);
   return std::unique_ptr<const Bpe>(std::move(bpe));
 }
 
-void Bpe::index_bytes(const TokenizerSpec& spec) {
+// Both give the pieces by what they are in a text.
+std::vector<WholeWords::Entry> Bpe::index_bytes(const TokenizerSpec& spec) {
   byte_ids_.fill(-1);
-  for (size_t id = 0; id < spec.pieces.size(); ++id) {
-    const std::string& piece = spec.pieces[id];
-    if (!spec.ignore_merges && !is_one_character(piece)) continue;
-    std::optional<std::string> bytes = byte_alphabet::decode(piece);
+  std::vector<WholeWords::Entry> words;
+  words.reserve(spec.pieces.size());
+  for (size_t i = 0; i < spec.pieces.size(); ++i) {
+    std::optional<std::string> bytes = byte_alphabet::decode(spec.pieces[i]);
+    const auto id = static_cast<int32_t>(i);
     if (!bytes || bytes->empty()) continue;
-    if (bytes->size() == 1) {
-      byte_ids_[static_cast<uint8_t>(bytes->front())] = static_cast<int32_t>(id);
-    }
-    if (spec.ignore_merges) whole_words_[*std::move(bytes)] = static_cast<int32_t>(id);
+    if (bytes->size() == 1) byte_ids_[static_cast<uint8_t>(bytes->front())] = id;
+    words.push_back({*std::move(bytes), id});
   }
+  return words;
 }
 
-void Bpe::index_characters(const TokenizerSpec& spec) {
+std::vector<WholeWords::Entry> Bpe::index_characters(const TokenizerSpec& spec) {
   constexpr size_t kPlane = 0x10000;
   plane_ids_.assign(kPlane, -1);
+  std::vector<WholeWords::Entry> words;
+  words.reserve(spec.pieces.size());
   const size_t affixes = prefix_.size() + suffix_.size();
   for (size_t i = 0; i < spec.pieces.size(); ++i) {
     const std::string& piece = spec.pieces[i];
     const auto id = static_cast<int32_t>(i);
     if (piece.empty()) continue;
     byte_pieces_.note(piece, id);
-    if (spec.ignore_merges) whole_words_[piece] = id;
+    words.push_back({piece, id});
     const utf8::Decoded c = utf8::decode(piece);
     if (c.length == piece.size() && c.code_point < kPlane) plane_ids_[c.code_point] = id;
     constexpr size_t kLongestChar = 4;
@@ -122,6 +120,7 @@ void Bpe::index_characters(const TokenizerSpec& spec) {
       char_ids_[piece] = id;
     }
   }
+  return words;
 }
 
 // A cut before the mark is safe when no merge crosses it: then every merge on one side leaves those
@@ -148,28 +147,47 @@ std::unique_ptr<WordModel::Scratch> Bpe::make_scratch() const {
   return std::make_unique<SymbolScratch>();
 }
 
+int32_t Bpe::whole_word(std::string_view word, uint64_t hash) const {
+  const size_t at = whole_words_.find(word, hash);
+  const bool whole =
+      at != WholeWords::kNowhere && whole_words_.state(at) == WholeWords::State::whole;
+  return whole ? whole_words_.id(at) : -1;
+}
+
 Status Bpe::encode_word(std::string_view word, WordModel::Scratch& scratch,
                         std::vector<int32_t>& ids) const {
-  if (!whole_words_.empty()) {
-    if (const auto whole = whole_words_.find(word); whole != whole_words_.end()) {
-      ids.push_back(whole->second);
-      return {};
-    }
-  }
-  auto& own = static_cast<SymbolScratch&>(scratch);
-  own.start.clear();
-  if (alphabet_ == Alphabet::bytes) {
-    PHIAL_TRY(fill_from_bytes(word, own.start));
-  } else {
-    PHIAL_TRY(fill_from_characters(word, own.start));
-  }
-  if (own.start.size() <= kFewSymbols) {
-    merge_few(own.start);
-    ids.insert(ids.end(), own.start.begin(), own.start.end());
+  using State = WholeWords::State;
+  const size_t at = whole_words_.find(word, hash_of_word(word));
+  const bool is_piece = at != WholeWords::kNowhere;
+  if (is_piece && whole_words_.state(at) == State::whole) {
+    ids.push_back(whole_words_.id(at));
     return {};
   }
-  merge_many(own);
-  for (const Symbol& symbol : own.symbols) {
+  const size_t before = ids.size();
+  PHIAL_TRY(encode_parts(word, static_cast<SymbolScratch&>(scratch), ids));
+  if (is_piece && whole_words_.state(at) == State::unknown) {
+    const bool whole = ids.size() == before + 1 && ids.back() == whole_words_.id(at);
+    whole_words_.note(at, whole ? State::whole : State::parts);
+  }
+  return {};
+}
+
+Status Bpe::encode_parts(std::string_view word, SymbolScratch& scratch,
+                         std::vector<int32_t>& ids) const {
+  std::vector<int32_t>& start = scratch.start;
+  start.clear();
+  if (alphabet_ == Alphabet::bytes) {
+    PHIAL_TRY(fill_from_bytes(word, start));
+  } else {
+    PHIAL_TRY(fill_from_characters(word, start));
+  }
+  if (start.size() <= kFewSymbols) {
+    merge_few(start);
+    ids.insert(ids.end(), start.begin(), start.end());
+    return {};
+  }
+  merge_many(scratch);
+  for (const Symbol& symbol : scratch.symbols) {
     if (symbol.id >= 0) ids.push_back(symbol.id);
   }
   return {};

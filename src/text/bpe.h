@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "text/byte_pieces.h"
 #include "text/tokenizer_spec.h"
+#include "text/whole_words.h"
 #include "text/word_model.h"
 
 namespace phial {
@@ -66,6 +67,8 @@ class Bpe : public WordModel {
   Status encode_word(std::string_view word, WordModel::Scratch& scratch,
                      std::vector<int32_t>& ids) const override;
 
+  int32_t whole_word(std::string_view word, uint64_t hash) const override;
+
   // SentencePiece's mark U+2581 when no merge joins it to something else before it. Models that
   // read a whole text as one word then need not.
   std::string_view cut_before() const override { return cut_before_; }
@@ -79,11 +82,13 @@ class Bpe : public WordModel {
   struct SymbolScratch;
 
   Bpe() = default;
-  void index_bytes(const TokenizerSpec& spec);
-  void index_characters(const TokenizerSpec& spec);
+  std::vector<WholeWords::Entry> index_bytes(const TokenizerSpec& spec);
+  std::vector<WholeWords::Entry> index_characters(const TokenizerSpec& spec);
   void find_cut(const TokenizerSpec& spec);
 
   int32_t id_of_char(std::string_view c, char32_t code_point, bool first, bool last) const;
+  Status encode_parts(std::string_view word, SymbolScratch& scratch,
+                      std::vector<int32_t>& ids) const;
   Status fill_from_bytes(std::string_view word, std::vector<int32_t>& symbols) const;
   Status fill_from_characters(std::string_view word, std::vector<int32_t>& symbols) const;
   void merge_few(std::vector<int32_t>& symbols) const;
@@ -102,7 +107,7 @@ class Bpe : public WordModel {
   IdOfText char_ids_;                    // of the others, and of those with prefix or suffix
   BytePieces byte_pieces_;
   MergeTable merges_;
-  IdOfText whole_words_;  // pieces; filled for ignore_merges only
+  WholeWords whole_words_;
   std::string prefix_;
   std::string suffix_;
   std::string cut_before_;

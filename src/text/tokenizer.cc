@@ -13,6 +13,7 @@
 #include "text/space_cleaner.h"
 #include "text/token_decoder.h"
 #include "text/unigram.h"
+#include "text/whole_words.h"
 #include "text/word_cache.h"
 #include "text/word_piece.h"
 
@@ -244,6 +245,7 @@ class Tokenizer::Impl::Encoding {
   Encoding(const Impl& impl, size_t text_bytes)
       : impl_(impl),
         scratch_(impl.model->make_scratch()),
+        known_(text_bytes),
         bytes_left_(text_bytes * kMaxNormalGrowth + kMaxNormalExtraBytes) {}
 
   std::vector<int32_t> ids;
@@ -316,10 +318,15 @@ class Tokenizer::Impl::Encoding {
   }
 
   Status encode_cut(std::string_view word) {
-    if (known_.copy(word, ids)) return {};
+    const uint64_t hash = hash_of_word(word);
+    if (const int32_t id = impl_.model->whole_word(word, hash); id >= 0) {
+      ids.push_back(id);
+      return {};
+    }
+    if (known_.copy(word, hash, ids)) return {};
     const size_t begin = ids.size();
     PHIAL_TRY(impl_.model->encode_word(word, *scratch_, ids));
-    known_.note(word, begin, ids.size());
+    known_.note(word, hash, begin, ids.size());
     return {};
   }
 

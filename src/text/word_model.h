@@ -28,6 +28,10 @@ class WordModel {
   virtual Status encode_word(std::string_view word, Scratch& scratch,
                              std::vector<int32_t>& ids) const = 0;
 
+  // The id of a word that is known to become just this one; -1: not known. `hash` is
+  // hash_of_word(word).
+  virtual int32_t whole_word(std::string_view /*word*/, uint64_t /*hash*/) const { return -1; }
+
   // Where words may be cut further without changing their ids: before this string, where it does
   // not follow itself. Empty: nowhere.
   virtual std::string_view cut_before() const { return {}; }
