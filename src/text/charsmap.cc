@@ -58,7 +58,7 @@ std::optional<std::string_view> Charsmap::find(std::string_view text) const {
     at ^= offset(node);
     if ((node >> 8 & 1) == 0) continue;
     const size_t begin = unit(at) & 0x7FFFFFFFu;
-    if (begin > replacements_.size()) break;
+    if (begin > replacements_.size() || utf8::floor_boundary(replacements_, begin) != begin) break;
     const std::string_view rest = std::string_view(replacements_).substr(begin);
     return rest.substr(0, rest.find('\0'));
   }

@@ -24,7 +24,8 @@ namespace phial {
 class Charsmap {
  public:
   // damaged: cut short, or its replacements are not UTF-8. Indices within are checked when used: a
-  // path that leaves the array or the replacements ends there, as if the trie did.
+  // path that leaves the array or the replacements, or ends inside a character of these, ends as if
+  // the trie did.
   static Result<Charsmap> create(std::string_view bytes, std::string_view where);
 
   // The replacement of the shortest string of the map that `text` begins with.
