@@ -1,6 +1,7 @@
 // Phi-1, Phi-1.5 and Phi-2: attention and mlp read one LayerNorm and are added together; biases
 // everywhere; part of each head turns. Source: modeling_phi.py of transformers.
 #include "model/family.h"
+#include "model/rope.h"
 
 namespace phial {
 namespace {
@@ -21,7 +22,7 @@ Result<ModelSpec> make_spec(const ConfigReader& config) {
   spec.norm_eps = static_cast<float>(eps.value_or(1e-5));
   spec.mlp = MlpKind::gelu_tanh;
   spec.bias = {.qkv = true, .attention_out = true, .mlp = true, .lm_head = true};
-  PHIAL_TRY(read_plain_rope(config, spec));
+  PHIAL_TRY(read_rope(config, {.partial = true}, spec));
   return spec;
 }
 
