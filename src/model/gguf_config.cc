@@ -157,13 +157,18 @@ Status translate_scaling(const Checkpoint& checkpoint, const std::string& arch,
   return {};
 }
 
+Result<std::string> model_type_of(const GgufMetadata& gguf, const std::string& arch) {
+  PHIAL_ASSIGN(const auto window, gguf.integer(arch + ".attention.sliding_window"));
+  if (arch == "llama" && window.value_or(0) > 0) return std::string("mistral");
+  for (const ArchitectureName& known : kArchitectures) {
+    if (arch == known.gguf) return std::string(known.model_type);
+  }
+  return arch;
+}
+
 // What llama.cpp's loader knows without reading it from the file.
 Status add_unwritten(const GgufMetadata& gguf, const std::string& arch, ModelConfig& config) {
   const auto integer = [&](const char* key) { return gguf.integer(arch + key); };
-  if (arch == "llama") {
-    PHIAL_ASSIGN(const auto window, integer(".attention.sliding_window"));
-    if (window.value_or(0) > 0) config.values.set("model_type", "mistral");
-  }
   if (arch == "gemma2") {
     // Gemma 2 27B alone scales by hidden / heads instead of the head's dimensions.
     PHIAL_ASSIGN(const auto layers, integer(".block_count"));
@@ -191,10 +196,8 @@ Result<ModelConfig> config_from_gguf(const Checkpoint& checkpoint) {
   PHIAL_ASSIGN(const auto named, gguf.string("general.architecture"));
   if (!named) return damaged(gguf.file + ": general.architecture", "missing; every GGUF names it");
   const std::string arch(*named);
-  config.values.set("model_type", arch);
-  for (const ArchitectureName& known : kArchitectures) {
-    if (arch == known.gguf) config.values = Json(Json::Object{{"model_type", known.model_type}});
-  }
+  PHIAL_ASSIGN(std::string model_type, model_type_of(gguf, arch));
+  config.values.set("model_type", std::move(model_type));
   config.shown_names["model_type"] = "general.architecture";
   for (const KeyName& key : kKeys) {
     const std::string full = arch + "." + key.suffix;
