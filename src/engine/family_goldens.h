@@ -2,6 +2,8 @@
 // transformers answers for them.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include "engine/golden_models.h"
 
 namespace phial {

@@ -12,6 +12,9 @@
 
 namespace phial {
 
+// A buffer that older versions of transformers wrote beside the weights.
+inline constexpr const char* kRotaryBuffers[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
+
 struct Family {
   const char* name;
   const char* architecture;  // Hugging Face's class name
@@ -22,7 +25,7 @@ struct Family {
   // Hugging Face's files hold the weight of an RMSNorm minus 1 (GGUF files hold it whole).
   bool norm_weights_minus_one = false;
   // Hugging Face tensor names that may be there and are not needed ('#' stands for a number).
-  std::span<const char* const> ignored_tensors;
+  std::span<const char* const> ignored_tensors = kRotaryBuffers;
   // Fills everything but family and architecture.
   Result<ModelSpec> (*make_spec)(const ConfigReader& config);
 };

@@ -7,7 +7,6 @@
 
 #include "model/family.h"
 #include "model/roles.h"
-#include "model/rope.h"
 
 namespace phial {
 namespace {
@@ -213,11 +212,6 @@ TEST(Roles, PatternsMatchNumbers) {
   EXPECT_FALSE(matches_name("a.#.b", "a.1.bc"));
   EXPECT_FALSE(matches_name("a.#.b", "a.x.b"));
   EXPECT_FALSE(matches_name("a.#", "a"));
-}
-
-TEST(Rope, InverseFrequencies) {
-  // 1 / 10000^(2i / 4)
-  EXPECT_EQ(plain_inv_freq(10000.0, 4), (std::vector<float>{1.0f, 0.01f}));
 }
 
 }  // namespace

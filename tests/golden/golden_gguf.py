@@ -128,7 +128,7 @@ def stored_values(weights, arch, config, types):
     return seen
 
 
-def _write_model_keys(writer, arch, config):
+def _write_shape(writer, config):
     n_heads = config["num_attention_heads"]
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -136,7 +136,11 @@ def _write_model_keys(writer, arch, config):
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_head_count(n_heads)
     writer.add_head_count_kv(config.get("num_key_value_heads", n_heads))
-    head_dim = config.get("head_dim", config["hidden_size"] // n_heads)
+
+
+def _write_model_keys(writer, arch, config):
+    _write_shape(writer, config)
+    head_dim = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
     if arch == "phi2":
         writer.add_layer_norm_eps(config["layer_norm_eps"])
         writer.add_rope_dimension_count(int(config["partial_rotary_factor"] * head_dim))
@@ -228,13 +232,7 @@ def _write_rope(writer, arch, config):
 
 
 def _write_family_keys(writer, arch, config):
-    n_heads = config["num_attention_heads"]
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_head_count(n_heads)
-    writer.add_head_count_kv(config.get("num_key_value_heads", n_heads))
+    _write_shape(writer, config)
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
     if "head_dim" in config:

@@ -10,7 +10,6 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"gemma2"};
-constexpr const char* kIgnored[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
 
 // Null switches a cap off; a missing key means the default.
 Result<float> read_cap(const ConfigReader& config, std::string_view key, double fallback) {
@@ -53,7 +52,6 @@ const Family kGemma2Family = {
     .model_types = kModelTypes,
     .gguf_interleaves_heads = false,
     .norm_weights_minus_one = true,
-    .ignored_tensors = kIgnored,
     .make_spec = make_spec,
 };
 

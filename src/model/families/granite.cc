@@ -7,7 +7,6 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"granite"};
-constexpr const char* kIgnored[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
 
 Result<float> read_factor(const ConfigReader& config, std::string_view key) {
   PHIAL_ASSIGN(const auto factor, config.optional_real(key, 1e-6, 1e6));
@@ -34,7 +33,6 @@ const Family kGraniteFamily = {
     .architecture = "GraniteForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = true,
-    .ignored_tensors = kIgnored,
     .make_spec = make_spec,
 };
 

@@ -7,7 +7,6 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"llama"};
-constexpr const char* kIgnored[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
 
 Result<ModelSpec> make_spec(const ConfigReader& config) {
   PHIAL_ASSIGN(ModelSpec spec, read_common(config));
@@ -24,7 +23,6 @@ const Family kLlamaFamily = {
     .architecture = "LlamaForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = true,
-    .ignored_tensors = kIgnored,
     .make_spec = make_spec,
 };
 

@@ -7,7 +7,6 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"phi"};
-constexpr const char* kIgnored[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
 
 Result<ModelSpec> make_spec(const ConfigReader& config) {
   PHIAL_ASSIGN(ModelSpec spec, read_common(config));
@@ -33,7 +32,6 @@ const Family kPhiFamily = {
     .architecture = "PhiForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = false,
-    .ignored_tensors = kIgnored,
     .make_spec = make_spec,
 };
 

@@ -8,7 +8,6 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"phi3"};
-constexpr const char* kIgnored[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
 
 Result<ModelSpec> make_spec(const ConfigReader& config) {
   PHIAL_ASSIGN(ModelSpec spec, read_common(config));
@@ -25,7 +24,6 @@ const Family kPhi3Family = {
     .architecture = "Phi3ForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = false,
-    .ignored_tensors = kIgnored,
     .make_spec = make_spec,
 };
 

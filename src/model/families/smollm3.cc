@@ -9,7 +9,6 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"smollm3"};
-constexpr const char* kIgnored[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
 
 // no_rope_layers: 1 where a layer turns; else every no_rope_layer_interval-th does not.
 Status read_rotating_layers(const ConfigReader& config, ModelSpec& spec) {
@@ -55,7 +54,6 @@ const Family kSmolLm3Family = {
     .architecture = "SmolLM3ForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = true,
-    .ignored_tensors = kIgnored,
     .make_spec = make_spec,
 };
 
