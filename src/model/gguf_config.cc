@@ -169,6 +169,14 @@ Result<std::string> model_type_of(const GgufMetadata& gguf, const std::string& a
 // What llama.cpp's loader knows without reading it from the file.
 Status add_unwritten(const GgufMetadata& gguf, const std::string& arch, ModelConfig& config) {
   const auto integer = [&](const char* key) { return gguf.integer(arch + key); };
+  if (arch == "phi3" && gguf.find("phi3.attention.sliding_window") == nullptr) {
+    // Files from before the key existed: Phi-3-mini-4k and Phi-3-medium-4k have a window.
+    PHIAL_ASSIGN(const auto layers, integer(".block_count"));
+    PHIAL_ASSIGN(const auto context, integer(".context_length"));
+    if ((layers == 32 || layers == 40) && context == 4096) {
+      config.values.set("sliding_window", int64_t{2047});
+    }
+  }
   if (arch == "gemma2") {
     // Gemma 2 27B alone scales by hidden / heads instead of the head's dimensions.
     PHIAL_ASSIGN(const auto layers, integer(".block_count"));
