@@ -18,6 +18,8 @@ constexpr KernelTable make_table(const char* isa) {
   table.add = add_row;
   table.silu_mul = silu_mul;
   table.gelu_tanh = gelu_tanh;
+  table.gelu_tanh_mul = gelu_tanh_mul;
+  table.softcap = softcap;
   table.rope = rope;
   table.softmax_block = softmax_block;
   table.scale = scale_row;

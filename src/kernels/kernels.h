@@ -74,13 +74,18 @@ struct KernelTable {
                      float* out);
   // x[i] += y[i]
   void (*add)(int64_t n, const float* y, float* x);
-  // silu_mul, gelu_tanh and softmax_block use an exp that is within 2 units in the last place, and
-  // 0 where the result would be subnormal.
+  // silu_mul, gelu_tanh, gelu_tanh_mul, softcap and softmax_block use an exp that is within 2 units
+  // in the last place, and 0 where the result would be subnormal.
 
   // out[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)). May be in place in gate or up.
   void (*silu_mul)(int64_t n, const float* gate, const float* up, float* out);
   // x[i] = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))   (gelu_new, gelu_pytorch_tanh)
   void (*gelu_tanh)(int64_t n, float* x);
+  // out[i] = gelu_tanh(gate[i]) * up[i]. May be in place in gate or up.
+  void (*gelu_tanh_mul)(int64_t n, const float* gate, const float* up, float* out);
+  // x[i] = cap tanh(x[i] * scale / cap)   (soft cap of scores and logits, Gemma 2). REQUIRES:
+  // cap > 0. The absolute error is at most 2^-20 cap: small values lose relative precision.
+  void (*softcap)(int64_t n, float scale, float cap, float* x);
   // Rotates `heads` rows of head_dim floats in place, halves layout (GPT-NeoX): for i < rotary/2,
   // (a, b) = (x[i], x[i + rotary/2]) becomes (a cos[i] - b sin[i], b cos[i] + a sin[i]); the
   // dimensions from `rotary` on stay.

@@ -93,11 +93,23 @@ void silu_mul(int64_t n, const float* gate, const float* up, float* out) {
   }
 }
 
-void gelu_tanh(int64_t n, float* x) {
+double gelu(double v) {
   const double factor = std::sqrt(2 / 3.14159265358979323846);
+  return 0.5 * v * (1 + std::tanh(factor * (v + 0.044715 * v * v * v)));
+}
+
+void gelu_tanh(int64_t n, float* x) {
+  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(gelu(x[i]));
+}
+
+void gelu_tanh_mul(int64_t n, const float* gate, const float* up, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(gelu(gate[i]) * up[i]);
+}
+
+void softcap(int64_t n, float scale_factor, float cap, float* x) {
   for (int64_t i = 0; i < n; ++i) {
-    const double v = x[i];
-    x[i] = static_cast<float>(0.5 * v * (1 + std::tanh(factor * (v + 0.044715 * v * v * v))));
+    const double score = static_cast<double>(x[i]) * scale_factor;
+    x[i] = static_cast<float>(cap * std::tanh(score / cap));
   }
 }
 
@@ -148,6 +160,8 @@ constexpr KernelTable kReferenceKernels = {
     .add = add,
     .silu_mul = silu_mul,
     .gelu_tanh = gelu_tanh,
+    .gelu_tanh_mul = gelu_tanh_mul,
+    .softcap = softcap,
     .rope = rope,
     .softmax_block = softmax_block,
     .scale = scale,
