@@ -62,6 +62,7 @@ TEST(KernelTables, AreComplete) {
       EXPECT_NE(table->gemv[grid], nullptr) << table->isa;
       EXPECT_NE(table->unpack[grid], nullptr) << table->isa;
     }
+    EXPECT_TRUE(table->gemv_affine && table->unpack_affine);
     EXPECT_TRUE(table->gemm && table->rms_norm && table->layer_norm && table->add &&
                 table->silu_mul && table->gelu_tanh && table->rope && table->softmax_block &&
                 table->scale)

@@ -260,7 +260,7 @@ void CpuExecutor::Impl::embed(int worker) {
     const auto row = static_cast<size_t>(r);
     float* out = hidden + r * spec.hidden;
     if (batch->tokens[row] >= 0) {
-      decode_row(table.grid, table.row(batch->tokens[row]), spec.hidden, out);
+      table.decode(batch->tokens[row], out);
       if (spec.scales.embedding != 1) kernels.scale(spec.hidden, spec.scales.embedding, out);
     } else {
       std::memcpy(out, batch->embeddings[row], static_cast<size_t>(spec.hidden) * sizeof(float));
