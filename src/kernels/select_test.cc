@@ -36,6 +36,17 @@ TEST(SelectKernels, EachNameGivesItsTableOrSaysItIsUnavailable) {
   }
 }
 
+TEST(SelectKernels, NamesOfOtherProcessorsAreKnownButUnavailable) {
+  for (const char* name : {"avx2", "avx512", "neon"}) {
+    bool here = false;
+    for (const KernelTable* table : kernel_tables()) here = here || table->isa == std::string(name);
+    const auto selected = select_kernels(name);
+    if (here) continue;
+    ASSERT_FALSE(selected.ok()) << name;
+    EXPECT_EQ(selected.error().code, ErrorCode::unavailable) << name;
+  }
+}
+
 TEST(SelectKernels, UnknownNamesAreUsageErrorsThatListTheKnown) {
   for (const char* name : {"sse", "AVX2", "emulated512", "avx512 "}) {
     const auto selected = select_kernels(name);

@@ -138,8 +138,8 @@ Group choose_group(const AffineGrid& grid, const float* values, int count) {
       break;
     }
     case OffsetKind::real:
-      out.scale = (high - low) / top;
-      out.zero = -low * reciprocal(out.scale);
+      out.scale = (std::max(high, 0.0f) - std::min(low, 0.0f)) / top;
+      out.zero = -std::min(low, 0.0f) * reciprocal(out.scale);
       break;
     case OffsetKind::minimum: {
       const bool from_low = std::fabs(low) > std::fabs(high);

@@ -77,7 +77,7 @@ void decode_affine(const AffineMatrix& matrix, int64_t row, int64_t column, int6
 //             magnitude becomes the largest number
 //   middle    the value of largest magnitude becomes code 0 (MatMulNBits, symmetric)
 //   codes     a range that holds 0, and its nearest integer zero point (MatMulNBits, asymmetric)
-//   real      the range of the group, and the exact zero point
+//   real      the same range, and its exact zero point
 //   minimum   MLX: the edge of the range that is farther from 0 becomes a multiple of the scale
 // Codes are chosen with the float32 scale, which is then rounded to its kind.
 // REQUIRES: check_affine(grid).ok(), grid.group_rows == 1, values are finite

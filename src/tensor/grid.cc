@@ -61,8 +61,13 @@ constexpr Entry integer(Grid grid, const char* name, int32_t bytes, Coder coder)
   return {{grid, name, 1, bytes, true, false}, coder};
 }
 template <class Block>
-constexpr Entry block(Grid grid, const char* name, int32_t values, Coder coder) {
-  return {{grid, name, values, sizeof(Block), false, coder.encode != nullptr}, coder};
+constexpr Entry block(Grid grid, const char* name, int32_t values, DecodeFn decode,
+                      EncodeFn encode) {
+  return {{grid, name, values, sizeof(Block), false, true}, {decode, encode}};
+}
+template <class Block>
+constexpr Entry decode_only(Grid grid, const char* name, int32_t values, DecodeFn decode) {
+  return {{grid, name, values, sizeof(Block), false, false}, {decode, nullptr}};
 }
 
 constexpr int kLegacy = kLegacyBlockValues;
@@ -77,29 +82,29 @@ constexpr std::array<Entry, kGridCount> kGrids = {{
     number(Grid::bf16, "bf16", 2, kNumbers<uint16_t, bf16_to_f32, f32_to_bf16>),
     number(Grid::f8_e4m3, "f8_e4m3", 1, kNumbers<uint8_t, f8_e4m3_to_f32, f32_to_f8_e4m3>),
     number(Grid::f8_e5m2, "f8_e5m2", 1, kNumbers<uint8_t, f8_e5m2_to_f32, f32_to_f8_e5m2>),
-    block<BlockQ4_0>(Grid::q4_0, "q4_0", kLegacy, {decode_q4_0, encode_q4_0}),
-    block<BlockQ4_1>(Grid::q4_1, "q4_1", kLegacy, {decode_q4_1, encode_q4_1}),
-    block<BlockQ5_0>(Grid::q5_0, "q5_0", kLegacy, {decode_q5_0, encode_q5_0}),
-    block<BlockQ5_1>(Grid::q5_1, "q5_1", kLegacy, {decode_q5_1, encode_q5_1}),
-    block<BlockQ8_0>(Grid::q8_0, "q8_0", kLegacy, {decode_q8_0, encode_q8_0}),
-    block<BlockQ2_K>(Grid::q2_k, "q2_k", kSuper, {decode_q2_k, encode_q2_k}),
-    block<BlockQ3_K>(Grid::q3_k, "q3_k", kSuper, {decode_q3_k, encode_q3_k}),
-    block<BlockQ4_K>(Grid::q4_k, "q4_k", kSuper, {decode_q4_k, encode_q4_k}),
-    block<BlockQ5_K>(Grid::q5_k, "q5_k", kSuper, {decode_q5_k, encode_q5_k}),
-    block<BlockQ6_K>(Grid::q6_k, "q6_k", kSuper, {decode_q6_k, encode_q6_k}),
-    block<BlockQ8_K>(Grid::q8_k, "q8_k", kSuper, {decode_q8_k, encode_q8_k}),
-    block<BlockIQ4_NL>(Grid::iq4_nl, "iq4_nl", kBook, {decode_iq4_nl, encode_iq4_nl}),
-    block<BlockIQ4_XS>(Grid::iq4_xs, "iq4_xs", kSuper, {decode_iq4_xs, encode_iq4_xs}),
-    block<BlockMXFP4>(Grid::mxfp4, "mxfp4", kBook, {decode_mxfp4, encode_mxfp4}),
-    block<BlockIQ1_S>(Grid::iq1_s, "iq1_s", kSuper, {decode_iq1_s, nullptr}),
-    block<BlockIQ1_M>(Grid::iq1_m, "iq1_m", kSuper, {decode_iq1_m, nullptr}),
-    block<BlockIQ2_XXS>(Grid::iq2_xxs, "iq2_xxs", kSuper, {decode_iq2_xxs, nullptr}),
-    block<BlockIQ2_XS>(Grid::iq2_xs, "iq2_xs", kSuper, {decode_iq2_xs, nullptr}),
-    block<BlockIQ2_S>(Grid::iq2_s, "iq2_s", kSuper, {decode_iq2_s, nullptr}),
-    block<BlockIQ3_XXS>(Grid::iq3_xxs, "iq3_xxs", kSuper, {decode_iq3_xxs, nullptr}),
-    block<BlockIQ3_S>(Grid::iq3_s, "iq3_s", kSuper, {decode_iq3_s, nullptr}),
-    block<BlockTQ1_0>(Grid::tq1_0, "tq1_0", kSuper, {decode_tq1_0, encode_tq1_0}),
-    block<BlockTQ2_0>(Grid::tq2_0, "tq2_0", kSuper, {decode_tq2_0, encode_tq2_0}),
+    block<BlockQ4_0>(Grid::q4_0, "q4_0", kLegacy, decode_q4_0, encode_q4_0),
+    block<BlockQ4_1>(Grid::q4_1, "q4_1", kLegacy, decode_q4_1, encode_q4_1),
+    block<BlockQ5_0>(Grid::q5_0, "q5_0", kLegacy, decode_q5_0, encode_q5_0),
+    block<BlockQ5_1>(Grid::q5_1, "q5_1", kLegacy, decode_q5_1, encode_q5_1),
+    block<BlockQ8_0>(Grid::q8_0, "q8_0", kLegacy, decode_q8_0, encode_q8_0),
+    block<BlockQ2_K>(Grid::q2_k, "q2_k", kSuper, decode_q2_k, encode_q2_k),
+    block<BlockQ3_K>(Grid::q3_k, "q3_k", kSuper, decode_q3_k, encode_q3_k),
+    block<BlockQ4_K>(Grid::q4_k, "q4_k", kSuper, decode_q4_k, encode_q4_k),
+    block<BlockQ5_K>(Grid::q5_k, "q5_k", kSuper, decode_q5_k, encode_q5_k),
+    block<BlockQ6_K>(Grid::q6_k, "q6_k", kSuper, decode_q6_k, encode_q6_k),
+    block<BlockQ8_K>(Grid::q8_k, "q8_k", kSuper, decode_q8_k, encode_q8_k),
+    block<BlockIQ4_NL>(Grid::iq4_nl, "iq4_nl", kBook, decode_iq4_nl, encode_iq4_nl),
+    block<BlockIQ4_XS>(Grid::iq4_xs, "iq4_xs", kSuper, decode_iq4_xs, encode_iq4_xs),
+    block<BlockMXFP4>(Grid::mxfp4, "mxfp4", kBook, decode_mxfp4, encode_mxfp4),
+    decode_only<BlockIQ1_S>(Grid::iq1_s, "iq1_s", kSuper, decode_iq1_s),
+    decode_only<BlockIQ1_M>(Grid::iq1_m, "iq1_m", kSuper, decode_iq1_m),
+    decode_only<BlockIQ2_XXS>(Grid::iq2_xxs, "iq2_xxs", kSuper, decode_iq2_xxs),
+    decode_only<BlockIQ2_XS>(Grid::iq2_xs, "iq2_xs", kSuper, decode_iq2_xs),
+    decode_only<BlockIQ2_S>(Grid::iq2_s, "iq2_s", kSuper, decode_iq2_s),
+    decode_only<BlockIQ3_XXS>(Grid::iq3_xxs, "iq3_xxs", kSuper, decode_iq3_xxs),
+    decode_only<BlockIQ3_S>(Grid::iq3_s, "iq3_s", kSuper, decode_iq3_s),
+    block<BlockTQ1_0>(Grid::tq1_0, "tq1_0", kSuper, decode_tq1_0, encode_tq1_0),
+    block<BlockTQ2_0>(Grid::tq2_0, "tq2_0", kSuper, decode_tq2_0, encode_tq2_0),
     integer(Grid::boolean, "bool", 1, kIntegers<uint8_t>),
     integer(Grid::i8, "i8", 1, kIntegers<int8_t>),
     integer(Grid::u8, "u8", 1, kIntegers<uint8_t>),
