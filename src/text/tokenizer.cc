@@ -360,9 +360,9 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text,
 }
 
 // A row of ids being decoded.
-class TokenStream {
+class PieceStream {
  public:
-  TokenStream(const TokenDecoder& decoder, bool cleans_up) : stream_(decoder) {
+  PieceStream(const TokenDecoder& decoder, bool cleans_up) : stream_(decoder) {
     if (cleans_up) cleaner_.emplace();
   }
 
@@ -389,7 +389,7 @@ class TokenStream {
 
 Result<std::string> Tokenizer::decode(std::span<const int32_t> ids,
                                       bool skip_special_tokens) const {
-  TokenStream stream(impl_->decoder, impl_->spec.clean_up_tokenization_spaces);
+  PieceStream stream(impl_->decoder, impl_->spec.clean_up_tokenization_spaces);
   std::string text;
   for (const int32_t id : ids) {
     if (!impl_->in_range(id)) {
@@ -429,7 +429,7 @@ const TokenizerSpec& Tokenizer::spec() const { return impl_->spec; }
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens)
     : tokenizer_(std::move(tokenizer)),
       skip_special_tokens_(skip_special_tokens),
-      stream_(std::make_unique<TokenStream>(tokenizer_->impl_->decoder,
+      stream_(std::make_unique<PieceStream>(tokenizer_->impl_->decoder,
                                             tokenizer_->spec().clean_up_tokenization_spaces)) {}
 StreamDecoder::~StreamDecoder() = default;
 StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;

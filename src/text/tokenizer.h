@@ -18,7 +18,7 @@ namespace phial {
 inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
 
 class SpaceCleaner;
-class TokenStream;
+class PieceStream;
 
 // Immutable after create(); safe to use from several threads at once.
 class Tokenizer {
@@ -76,7 +76,7 @@ class StreamDecoder {
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   const bool skip_special_tokens_;
-  std::unique_ptr<TokenStream> stream_;
+  std::unique_ptr<PieceStream> stream_;
 };
 
 }  // namespace phial

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
 
 namespace phial {
@@ -99,6 +100,118 @@ TEST_P(GoldenTokenizer, HuggingFaceFile) {
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenTokenizer,
                          testing::Values("gpt2", "smollm", "llama3", "phi2", "flags"),
+                         [](const auto& test) { return std::string(test.param); });
+
+// tests/golden/pipelines: NAME.answers, as tests/golden/make_pipelines.py lays them out.
+class Answers {
+ public:
+  explicit Answers(std::string bytes) : bytes_(std::move(bytes)) {}
+
+  size_t number() {
+    size_t value = 0;
+    for (int shift = 0;; shift += 7) {
+      const auto byte = static_cast<unsigned char>(bytes_.at(at_++));
+      value |= static_cast<size_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return value;
+    }
+  }
+  std::vector<int32_t> ids() {
+    std::vector<int32_t> ids(number());
+    for (int32_t& id : ids) id = static_cast<int32_t>(number());
+    return ids;
+  }
+  std::string changed(std::string_view old) {
+    const size_t begin = number();
+    const size_t end = number();
+    const size_t between = number();
+    std::string text(old.substr(0, begin));
+    text += bytes_.substr(at_, between);
+    at_ += between;
+    return text += old.substr(old.size() - end);
+  }
+  bool at_end() const { return at_ == bytes_.size(); }
+
+ private:
+  std::string bytes_;
+  size_t at_ = 0;
+};
+
+std::string pipeline_file(std::string_view name) { return golden_file("../pipelines", name); }
+
+std::vector<std::string> pipeline_texts() {
+  const Json json = parse_json(pipeline_file("texts.json"), "texts.json").value();
+  std::vector<std::string> texts;
+  for (const Json& text : *json.if_array()) texts.push_back(*text.if_string());
+  return texts;
+}
+
+// Decodes id by id: no result may end inside a character.
+std::string streamed(const std::shared_ptr<const Tokenizer>& tokenizer,
+                     const std::vector<int32_t>& ids, bool skip) {
+  StreamDecoder stream(tokenizer, skip);
+  std::string text;
+  for (const int32_t id : ids) {
+    const std::string part = stream.push(id).value();
+    EXPECT_EQ(utf8::find_invalid(part), std::nullopt);
+    text += part;
+  }
+  return text + stream.finish();
+}
+
+class GoldenPipeline : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenPipeline, AsHuggingFace) {
+  enum : int { kPlain = 1, kDecoded = 2, kSkipped = 4, kRefused = 8, kDied = 16 };
+  const std::string name = GetParam();
+  Result<TokenizerSpec> spec =
+      tokenizer_spec_from_hf(pipeline_file(name + ".tokenizer.json"), {}, {}, "tokenizer.json");
+  ASSERT_TRUE(spec.ok()) << spec.error().to_string();
+  const auto tokenizer = must_create(*std::move(spec));
+  ASSERT_TRUE(tokenizer);
+  Answers answers(pipeline_file(name + ".answers"));
+  const size_t prefix = answers.number();
+  const size_t suffix = answers.number();
+  const std::vector<std::string> texts = pipeline_texts();
+  ASSERT_EQ(texts.size(), 500u);
+  for (const std::string& text : texts) {
+    SCOPED_TRACE(printable(text));
+    const auto flags = static_cast<int>(answers.number());
+    const auto found = tokenizer->encode(text, {});
+    if (flags & kRefused) {
+      EXPECT_FALSE(found.ok());
+      continue;
+    }
+    const std::vector<int32_t> ids = answers.ids();
+    std::vector<int32_t> plain;
+    if (flags & kPlain) {
+      plain = answers.ids();
+    } else {
+      plain.assign(ids.begin() + static_cast<ptrdiff_t>(prefix),
+                   ids.end() - static_cast<ptrdiff_t>(suffix));
+    }
+    ASSERT_TRUE(found.ok()) << found.error().to_string();
+    EXPECT_EQ(*found, ids);
+    EXPECT_EQ(tokenizer->encode(text, {.add_special_tokens = false}).value(), plain);
+    const std::string decoded = flags & kDecoded ? answers.changed(text) : text;
+    const std::string skipped = flags & kSkipped ? answers.changed(decoded) : decoded;
+    for (const bool skip : {false, true}) {
+      const std::string whole = tokenizer->decode(ids, skip).value();
+      if (!(flags & kDied)) {
+        EXPECT_EQ(whole, skip ? skipped : decoded);
+      }
+      EXPECT_EQ(streamed(tokenizer, ids, skip), whole);
+    }
+  }
+  EXPECT_TRUE(answers.at_end());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenPipeline,
+                         testing::Values("gpt2", "llama3", "qwen2", "phi4", "deepseek", "falcon",
+                                         "starcoder", "bloom", "roberta", "clip", "byte_normalizer",
+                                         "llama2", "phi3", "gemma", "mistral", "few_bytes", "t5",
+                                         "xlnet", "albert", "unigram_bytes", "scripts", "bert",
+                                         "distilbert_cased", "prefixed_bpe", "openai_gpt",
+                                         "wav2vec2", "word_level", "cutting", "flags"),
                          [](const auto& test) { return std::string(test.param); });
 
 // The same tokenizer as a GGUF file keeps it.

@@ -66,7 +66,8 @@ TEST(HfSpec, ReadsTheModel) {
   ASSERT_EQ(spec.added_tokens.size(), 1u);
   EXPECT_EQ(spec.added_tokens[0].content, "<s>");
   EXPECT_TRUE(spec.added_tokens[0].special);
-  EXPECT_EQ(spec.splitter, Splitter::gpt2);
+  EXPECT_EQ(spec.merges[0].rank, 0u);
+  EXPECT_EQ(spec.model, TokenizerSpec::Model::bpe);
   EXPECT_FALSE(spec.ignore_merges);
 }
 
@@ -143,21 +144,18 @@ TEST(HfSpec, NamesWhatIsNotSupported) {
   const auto with = [](std::string_view key, std::string_view value) {
     return read(tokenizer_json({{key, value}}));
   };
-  expect_error(with("normalizer", R"({"type":"NFC"})"), "unsupported",
-               "normalizer: the type \"NFC\"");
-  EXPECT_EQ(error_of(with("normalizer", R"({"type":"Sequence","normalizers":[]})")), "no error");
-  expect_error(with("normalizer", R"({"type":"Sequence","normalizers":[{"type":"Lowercase"}]})"),
-               "unsupported", "\"Lowercase\"");
-  expect_error(with("pre_tokenizer", "null"), "unsupported", "pre_tokenizer");
-  expect_error(with("pre_tokenizer", R"({"type":"Whitespace"})"), "unsupported", "\"Whitespace\"");
-  expect_error(with("pre_tokenizer", R"({"type":"Metaspace"})"), "unsupported", "\"Metaspace\"");
-  expect_error(with("decoder", "null"), "unsupported", "decoder");
-  expect_error(with("decoder", R"({"type":"Metaspace"})"), "unsupported",
-               "decoder: the type \"Metaspace\"");
-  expect_error(with("post_processor", R"({"type":"BertProcessing"})"), "unsupported",
-               "\"BertProcessing\"");
-  expect_error(with("model", R"({"type":"Unigram","vocab":[]})"), "unsupported", "\"Unigram\"");
-  expect_error(with("model", R"({"type":"WordPiece","vocab":{}})"), "unsupported", "\"WordPiece\"");
+  expect_error(with("normalizer", R"({"type":"NFX"})"), "unsupported",
+               "normalizer: the type \"NFX\"");
+  expect_error(with("normalizer", R"({"type":"Sequence","normalizers":[{"type":"NFC"},{}]})"),
+               "unsupported", "normalizer: the type \"\"");
+  expect_error(with("pre_tokenizer", R"({"type":"Whitespaces"})"), "unsupported",
+               "pre_tokenizer: the type \"Whitespaces\"");
+  expect_error(with("decoder", R"({"type":"Bytes"})"), "unsupported",
+               "decoder: the type \"Bytes\"");
+  expect_error(with("post_processor", R"({"type":"Pairs"})"), "unsupported",
+               "post_processor: the type \"Pairs\"");
+  expect_error(with("model", R"({"type":"Bigram","vocab":{}})"), "unsupported",
+               "model: the type \"Bigram\"");
   const auto with_option = [&with](std::string_view option) {
     return with("model", R"({"type":"BPE","vocab":{"a":0,"b":1,"c":2,"d":3},"merges":[],)" +
                              std::string(option) + "}");
@@ -165,12 +163,75 @@ TEST(HfSpec, NamesWhatIsNotSupported) {
   EXPECT_EQ(error_of(with_option(R"("dropout":0.0,"end_of_word_suffix":"","byte_fallback":false)")),
             "no error");
   expect_error(with_option(R"("dropout":0.1)"), "unsupported", "model.dropout");
-  expect_error(with_option(R"("byte_fallback":true)"), "unsupported", "model.byte_fallback");
-  expect_error(with_option(R"("end_of_word_suffix":"</w>")"), "unsupported",
-               "model.end_of_word_suffix");
-  expect_error(with_option(R"("continuing_subword_prefix":"##")"), "unsupported", "prefix");
+  expect_error(with_option(R"("end_of_word_suffix":7)"), "damaged", "model.end_of_word_suffix");
+  expect_error(with_option(R"("continuing_subword_prefix":[])"), "damaged", "prefix");
+  expect_error(with_option(R"("byte_fallback":0)"), "damaged", "model.byte_fallback");
   expect_error(with_option(R"("ignore_merges":"yes")"), "damaged", "model.ignore_merges");
   expect_error(with_option(R"("unk_token":3)"), "damaged", "model.unk_token");
+}
+
+TEST(HfSpec, ReadsUnigram) {
+  const auto with = [](std::string_view members) {
+    return read(tokenizer_json({{"model", R"({"type":"Unigram",)" + std::string(members) + "}"}}));
+  };
+  const Result<TokenizerSpec> spec =
+      with(R"("vocab":[["<unk>",0],["a",-1.5],["b",-2.0154635906219482],["a",-3]],"unk_id":0)");
+  ASSERT_TRUE(spec.ok()) << error_of(spec);
+  EXPECT_EQ(spec->pieces, (std::vector<std::string>{"<unk>", "a", "b", "a"}));
+  // The third as `tokenizers` prints it after reading: a unit in the last place off.
+  EXPECT_EQ(spec->scores, (std::vector<double>{0, -1.5, -2.015463590621948, -3}));
+  EXPECT_EQ(spec->unknown_piece_id, 0);
+  expect_error(with(R"("vocab":[["a",0]],"unk_id":1)"), "damaged", "model.unk_id");
+  expect_error(with(R"("vocab":[["a"]])"), "damaged", "model.vocab[0]");
+  expect_error(with(R"("vocab":[["",0]])"), "damaged", "model.vocab[0]");
+  expect_error(with(R"("vocab":[["a","b"]])"), "damaged", "model.vocab[0]");
+  expect_error(with(R"("vocab":{"a":0})"), "damaged", "expected an array");
+}
+
+TEST(HfSpec, DamagedSteps) {
+  const auto with = [](std::string_view key, std::string_view value) {
+    return read(tokenizer_json({{key, value}}));
+  };
+  const auto normalizer = [&](std::string_view value) { return with("normalizer", value); };
+  const auto pre_tokenizer = [&](std::string_view value) { return with("pre_tokenizer", value); };
+  const auto decoder = [&](std::string_view value) { return with("decoder", value); };
+  expect_error(normalizer(R"({"type":"Replace","content":"x"})"), "damaged", "normalizer.pattern");
+  expect_error(normalizer(R"({"type":"Replace","pattern":{"String":"x"}})"), "damaged",
+               "normalizer.content");
+  expect_error(normalizer(R"({"type":"Prepend"})"), "damaged", "normalizer.prepend");
+  expect_error(normalizer(R"({"type":"Strip","strip_left":1})"), "damaged", "strip_left");
+  expect_error(normalizer(R"({"type":"Precompiled","precompiled_charsmap":"A"})"), "damaged",
+               "base64");
+  expect_error(normalizer(R"({"type":"Precompiled","precompiled_charsmap":null})"), "damaged",
+               "precompiled_charsmap");
+  expect_error(pre_tokenizer(R"({"type":"Metaspace","replacement":"ab"})"), "damaged",
+               "one character");
+  expect_error(pre_tokenizer(R"({"type":"Metaspace","replacement":""})"), "damaged",
+               "one character");
+  expect_error(pre_tokenizer(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"x"})"),
+               "unsupported", "prepend_scheme");
+  expect_error(pre_tokenizer(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first",)"
+                             R"("add_prefix_space":false})"),
+               "damaged", "does not match");
+  expect_error(pre_tokenizer(R"({"type":"Split","pattern":{"String":"x"},"behavior":"Kept"})"),
+               "unsupported", "behavior");
+  expect_error(pre_tokenizer(R"({"type":"Split"})"), "damaged", "behavior");
+  expect_error(pre_tokenizer(R"({"type":"Split","behavior":"Removed","pattern":"x"})"), "damaged",
+               "pattern");
+  expect_error(pre_tokenizer(R"({"type":"FixedLength","length":-1})"), "damaged", "length");
+  expect_error(pre_tokenizer(R"({"type":"CharDelimiterSplit"})"), "damaged", "delimiter");
+  expect_error(decoder(R"({"type":"Strip","content":" ","start":1})"), "damaged", "decoder.stop");
+  expect_error(decoder(R"({"type":"BPEDecoder"})"), "damaged", "decoder.suffix");
+  expect_error(decoder(R"({"type":"CTC"})"), "damaged", "decoder.pad_token");
+  expect_error(decoder(R"({"type":"WordPiece"})"), "damaged", "decoder.prefix");
+}
+
+TEST(HfSpec, NoDecoderIsNotAnEmptySequence) {
+  const auto decoder_of = [](std::string_view decoder) {
+    return must_read(tokenizer_json({{"decoder", decoder}})).decoder;
+  };
+  EXPECT_TRUE(decoder_of("null").empty());
+  EXPECT_EQ(decoder_of(R"({"type":"Sequence","decoders":[]})").size(), 1u);
 }
 
 TEST(HfSpec, WrongKinds) {
@@ -192,55 +253,25 @@ TEST(HfSpec, RefusesDeepSequences) {
   expect_error(read(tokenizer_json({{"pre_tokenizer", nested}})), "over_limit", "pre_tokenizer");
 }
 
-std::string sequence(std::initializer_list<std::string_view> steps) {
-  std::string list;
-  for (const std::string_view step : steps) list += (list.empty() ? "" : ",") + std::string(step);
-  return R"({"type":"Sequence","pretokenizers":[)" + list + "]}";
+TEST(HfSpec, RefusesTooManySteps) {
+  std::string steps = R"({"type":"NFC"})";
+  for (int i = 0; i < 256; ++i) steps += R"(,{"type":"NFC"})";
+  const std::string list = R"({"type":"Sequence","normalizers":[)" + steps + "]}";
+  expect_error(read(tokenizer_json({{"normalizer", list}})), "over_limit", "256 steps");
 }
 
-constexpr std::string_view kDigits = R"({"type":"Digits","individual_digits":true})";
-constexpr std::string_view kBytesOnly =
-    R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false})";
-constexpr std::string_view kGpt2Split =
-    R"x({"type":"Split","pattern":{"Regex":"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},"behavior":"Isolated","invert":false})x";
-constexpr std::string_view kLlama3Split =
-    R"x({"type":"Split","pattern":{"Regex":"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},"behavior":"Removed","invert":true})x";
-
-TEST(HfSpec, RecognisesPreTokenizers) {
-  const auto splitter_of = [](const std::string& pre_tokenizer) {
-    return must_read(tokenizer_json({{"pre_tokenizer", pre_tokenizer}})).splitter;
+TEST(HfSpec, BertAndRobertaProcessing) {
+  const auto with = [](std::string_view members) {
+    return read(tokenizer_json(
+        {{"post_processor", R"({"type":"BertProcessing",)" + std::string(members) + "}"}}));
   };
-  EXPECT_EQ(splitter_of(std::string(kByteLevel)), Splitter::gpt2);
-  EXPECT_EQ(splitter_of(std::string(kBytesOnly)), Splitter::none);
-  EXPECT_EQ(splitter_of(sequence({kDigits, kByteLevel})), Splitter::smollm);
-  EXPECT_EQ(splitter_of(sequence({kDigits, kGpt2Split, kBytesOnly})), Splitter::smollm);
-  EXPECT_EQ(splitter_of(sequence({kGpt2Split, kBytesOnly})), Splitter::gpt2);
-  EXPECT_EQ(splitter_of(sequence({kLlama3Split, kBytesOnly})), Splitter::llama3);
-  EXPECT_EQ(splitter_of(sequence({sequence({kLlama3Split}), kBytesOnly})), Splitter::llama3);
-}
-
-TEST(HfSpec, RefusesPreTokenizersItDoesNotKnow) {
-  const auto with = [](const std::string& pre_tokenizer) {
-    return read(tokenizer_json({{"pre_tokenizer", pre_tokenizer}}));
-  };
-  const std::string other_pattern =
-      R"({"type":"Split","pattern":{"Regex":"\\d+"},"behavior":"Isolated","invert":false})";
-  const std::string fixed =
-      R"({"type":"Split","pattern":{"String":" "},"behavior":"Isolated","invert":false})";
-  std::string merged(kGpt2Split);
-  merged.replace(merged.find("Isolated"), 8, "Removed");
-  expect_error(with(sequence({other_pattern, kBytesOnly})), "unsupported", "\\d+");
-  expect_error(with(sequence({fixed, kBytesOnly})), "unsupported", "fixed string");
-  expect_error(with(sequence({merged, kBytesOnly})), "unsupported", "\"Removed\"");
-  expect_error(with(sequence({kGpt2Split, kByteLevel})), "unsupported", "before ByteLevel's own");
-  expect_error(with(sequence({kDigits, kLlama3Split, kBytesOnly})), "unsupported", "Digits");
-  expect_error(with(sequence({kGpt2Split, kDigits, kBytesOnly})), "unsupported", "\"Digits\"");
-  expect_error(with(sequence({kByteLevel, kGpt2Split})), "unsupported", "\"Split\"");
-  expect_error(with(sequence({R"({"type":"Digits","individual_digits":false})", kByteLevel})),
-               "unsupported", "Digits");
-  expect_error(with(sequence({kDigits, R"({"type":"ByteLevel","add_prefix_space":true})"})),
-               "unsupported", "add_prefix_space");
-  expect_error(with(sequence({R"({"type":"Split"})", kBytesOnly})), "damaged", "behavior");
+  const Result<TokenizerSpec> spec = with(R"("sep":["b",1],"cls":["a",0])");
+  ASSERT_TRUE(spec.ok()) << error_of(spec);
+  EXPECT_EQ(spec->prefix_ids, std::vector<int32_t>{0});
+  EXPECT_EQ(spec->suffix_ids, std::vector<int32_t>{1});
+  expect_error(with(R"("sep":["b",1])"), "damaged", "post_processor.cls");
+  expect_error(with(R"("sep":["b",9],"cls":["a",0])"), "damaged", "outside the vocabulary");
+  expect_error(with(R"("sep":["b"],"cls":["a",0])"), "damaged", "post_processor.sep");
 }
 
 TEST(HfSpec, PostProcessors) {
@@ -357,6 +388,9 @@ TEST(GgufSpec, ReadsTokens) {
 
 TEST(GgufSpec, PreTokenizersAndBos) {
   GgufVocabulary v = vocabulary();
+  const auto splitter_in = [](const TokenizerSpec& spec) {
+    return std::get<pre_tokenizer::Words>(spec.pre_tokenizer.at(0)).splitter;
+  };
   const auto spec_of = [&v](std::string_view pre) {
     v.pre = pre;
     Result<TokenizerSpec> spec = read(v);
@@ -364,15 +398,15 @@ TEST(GgufSpec, PreTokenizersAndBos) {
     return spec.ok() ? *std::move(spec) : TokenizerSpec();
   };
   for (const char* pre : {"llama-bpe", "llama3", "llama-v3"}) {
-    EXPECT_EQ(spec_of(pre).splitter, Splitter::llama3);
+    EXPECT_EQ(splitter_in(spec_of(pre)), Splitter::llama3);
     EXPECT_TRUE(spec_of(pre).ignore_merges);
     EXPECT_EQ(spec_of(pre).prefix_ids, std::vector<int32_t>{3});
   }
-  for (const char* pre : {"gpt-2", "phi-2"}) EXPECT_EQ(spec_of(pre).splitter, Splitter::gpt2);
+  for (const char* pre : {"gpt-2", "phi-2"}) EXPECT_EQ(splitter_in(spec_of(pre)), Splitter::gpt2);
   for (const char* pre : {"smollm", "starcoder"})
-    EXPECT_EQ(spec_of(pre).splitter, Splitter::smollm);
+    EXPECT_EQ(splitter_in(spec_of(pre)), Splitter::smollm);
   for (const char* pre : {"", "default"}) {
-    EXPECT_EQ(spec_of(pre).splitter, Splitter::llamacpp_default);
+    EXPECT_EQ(splitter_in(spec_of(pre)), Splitter::llamacpp_default);
     EXPECT_FALSE(spec_of(pre).ignore_merges);
     EXPECT_TRUE(spec_of(pre).prefix_ids.empty());
   }

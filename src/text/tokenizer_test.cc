@@ -12,9 +12,16 @@
 namespace phial {
 namespace {
 
+std::vector<pre_tokenizer::Step> bytes_after(Splitter splitter) {
+  return {pre_tokenizer::Words{splitter},
+          pre_tokenizer::ByteLevel{.add_prefix_space = false, .use_regex = false}};
+}
+
 // All 256 bytes, then `words`, each with the merges that make it from the left.
 TokenizerSpec spec_of(std::initializer_list<std::string_view> words) {
   TokenizerSpec spec;
+  spec.pre_tokenizer = bytes_after(Splitter::gpt2);
+  spec.decoder = {decoder::ByteLevel()};
   for (int byte = 0; byte < 256; ++byte) {
     spec.pieces.push_back(byte_alphabet::encode(std::string(1, static_cast<char>(byte))));
   }
@@ -30,7 +37,8 @@ TokenizerSpec spec_of(std::initializer_list<std::string_view> words) {
     for (size_t n = 2; n <= word.size(); ++n) {
       const int32_t left = id_of(word.substr(0, n - 1));
       const int32_t right = id_of(word.substr(n - 1, 1));
-      spec.merges.push_back({left, right, id_of(word.substr(0, n))});
+      spec.merges.push_back(
+          {left, right, id_of(word.substr(0, n)), static_cast<uint32_t>(spec.merges.size())});
     }
   }
   return spec;
@@ -68,13 +76,14 @@ TEST(Tokenizer, MergesByRankAndThenFromTheLeft) {
   const int32_t aa = 256, ab = 257;
   EXPECT_EQ(encode(*must_create(spec), "aaab"), (Ids{aa, ab}));
   EXPECT_EQ(encode(*must_create(spec), "aab"), (Ids{aa, 'b'}));
-  std::swap(spec.merges[0], spec.merges[1]);
+  std::swap(spec.merges[0].rank, spec.merges[1].rank);
   EXPECT_EQ(encode(*must_create(spec), "aab"), (Ids{'a', ab}));
 }
 
 TEST(Tokenizer, RepeatedMergesKeepTheLastRank) {
   TokenizerSpec spec = spec_of({"aa", "ab"});
   spec.merges.push_back(spec.merges[0]);
+  spec.merges.back().rank = 2;
   EXPECT_EQ(encode(*must_create(spec), "aab"), (Ids{'a', 257}));
 }
 
@@ -98,7 +107,7 @@ TEST(Tokenizer, BytesWithoutAPiece) {
 
 TEST(Tokenizer, PrefixSpaceGoesBeforeEveryTextBetweenTokens) {
   TokenizerSpec spec = spec_of({});
-  spec.add_prefix_space = true;
+  spec.pre_tokenizer = {pre_tokenizer::ByteLevel{}};
   spec.added_tokens = {{.id = 256, .content = "<t>"}};
   EXPECT_EQ(encode(*must_create(spec), "a<t>b<t> c"),
             (Ids{' ', 'a', 256, ' ', 'b', 256, ' ', 'c'}));
@@ -259,13 +268,13 @@ TEST(Tokenizer, LongWordsTakeNoLongerThanTheyMust) {
       const std::string& half = spec.pieces[static_cast<size_t>(piece)];
       spec.pieces.push_back(half + half);
       const auto whole = static_cast<int32_t>(spec.pieces.size() - 1);
-      spec.merges.push_back({piece, piece, whole});
+      spec.merges.push_back({piece, piece, whole, static_cast<uint32_t>(spec.merges.size())});
       piece = whole;
     }
   }
   for (const Splitter splitter : {Splitter::none, Splitter::gpt2, Splitter::smollm,
                                   Splitter::llama3, Splitter::llamacpp_default}) {
-    spec.splitter = splitter;
+    spec.pre_tokenizer = bytes_after(splitter);
     const auto tokenizer = must_create(spec);
     for (const char byte : {splitter == Splitter::none ? 'a' : ' ', '\n', '1'}) {
       const std::string text(kLongWord, byte);
@@ -288,9 +297,9 @@ TEST(Tokenizer, RefusesSpecsThatContradictThemselves) {
   using Spec = TokenizerSpec;
   EXPECT_EQ(error_of([](Spec&) {}), ErrorCode::internal);  // a tokenizer
   EXPECT_EQ(error_of([](Spec& s) { s.pieces.push_back("a"); }), ErrorCode::damaged);
-  EXPECT_EQ(error_of([](Spec& s) { s.merges.push_back({'a', 'b', 999}); }), ErrorCode::damaged);
-  EXPECT_EQ(error_of([](Spec& s) { s.merges.push_back({-1, 'b', 256}); }), ErrorCode::damaged);
-  EXPECT_EQ(error_of([](Spec& s) { s.merges.push_back({'b', 'a', 256}); }), ErrorCode::damaged);
+  EXPECT_EQ(error_of([](Spec& s) { s.merges.push_back({'a', 'b', 999, 9}); }), ErrorCode::damaged);
+  EXPECT_EQ(error_of([](Spec& s) { s.merges.push_back({-1, 'b', 256, 9}); }), ErrorCode::damaged);
+  EXPECT_EQ(error_of([](Spec& s) { s.merges.push_back({'b', 'a', 256, 9}); }), ErrorCode::damaged);
   EXPECT_EQ(error_of([](Spec& s) { s.pieces['a'].clear(); }), ErrorCode::damaged);
   EXPECT_EQ(error_of([](Spec& s) { s.bos_id = 257; }), ErrorCode::damaged);
   EXPECT_EQ(error_of([](Spec& s) { s.prefix_ids = {-1}; }), ErrorCode::damaged);
