@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "engine/family_goldens.h"
-#include "generate/generate.h"
+#include "generate/sampling.h"
 
 namespace phial {
 namespace {
@@ -79,13 +79,6 @@ class FamiliesTest : public testing::TestWithParam<Case> {
     EXPECT_LE(worst, kTolerance * golden_.range) << "rows from " << first << " of " << length;
   }
 
-  std::vector<int32_t> greedy(Sequence& sequence, size_t n) {
-    Rng rng(0);
-    GenerateOptions options;
-    options.max_new_tokens = static_cast<int64_t>(n);
-    return must(generate(sequence, options, rng, {}, nullptr)).new_ids;
-  }
-
   // Whether the rows depend on nothing but the tokens.
   bool is_pure() const { return golden_.cached_prompt == 0; }
 
@@ -155,7 +148,7 @@ TEST_P(FamiliesTest, GreedyTokens) {
   for (const Golden::Short& prompt : golden_.prompts) {
     auto sequence = open();
     must(sequence->append(prompt.prompt_ids));
-    EXPECT_EQ(greedy(*sequence, prompt.greedy_ids.size()), prompt.greedy_ids)
+    EXPECT_EQ(greedy_ids(*sequence, prompt.greedy_ids.size()), prompt.greedy_ids)
         << "prompt of " << prompt.prompt_ids.size();
   }
 }
@@ -190,7 +183,7 @@ TEST_P(FamiliesTest, ThreeChatTurnsOverOneCache) {
   auto sequence = open();
   for (const Golden::Short& turn : golden_.turns) {
     must(sequence->append(turn.prompt_ids));
-    EXPECT_EQ(greedy(*sequence, turn.greedy_ids.size()), turn.greedy_ids)
+    EXPECT_EQ(greedy_ids(*sequence, turn.greedy_ids.size()), turn.greedy_ids)
         << "turn that ends at " << sequence->length();
   }
 }
