@@ -1,4 +1,4 @@
-// phial run: one prompt, one answer.
+// phial run: one prompt, one answer or several.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "commands.h"
+#include "generation_flags.h"
 #include "input.h"
 #include "interrupt.h"
 #include "output.h"
@@ -28,18 +29,10 @@ struct RunOptions {
   std::optional<std::string> messages_file;
   std::optional<std::string> prompt_ids_file;
   bool raw = false;
-  bool greedy = false;
-  bool ignore_eos = false;
-  std::optional<int64_t> max_new_tokens;
-  std::optional<float> temperature;
-  std::optional<int64_t> top_k;
-  std::optional<float> top_p;
-  std::optional<uint64_t> seed;
+  GenerationFlags generation;
 
   void declare(CommandLine& line);
   void check() const;
-  // What the flags ask for; nothing: the model's own.
-  std::optional<phial_sampling> sampling(const phial::Model& model) const;
 };
 
 void RunOptions::declare(CommandLine& line) {
@@ -52,29 +45,10 @@ void RunOptions::declare(CommandLine& line) {
   line.text("--prompt-ids", "FILE", prompt_ids_file,
             "a JSON array of token ids in place of PROMPT; - for stdin");
   line.flag("--raw", raw, "no chat template: the text as it is, with the tokenizer's own tokens");
-  line.heading("Generation");
-  line.integer("--max-new-tokens", "N", max_new_tokens, 0, INT64_MAX,
-               "most new tokens (default: the model's, else up to the context)");
-  line.flag("--greedy", greedy, "always the most likely token");
-  line.real(
-      "--temperature", "X", temperature, [](double x) { return x > 0; },
-      "above 0 (--greedy takes the most likely token)", "sample; below 1 bolder, above 1 wilder");
-  line.integer("--top-k", "N", top_k, 0, INT32_MAX, "sample among the N most likely; 0: all");
-  line.real(
-      "--top-p", "X", top_p, [](double x) { return x > 0 && x <= 1; }, "above 0, up to 1",
-      "sample among the fewest tokens that reach this probability");
-  line.seed("--seed", seed, "any 64-bit integer: the same seed gives the same answer");
-  line.flag("--ignore-eos", ignore_eos, "end tokens are ordinary tokens");
-  line.planned({"--min-new-tokens", "--min-p", "--typical-p", "--repetition-penalty",
-                "--presence-penalty", "--frequency-penalty", "--no-repeat-ngram-size",
-                "--num-beams", "--length-penalty", "--early-stopping", "--num-return-sequences",
-                "--stop", "--logit-bias", "--logprobs"});
+  generation.declare(line);
   engine.declare(line);
   common.declare(line);
-  line.remark(
-      "Any of --temperature, --top-k, --top-p switches sampling on, and what is not given is off; "
-      "with none of them the model's generation_config.json decides, else the most likely token "
-      "is taken.");
+  generation.remarks(line);
   line.remark(
       "PROMPT goes through the model's chat template. A model without one gets the text as it is, "
       "as with --raw, and a note says so. Without PROMPT, or with -, the prompt is read from "
@@ -92,28 +66,7 @@ void RunOptions::check() const {
   if (system && (raw || prompt_ids_file)) {
     fail_usage("--system", "needs the chat template: it does not go with --raw or --prompt-ids");
   }
-  if (greedy && (temperature || top_k || top_p)) {
-    fail_usage("--greedy", "does not go with --temperature, --top-k or --top-p");
-  }
-}
-
-std::optional<phial_sampling> RunOptions::sampling(const phial::Model& model) const {
-  const bool filters = temperature || top_k || top_p;
-  if (!filters && !greedy && !seed) return std::nullopt;
-  phial_sampling sampling = PHIAL_SAMPLING_INIT;
-  if (filters) {
-    sampling.do_sample = 1;
-    sampling.temperature = temperature.value_or(1.0f);
-    sampling.top_k = static_cast<int32_t>(top_k.value_or(0));
-    sampling.top_p = top_p.value_or(1.0f);
-  } else if (!greedy) {
-    sampling = model.sampling();
-  }
-  if (seed) {
-    sampling.seed = *seed;
-    sampling.has_seed = 1;
-  }
-  return sampling;
+  generation.check();
 }
 
 // The prompt as far as it is known before the model is: what is wrong with it is said at once.
@@ -242,48 +195,96 @@ double per_second(int64_t tokens, double ms) {
   return ms > 0 && tokens > 0 ? 1000.0 * static_cast<double>(tokens) / ms : 0;
 }
 
-Json stats_object(const phial::Generation& answer, const Timings& timings) {
-  const phial_generate_stats& stats = answer.stats;
+Json stats_object(const phial_generate_stats& stats, const Timings& timings, size_t outputs) {
+  // Answers that run side by side decode a token each in one step.
+  const int64_t first_tokens = static_cast<int64_t>(outputs);
   return {{"load_ms", rounded(timings.load_ms)},
           {"prompt_tokens", stats.prompt_tokens},
           {"new_tokens", stats.new_tokens},
           {"ttft_ms", rounded(timings.ttft_ms)},
           {"prefill_tps", rounded(per_second(stats.prompt_tokens, stats.prefill_ms))},
-          {"decode_tps", rounded(per_second(stats.new_tokens - 1, stats.decode_ms))},
+          {"decode_tps", rounded(per_second(stats.new_tokens - first_tokens, stats.decode_ms))},
           {"peak_rss_bytes", peak_resident_bytes()}};
 }
 
-// The text of an answer; ids given without a tokenizer have none.
-std::string answer_text(const RunOptions& options, const phial::Model& model,
-                        const std::vector<int32_t>& ids) {
+// Ids given without a tokenizer have no text; a note says why.
+void note_missing_text(const RunOptions& options, const phial::Model& model) {
   try {
-    return model.detokenize(ids, true);
+    (void)model.detokenize({}, true);
   } catch (const phial::Error& error) {
     if (!options.prompt_ids_file) throw;
     notice(options.common, fmt::format("note: no text: {}", error.what()));
-    return {};
   }
 }
 
-void print_answer(const RunOptions& options, const phial::Model& model,
-                  const std::vector<int32_t>& ids, const phial::Generation& answer,
-                  const Timings& timings) {
-  if (options.common.json) {
-    const Json output = {{"ids", answer.ids},
-                         {"text", answer_text(options, model, answer.ids)},
-                         {"finish_reason", finish_name(answer.finish)}};
-    write_json({{"prompt_ids", ids},
-                {"outputs", Json::array({output})},
-                {"stats", stats_object(answer, timings)}});
-    return;
+Json logprobs_array(const phial::Answer& answer) {
+  const auto object = [](const phial_logprob& token) -> Json {
+    return {{"id", token.id}, {"logprob", token.logprob}};
+  };
+  Json tokens = Json::array();
+  for (const phial::TokenLogprobs& token : answer.logprobs) {
+    Json entry = object(token.chosen);
+    entry["top"] = Json::array();
+    for (const phial_logprob& likely : token.top) entry["top"].push_back(object(likely));
+    tokens.push_back(std::move(entry));
   }
+  return tokens;
+}
+
+void print_json(const RunOptions& options, const std::vector<int32_t>& ids,
+                const phial::Answers& answers, const Timings& timings) {
+  Json outputs = Json::array();
+  for (const phial::Answer& answer : answers.outputs) {
+    Json output = {
+        {"ids", answer.ids}, {"text", answer.text}, {"finish_reason", finish_name(answer.finish)}};
+    if (options.generation.logprobs) output["logprobs"] = logprobs_array(answer);
+    outputs.push_back(std::move(output));
+  }
+  const size_t count = answers.outputs.size();
+  write_json({{"prompt_ids", ids},
+              {"outputs", std::move(outputs)},
+              {"stats", stats_object(answers.stats, timings, count)}});
+}
+
+// Answers that were not streamed: one as it is, several with a line of dashes between them.
+void print_texts(const phial::Answers& answers) {
+  for (size_t i = 0; i < answers.outputs.size(); ++i) {
+    const std::string& text = answers.outputs[i].text;
+    if (i > 0) write_stdout("\n---\n");
+    write_stdout(text);
+  }
+}
+
+// Log-probabilities in plain output: a line for each token, on stderr.
+void print_logprobs(const phial::Model& model, const phial::Answers& answers) {
+  for (const phial::Answer& answer : answers.outputs) {
+    for (const phial::TokenLogprobs& token : answer.logprobs) {
+      std::string line = fmt::format("{} {:.4f}", token.chosen.id, token.chosen.logprob);
+      for (const phial_logprob& likely : token.top) {
+        line += fmt::format("  {}={:.4f}", printable(model.piece(likely.id)), likely.logprob);
+      }
+      write_stderr(line);
+    }
+  }
+}
+
+void print_answers(const RunOptions& options, const phial::Model& model,
+                   const std::vector<int32_t>& ids, const phial::Answers& answers, bool streamed,
+                   const Timings& timings) {
+  note_missing_text(options, model);
+  if (options.common.json) return print_json(options, ids, answers, timings);
+  if (!streamed) print_texts(answers);
   if (stdout_is_terminal()) write_stdout("\n");
-  if (options.common.quiet || !stderr_is_terminal()) return;
-  const phial_generate_stats& stats = answer.stats;
+  if (options.common.quiet) return;
+  if (options.generation.logprobs) print_logprobs(model, answers);
+  if (!stderr_is_terminal()) return;
+  const phial_generate_stats& stats = answers.stats;
+  const auto count = static_cast<int64_t>(answers.outputs.size());
   write_stderr(
       fmt::format("{} prompt + {} new tokens, first after {:.2f} s, then {:.1f} tok/s [{}]",
                   stats.prompt_tokens, stats.new_tokens, timings.ttft_ms / 1000,
-                  per_second(stats.new_tokens - 1, stats.decode_ms), finish_name(answer.finish)));
+                  per_second(stats.new_tokens - count, stats.decode_ms),
+                  finish_name(answers.outputs.front().finish)));
 }
 
 int run(const Command& command, const std::vector<std::string>& arguments) {
@@ -307,24 +308,26 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const std::vector<int32_t> ids = prompt_ids(options, model, prompt);
   phial::Sequence sequence(model, options.engine.context.value_or(0));
   sequence.append(ids);
-  const std::optional<phial_sampling> sampling = options.sampling(model);
-  phial_generate_options generate = PHIAL_GENERATE_OPTIONS_INIT;
-  generate.sampling = sampling ? &*sampling : nullptr;
-  generate.max_new_tokens = options.max_new_tokens.value_or(-1);
-  generate.ignore_eos = options.ignore_eos ? 1 : 0;
+  bool streamed = false;
   phial::Sequence::OnToken stream;
   if (!options.common.json) {
-    stream = [](int32_t, std::string_view text) {
+    stream = [&streamed](int32_t, std::string_view text) {
+      streamed = true;
       if (!text.empty()) write_stdout(text);
       return true;
     };
   }
   const double prepare_ms = milliseconds_since(request);
   const InterruptScope interruptible(sequence);
-  const phial::Generation answer = sequence.generate(generate, stream);
-  timings.ttft_ms = prepare_ms + answer.stats.prefill_ms;
-  print_answer(options, model, ids, answer, timings);
-  return answer.finish == PHIAL_FINISH_CANCELLED ? kInterruptedExit : 0;
+  const phial::Answers answers = naming(kOptionNames, [&] {
+    return sequence.generate_outputs(options.generation.request(model), stream);
+  });
+  timings.ttft_ms = prepare_ms + answers.stats.prefill_ms;
+  print_answers(options, model, ids, answers, streamed, timings);
+  for (const phial::Answer& answer : answers.outputs) {
+    if (answer.finish == PHIAL_FINISH_CANCELLED) return kInterruptedExit;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -334,6 +337,7 @@ const Command kRunCommand = {
     "  phial run smollm2.gguf \"Why is the sky blue?\"\n"
     "  git diff | phial run smollm2.gguf --system \"Summarize this change.\"\n"
     "  phial run smollm2.gguf --messages talk.json --temperature 0.7 --seed 1\n"
+    "  phial run smollm2.gguf \"A name for a cat\" --num-beams 4 --num-return-sequences 4\n"
     "  phial run --raw base.gguf \"Once upon a time\" --max-new-tokens 64\n"
     "  phial run --json --greedy smollm2.gguf -- \"-5 + 3 is\" | jq -r .outputs[0].text\n",
     run};

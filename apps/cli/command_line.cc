@@ -115,7 +115,7 @@ std::vector<int64_t> parse_integer_list(const std::string& option, const std::st
 
 void CommandLine::add(const std::string& option, std::string value, std::string help,
                       std::function<void(const std::string&)> set) {
-  options_.push_back({heading_, option, std::move(value), std::move(help), std::move(set)});
+  options_.push_back({heading_, option, std::move(value), std::move(help), std::move(set), false});
 }
 
 void CommandLine::positional(std::string name, bool required, std::optional<std::string>& target) {
@@ -130,6 +130,13 @@ void CommandLine::text(const std::string& option, std::string value,
                        std::optional<std::string>& target, std::string help) {
   add(option, std::move(value), std::move(help),
       [&target](const std::string& text) { target = text; });
+}
+
+void CommandLine::texts(const std::string& option, std::string value,
+                        std::vector<std::string>& target, std::string help) {
+  add(option, std::move(value), std::move(help),
+      [&target](const std::string& text) { target.push_back(text); });
+  options_.back().repeatable = true;
 }
 
 void CommandLine::integer(const std::string& option, std::string value,
@@ -229,7 +236,9 @@ std::vector<std::string> CommandLine::split_values(
       out.push_back(argument);
       continue;
     }
-    if (!given.insert(name).second) fail_usage(name, "is given more than once");
+    if (!given.insert(name).second && !option->repeatable) {
+      fail_usage(name, "is given more than once");
+    }
     out.push_back(name);
     if (option->value.empty()) {
       if (equals != std::string::npos) fail_usage(name, "takes no value");
@@ -253,7 +262,8 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
     if (option.value.empty()) {
       app.add_flag_function(option.name, [&option](int64_t) { option.set(""); });
     } else {
-      app.add_option_function<std::string>(option.name, option.set);
+      // Each time it is given; CLI11 by itself takes one value of an option.
+      app.add_option_function<std::string>(option.name, option.set)->trigger_on_parse();
     }
   }
   for (Positional& positional : positionals_) {

@@ -35,6 +35,9 @@ class CommandLine {
   void flag(const std::string& option, bool& target, std::string help);
   void text(const std::string& option, std::string value, std::optional<std::string>& target,
             std::string help);
+  // May be given several times.
+  void texts(const std::string& option, std::string value, std::vector<std::string>& target,
+             std::string help);
   // Whole numbers in [min, max].
   void integer(const std::string& option, std::string value, std::optional<int64_t>& target,
                int64_t min, int64_t max, std::string help);
@@ -63,6 +66,7 @@ class CommandLine {
     std::string value;                            // "N"; empty for a flag
     std::string help;                             // empty: not shown
     std::function<void(const std::string&)> set;  // given the text of the value
+    bool repeatable = false;
   };
   struct Positional {
     std::string name;

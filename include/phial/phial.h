@@ -39,6 +39,7 @@ typedef struct phial_context phial_context;
 typedef struct phial_model phial_model;
 typedef struct phial_sequence phial_sequence;
 typedef struct phial_detokenizer phial_detokenizer;
+typedef struct phial_outputs phial_outputs;
 
 /* The version of this header, and that of the library that runs. */
 #define PHIAL_VERSION "0.1.0"
@@ -203,11 +204,17 @@ typedef struct phial_sampling {
    * sample call that has another seed than the one before. A fork begins its own. */
   uint64_t seed;
   int32_t has_seed;
+  /* Only tokens at least this likely, in parts of the most likely one's probability, in [0, 1]; 0:
+   * off. */
+  float min_p;
+  /* Only the tokens of the most typical information (locally typical sampling) that reach this
+   * probability, in (0, 1]; 1: off. */
+  float typical_p;
 } phial_sampling;
 #define PHIAL_SAMPLING_INIT \
-  { sizeof(phial_sampling), 0, 1.0f, 0, 1.0f, 0, 0 }
+  { sizeof(phial_sampling), 0, 1.0f, 0, 1.0f, 0, 0, 0.0f, 1.0f }
 
-/* What the model's generation_config.json asks for (greedy when it has none). */
+/* What the model's generation_config.json asks for (greedy when it has none). Any thread. */
 PHIAL_API phial_error* phial_model_sampling(phial_model* model, phial_sampling* sampling);
 
 PHIAL_API phial_error* phial_sequence_create(phial_model* model,
@@ -255,7 +262,7 @@ PHIAL_API void phial_sequence_cancel(phial_sequence* sequence);
 /* ---- Generate: the same steps in one call ---------------------------------------------------- */
 
 typedef enum phial_finish {
-  PHIAL_FINISH_STOP = 0,     /* an end token was produced */
+  PHIAL_FINISH_STOP = 0,     /* an end token or a stop string was produced */
   PHIAL_FINISH_LENGTH = 1,   /* max_new_tokens or the context was reached */
   PHIAL_FINISH_CANCELLED = 2 /* phial_sequence_cancel, or the callback asked to stop */
 } phial_finish;
@@ -266,6 +273,47 @@ typedef enum phial_finish {
  * Return 0 to go on, anything else to stop. It may call nothing on the sequence but cancel. */
 typedef int (*phial_token_callback)(void* user, int32_t id, const char* text, size_t text_bytes);
 
+/* Changes the scores of the next token, [vocabulary], in place, behind the other processors and in
+ * front of temperature and filters: custom scoring. `output` counts the answers that run at once
+ * (sequences, beams), `tokens` are prompt and answer so far. Under beam search scores are
+ * log-probabilities. Minus infinity makes a token impossible. Return 0; anything else ends the
+ * generation with the error `failed`. Called on the thread that called generate; it may call
+ * nothing on the sequence but cancel. */
+typedef int (*phial_scores_callback)(void* user, size_t output, const int32_t* tokens,
+                                     size_t token_count, float* scores, size_t vocabulary);
+
+/* Ids, and a text; owned by the caller. */
+typedef struct phial_ids {
+  const int32_t* ids;
+  size_t count;
+} phial_ids;
+typedef struct phial_text {
+  const char* text;
+  size_t bytes;
+} phial_text;
+/* Added to the score of the last of `ids` where the ids before it have just been read. Finite, or
+ * minus infinity. */
+typedef struct phial_bias {
+  const int32_t* ids;
+  size_t count;
+  float bias;
+} phial_bias;
+
+typedef enum phial_early_stopping {
+  PHIAL_EARLY_STOPPING_MODEL = 0, /* what generation_config.json says, else NO */
+  /* The search ends when the best running beam, were it to finish now, would not be among the best
+   * num_beams finished ones; */
+  PHIAL_EARLY_STOPPING_NO = 1,
+  /* as soon as num_beams are finished; */
+  PHIAL_EARLY_STOPPING_YES = 2,
+  /* when no running beam can become one of the best at any length. */
+  PHIAL_EARLY_STOPPING_NEVER = 3,
+  PHIAL_EARLY_STOPPING_FORCE_INT = 0x7fffffff
+} phial_early_stopping;
+
+/* Names and meanings are those of Hugging Face transformers. "The model's" is what its
+ * generation_config.json says, else what switches the option off. Ids outside the vocabulary and
+ * values out of range are usage errors that name the option and its range. */
 typedef struct phial_generate_options {
   size_t size;
   /* NULL: what phial_model_sampling tells. */
@@ -274,28 +322,125 @@ typedef struct phial_generate_options {
   int64_t max_new_tokens;
   /* End tokens are ordinary tokens. */
   int32_t ignore_eos;
-  phial_token_callback on_token; /* may be NULL */
-  void* user;
+  /* With one answer and no beams: called with each new token. May be NULL. */
+  phial_token_callback on_token;
+  void* user; /* handed to the callbacks */
+  /* End tokens are impossible before this many new tokens; -1: the model's. */
+  int64_t min_new_tokens;
+  /* Divides the scores above 0 of tokens that occur in prompt or answer, multiplies those below 0;
+   * 0: the model's, 1: off. */
+  float repetition_penalty;
+  /* Taken off the score of each token that the answer holds, once, and for each time. 0: off. */
+  float presence_penalty;
+  float frequency_penalty;
+  /* No run of so many tokens twice, the prompt's included; -1: the model's, 0: off. */
+  int32_t no_repeat_ngram_size;
+  /* NULL with a count of 0: the model's. */
+  const phial_bias* biases;
+  size_t bias_count;
+  /* Runs of ids that are never completed. NULL with a count of 0: the model's. */
+  const phial_ids* bad_words;
+  size_t bad_word_count;
+  /* The answer ends with the token that completes one of these, however its characters are spread
+   * over tokens; its text ends before it. NULL with a count of 0: the model's. */
+  const phial_text* stop_strings;
+  size_t stop_string_count;
+  /* Beams, 1..256; 0: the model's, 1: no beam search. Under sampling: beam sampling. */
+  int32_t num_beams;
+  /* Answers, 1..num_beams, or 1..256 drawn ones; 0: the model's. */
+  int32_t num_return_sequences;
+  /* A finished beam scores sum / new_tokens ^ length_penalty; used when has_length_penalty is 1,
+   * else the model's (1). */
+  float length_penalty;
+  int32_t has_length_penalty;
+  phial_early_stopping early_stopping;
+  /* For each new token its log-probability and those of the n most likely ones, 0..1024, from the
+   * raw logits; -1: none. */
+  int32_t logprobs;
+  phial_scores_callback on_scores; /* may be NULL */
 } phial_generate_options;
-#define PHIAL_GENERATE_OPTIONS_INIT \
-  { sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL }
+#define PHIAL_GENERATE_OPTIONS_INIT                                                             \
+  {                                                                                             \
+    sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL, -1, 0.0f, 0.0f, 0.0f, -1, NULL, 0, \
+        NULL, 0, NULL, 0, 0, 0, 0.0f, 0, PHIAL_EARLY_STOPPING_MODEL, -1, NULL                   \
+  }
 
 typedef struct phial_generate_stats {
   size_t size;
   int64_t prompt_tokens; /* computed by this call before the first new token */
-  int64_t new_tokens;
-  double prefill_ms; /* from the call to the first new token */
-  double decode_ms;  /* from the first new token to the last */
+  int64_t new_tokens;    /* of all answers */
+  double prefill_ms;     /* from the call to the first new token */
+  double decode_ms;      /* from the first new token to the last */
 } phial_generate_stats;
 #define PHIAL_GENERATE_STATS_INIT \
   { sizeof(phial_generate_stats), 0, 0, 0.0, 0.0 }
 
 /* Computes what was appended and goes on token by token. The new ids (the end token included) are
  * in the buffer as int32_t and are part of the sequence. A cancelled generation keeps what it
- * produced and is no error. `finish` and `stats` may be NULL. */
+ * produced and is no error. `finish` and `stats` may be NULL. Of several answers it tells the
+ * first, which is the best beam. One thread at a time on a sequence; several sequences may generate
+ * on threads of their own, and take turns. */
 PHIAL_API phial_error* phial_generate(phial_sequence* sequence,
                                       const phial_generate_options* options, phial_buffer** new_ids,
                                       phial_finish* finish, phial_generate_stats* stats);
+
+/* One answer of phial_generate_outputs; pointers are valid until the outputs are freed. */
+typedef struct phial_output {
+  size_t size;
+  const int32_t* ids; /* new ones, the end token included */
+  size_t id_count;
+  /* Special tokens left out; ends before a stop string. Empty when the model has no tokenizer. */
+  const char* text;
+  size_t text_bytes;
+  phial_finish finish;
+  float score; /* of beams, normalized by length_penalty; else 0 */
+} phial_output;
+#define PHIAL_OUTPUT_INIT \
+  { sizeof(phial_output), NULL, 0, NULL, 0, PHIAL_FINISH_STOP, 0.0f }
+
+typedef struct phial_logprob {
+  int32_t id;
+  float logprob;
+} phial_logprob;
+
+/* As phial_generate, with all answers: best first under beams, else in the order of their random
+ * streams (answer i draws with seed + i). The sequence then ends with the first one. Threads: as
+ * phial_generate; outputs belong to one thread at a time. */
+PHIAL_API phial_error* phial_generate_outputs(phial_sequence* sequence,
+                                              const phial_generate_options* options,
+                                              phial_outputs** outputs);
+/* The same for `count` different sequences of one model together, which is faster than one after
+ * the other. Each has its own options (`options` or its entries may be NULL) and gets, bit for bit,
+ * what it would get alone; phial_sequence_cancel ends one of them between two steps and leaves the
+ * others running. outputs[i] and errors[i] are set for every sequence, one of them to NULL. The
+ * returned error is for arguments that make no sense (a sequence twice, or of another model); then
+ * nothing is set. One thread at a time on all the sequences. */
+PHIAL_API phial_error* phial_generate_batch(phial_sequence* const* sequences,
+                                            const phial_generate_options* const* options,
+                                            size_t count, phial_outputs** outputs,
+                                            phial_error** errors);
+
+PHIAL_API size_t phial_outputs_count(const phial_outputs* outputs);
+/* Error: usage for an index that is not below the count. */
+PHIAL_API phial_error* phial_outputs_get(const phial_outputs* outputs, size_t index,
+                                         phial_output* output);
+/* Of new token `token` of an answer: its log-probability, and the most likely tokens, best first,
+ * in `top`, valid until the outputs are freed. usage unless they were asked for. */
+PHIAL_API phial_error* phial_outputs_logprobs(const phial_outputs* outputs, size_t index,
+                                              size_t token, phial_logprob* chosen,
+                                              const phial_logprob** top, size_t* top_count);
+PHIAL_API phial_error* phial_outputs_stats(const phial_outputs* outputs,
+                                           phial_generate_stats* stats);
+PHIAL_API void phial_outputs_free(phial_outputs* outputs);
+
+/* One step's processors, for callers who run the steps themselves and change options between them:
+ * applies the options' biases, penalties, bans and on_scores to the last row of logits, in place,
+ * as generate would with the first `prompt_tokens` tokens of the sequence for the prompt; then
+ * phial_sequence_sample chooses. Call it once for each compute. Errors: usage when there are no
+ * logits or `prompt_tokens` is outside 0..length. Threads: as all functions of a sequence. */
+PHIAL_API phial_error* phial_sequence_process_logits(phial_sequence* sequence,
+                                                     const phial_generate_options* options,
+                                                     int64_t prompt_tokens);
 
 #ifdef __cplusplus
 } /* extern "C" */

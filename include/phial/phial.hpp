@@ -14,6 +14,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -236,6 +237,39 @@ struct Generation {
   phial_generate_stats stats = PHIAL_GENERATE_STATS_INIT;
 };
 
+// What a generation may be asked for, with lists that own what they hold; phial_generate_options
+// says what each field means. Empty lists and optionals: the model's.
+struct GenerateOptions {
+  // Fields without a list, their callbacks excepted, as phial.h has them.
+  phial_generate_options plain = PHIAL_GENERATE_OPTIONS_INIT;
+  std::optional<phial_sampling> sampling;
+  std::vector<std::pair<std::vector<int32_t>, float>> biases;
+  std::vector<std::vector<int32_t>> bad_words;
+  std::vector<std::string> stop_strings;
+  // Changes the scores of the next token: output, tokens so far, scores, how many scores.
+  std::function<void(size_t output, const int32_t* tokens, size_t token_count, float* scores,
+                     size_t vocabulary)>
+      on_scores;
+};
+
+struct TokenLogprobs {
+  phial_logprob chosen = {};
+  std::vector<phial_logprob> top;
+};
+
+struct Answer {
+  std::vector<int32_t> ids;  // new ones only, the end token included
+  std::string text;
+  phial_finish finish = PHIAL_FINISH_STOP;
+  float score = 0;
+  std::vector<TokenLogprobs> logprobs;  // of each id, when asked for
+};
+
+struct Answers {
+  std::vector<Answer> outputs;
+  phial_generate_stats stats = PHIAL_GENERATE_STATS_INIT;
+};
+
 // Logits that belong to a sequence, [rows, vocabulary].
 struct LogitsView {
   float* values = nullptr;
@@ -243,10 +277,114 @@ struct LogitsView {
   int64_t vocabulary = 0;
 };
 
-class Sequence {
+namespace detail {
+
+inline Answers take_answers(phial_outputs* raw) {
+  const Handle<phial_outputs, phial_outputs_free> outputs(raw);
+  Answers answers;
+  check(phial_outputs_stats(raw, &answers.stats));
+  for (size_t i = 0; i < phial_outputs_count(raw); ++i) {
+    phial_output output = PHIAL_OUTPUT_INIT;
+    check(phial_outputs_get(raw, i, &output));
+    Answer answer;
+    answer.ids.assign(output.ids, output.ids + output.id_count);
+    answer.text.assign(output.text, output.text_bytes);
+    answer.finish = output.finish;
+    answer.score = output.score;
+    TokenLogprobs token;
+    const phial_logprob* top = nullptr;
+    size_t top_count = 0;
+    for (size_t t = 0; t < output.id_count; ++t) {
+      phial_error* error = phial_outputs_logprobs(raw, i, t, &token.chosen, &top, &top_count);
+      if (error != nullptr) {  // not asked for
+        phial_error_free(error);
+        break;
+      }
+      token.top.assign(top, top + top_count);
+      answer.logprobs.push_back(token);
+    }
+    answers.outputs.push_back(std::move(answer));
+  }
+  return answers;
+}
+
+}  // namespace detail
+
+class Sequence;
+
+// Lends the lists of GenerateOptions and C++ callbacks to C; must outlive the call. What a callback
+// throws is kept.
+class GenerateArguments {
  public:
   // Gets each new id and the text that became certain with it; false stops the generation.
   using OnToken = std::function<bool(int32_t id, std::string_view text)>;
+
+  GenerateArguments(const GenerateOptions& options, const OnToken& on_token)
+      : c_options(options.plain), options_(options), on_token_(on_token) {
+    if (options.sampling) c_options.sampling = &*options.sampling;
+    for (const auto& [ids, bias] : options.biases) {
+      biases_.push_back({ids.data(), ids.size(), bias});
+    }
+    for (const auto& ids : options.bad_words) bad_words_.push_back({ids.data(), ids.size()});
+    for (const std::string& text : options.stop_strings)
+      stops_.push_back({text.data(), text.size()});
+    if (!biases_.empty()) c_options.biases = biases_.data();
+    if (!biases_.empty()) c_options.bias_count = biases_.size();
+    if (!bad_words_.empty()) c_options.bad_words = bad_words_.data();
+    if (!bad_words_.empty()) c_options.bad_word_count = bad_words_.size();
+    if (!stops_.empty()) c_options.stop_strings = stops_.data();
+    if (!stops_.empty()) c_options.stop_string_count = stops_.size();
+    if (on_token || options.on_scores) c_options.user = this;
+    if (on_token) c_options.on_token = call_on_token;
+    if (options.on_scores) c_options.on_scores = call_on_scores;
+  }
+  GenerateArguments(const GenerateArguments&) = delete;
+  GenerateArguments& operator=(const GenerateArguments&) = delete;
+
+  // Throws what a callback threw, else `error` if there is one.
+  void check(phial_error* error) {
+    if (thrown_) {
+      phial_error_free(error);
+      std::rethrow_exception(thrown_);
+    }
+    detail::check(error);
+  }
+
+  phial_generate_options c_options;
+
+ private:
+  static int call_on_token(void* user, int32_t id, const char* text, size_t bytes) {
+    auto* self = static_cast<GenerateArguments*>(user);
+    try {
+      return self->on_token_(id, std::string_view(text, bytes)) ? 0 : 1;
+    } catch (...) {
+      self->thrown_ = std::current_exception();
+      return 1;
+    }
+  }
+  static int call_on_scores(void* user, size_t output, const int32_t* tokens, size_t token_count,
+                            float* scores, size_t vocabulary) {
+    auto* self = static_cast<GenerateArguments*>(user);
+    try {
+      self->options_.on_scores(output, tokens, token_count, scores, vocabulary);
+      return 0;
+    } catch (...) {
+      self->thrown_ = std::current_exception();
+      return 1;
+    }
+  }
+
+  const GenerateOptions& options_;
+  const OnToken& on_token_;
+  std::vector<phial_bias> biases_;
+  std::vector<phial_ids> bad_words_;
+  std::vector<phial_text> stops_;
+  std::exception_ptr thrown_;
+};
+
+class Sequence {
+ public:
+  using OnToken = GenerateArguments::OnToken;
 
   explicit Sequence(const Model& model, int64_t context = 0) {
     phial_sequence_options options = PHIAL_SEQUENCE_OPTIONS_INIT;
@@ -290,35 +428,36 @@ class Sequence {
 
   // `options` without on_token and user, which carry `on_token` here. What `on_token` throws comes
   // out of this call.
-  Generation generate(phial_generate_options options = PHIAL_GENERATE_OPTIONS_INIT,
+  Generation generate(const phial_generate_options& options = PHIAL_GENERATE_OPTIONS_INIT,
                       const OnToken& on_token = {}) {
-    struct Call {
-      const OnToken& on_token;
-      std::exception_ptr thrown;
-    } call{on_token, nullptr};
-    if (on_token) {
-      options.user = &call;
-      options.on_token = [](void* user, int32_t id, const char* text, size_t bytes) -> int {
-        auto* self = static_cast<Call*>(user);
-        try {
-          return self->on_token(id, std::string_view(text, bytes)) ? 0 : 1;
-        } catch (...) {
-          self->thrown = std::current_exception();
-          return 1;
-        }
-      };
-    }
+    GenerateOptions plain;
+    plain.plain = options;
+    GenerateArguments arguments(plain, on_token);
     Generation result;
     phial_buffer* ids = nullptr;
     phial_error* error =
-        phial_generate(handle_.get(), &options, &ids, &result.finish, &result.stats);
+        phial_generate(handle_.get(), &arguments.c_options, &ids, &result.finish, &result.stats);
     if (error == nullptr) result.ids = detail::take_ids(ids);
-    if (call.thrown) {
-      phial_error_free(error);
-      std::rethrow_exception(call.thrown);
-    }
-    detail::check(error);
+    arguments.check(error);
     return result;
+  }
+
+  // All answers. `on_token` is called where there is one answer and no beams. What callbacks throw
+  // comes out of this call.
+  Answers generate_outputs(const GenerateOptions& options = {}, const OnToken& on_token = {}) {
+    GenerateArguments arguments(options, on_token);
+    phial_outputs* outputs = nullptr;
+    phial_error* error = phial_generate_outputs(handle_.get(), &arguments.c_options, &outputs);
+    Answers answers;
+    if (error == nullptr) answers = detail::take_answers(outputs);
+    arguments.check(error);
+    return answers;
+  }
+
+  void process_logits(const GenerateOptions& options, int64_t prompt_tokens) {
+    GenerateArguments arguments(options, {});
+    arguments.check(
+        phial_sequence_process_logits(handle_.get(), &arguments.c_options, prompt_tokens));
   }
 
   phial_sequence* get() const { return handle_.get(); }
@@ -328,6 +467,40 @@ class Sequence {
 
   detail::Handle<phial_sequence, phial_sequence_free> handle_;
 };
+
+// The answers of one sequence of a batch, or why there are none.
+struct BatchResult {
+  Answers answers;
+  std::optional<Error> error;
+};
+
+// `options`: one for each sequence. What callbacks throw comes out of this call.
+inline std::vector<BatchResult> generate_batch(const std::vector<Sequence*>& sequences,
+                                               const std::vector<GenerateOptions>& options) {
+  const GenerateArguments::OnToken none;
+  std::vector<std::unique_ptr<GenerateArguments>> arguments;
+  std::vector<phial_sequence*> handles;
+  std::vector<const phial_generate_options*> c_options;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    arguments.push_back(std::make_unique<GenerateArguments>(options.at(i), none));
+    handles.push_back(sequences[i]->get());
+    c_options.push_back(&arguments.back()->c_options);
+  }
+  std::vector<phial_outputs*> outputs(sequences.size());
+  std::vector<phial_error*> errors(sequences.size());
+  detail::check(phial_generate_batch(handles.data(), c_options.data(), handles.size(),
+                                     outputs.data(), errors.data()));
+  std::vector<BatchResult> results(sequences.size());
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (errors[i] != nullptr) {
+      results[i].error.emplace(errors[i]);
+    } else {
+      results[i].answers = detail::take_answers(outputs[i]);
+    }
+  }
+  for (const auto& each : arguments) each->check(nullptr);
+  return results;
+}
 
 }  // namespace hpp
 }  // namespace phial

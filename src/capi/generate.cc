@@ -1,11 +1,13 @@
-// The one-call form of generation.
+// The one-call forms of generation.
 #include "generate/generate.h"
 
-#include <optional>
+#include <set>
 #include <string>
 
+#include "capi/generate_options.h"
 #include "capi/guard.h"
 #include "capi/options.h"
+#include "capi/outputs_handle.h"
 #include "capi/sequence_handle.h"
 
 using namespace phial;
@@ -13,79 +15,71 @@ using namespace phial::capi;
 
 namespace {
 
-// Hands new tokens to the caller's function, with the text that each makes certain.
-class TokenStream {
- public:
-  TokenStream(const phial_generate_options& options, std::shared_ptr<const Tokenizer> tokenizer)
-      : callback_(options.on_token), user_(options.user) {
-    if (callback_ != nullptr && tokenizer != nullptr) {
-      size_ = tokenizer->size();
-      decoder_.emplace(std::move(tokenizer), /*skip_special_tokens=*/true);
-    }
-  }
+// One sequence's part of a call. Stays where it is: callbacks point to it.
+struct Call {
+  Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
-  // Whether to go on. An error of the decoder ends the generation and is kept.
-  bool push(int32_t id) {
-    if (callback_ == nullptr) return true;
-    std::string text;
-    // Padding rows of the logits, beyond the tokenizer's ids, have no text.
-    if (decoder_ && id < size_) {
-      Result<std::string> piece = decoder_->push(id);
-      if (!piece.ok()) {
-        status_ = std::move(piece).error();
-        return false;
-      }
-      text = std::move(piece).value();
-    }
-    stopped_ = callback_(user_, id, text.data(), text.size()) != 0;
-    return !stopped_;
-  }
-
-  Status finish() {
-    if (!status_.ok()) return std::move(status_);
-    if (decoder_ && !stopped_) {
-      const std::string rest = decoder_->finish();
-      if (!rest.empty()) callback_(user_, -1, rest.data(), rest.size());
+  Status prepare(phial_sequence* sequence, const phial_generate_options* options,
+                 const char* function) {
+    handle = sequence;
+    OpenModel& model = *sequence->model;
+    PHIAL_ASSIGN(GenerateCall read,
+                 read_generate_options(model, options, sequence->sequence->length(), function));
+    request.sequence = sequence->sequence.get();
+    request.options = std::move(read.options);
+    request.rng = &sequence->random(read.seed, true);
+    request.seed = sequence->rng_seed;
+    if (auto found = model.tokenizer(); found.ok()) request.tokenizer = *found;
+    request.cancel = &sequence->cancel;
+    if (read.on_token != nullptr) {
+      request.on_token = [this, callback = read.on_token, user = read.user](int32_t id,
+                                                                            std::string_view text) {
+        stopped = callback(user, id, text.data(), text.size()) != 0;
+        return !stopped;
+      };
     }
     return {};
   }
 
-  bool stopped() const { return stopped_; }
+  // A request to cancel that this call has followed is over; one that came too late, or while the
+  // callback stopped it, is for the next call.
+  void settle(const Result<GenerateResult>& result) {
+    if (!result.ok() || stopped) return;
+    for (const Output& output : result->outputs) {
+      if (output.finish == FinishReason::cancelled) handle->cancel.reset();
+    }
+  }
 
- private:
-  phial_token_callback callback_;
-  void* user_;
-  int32_t size_ = 0;
-  std::optional<StreamDecoder> decoder_;
-  Status status_;
-  bool stopped_ = false;
+  phial_sequence* handle = nullptr;
+  GenerateRequest request;
+  bool stopped = false;
 };
 
-phial_finish finish_of(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::stop:
-      return PHIAL_FINISH_STOP;
-    case FinishReason::length:
-      return PHIAL_FINISH_LENGTH;
-    case FinishReason::cancelled:
-      return PHIAL_FINISH_CANCELLED;
-  }
-  return PHIAL_FINISH_STOP;
+Result<std::unique_ptr<phial_outputs>> generate_one(phial_sequence* sequence,
+                                                    const phial_generate_options* options,
+                                                    const char* function) {
+  Call call;
+  PHIAL_TRY(call.prepare(sequence, options, function));
+  Result<GenerateResult> result = generate(call.request);
+  call.settle(result);
+  if (!result.ok()) return std::move(result).error();
+  return outputs_of(std::move(result).value());
 }
 
-Result<GenerateOptions> loop_options(OpenModel& model, const phial_generate_options& given,
-                                     const SamplingOptions& sampling, const char* function) {
-  if (given.max_new_tokens < -1) {
-    return usage_error(function, "max_new_tokens is " + std::to_string(given.max_new_tokens) +
-                                     "; 0 or more, or -1 for the model's own");
+Status check_batch(phial_sequence* const* sequences, size_t count, const char* function) {
+  std::set<const phial_sequence*> seen;
+  for (size_t i = 0; i < count; ++i) {
+    PHIAL_TRY(require(sequences[i], function, "a sequence"));
+    if (!seen.insert(sequences[i]).second) {
+      return usage_error(function, "a sequence is given twice");
+    }
+    if (sequences[i]->model != sequences[0]->model) {
+      return usage_error(function, "the sequences are not of one model");
+    }
   }
-  PHIAL_ASSIGN(const GenerationDefaults defaults, model.generation_defaults());
-  GenerateOptions options;
-  options.sampling = sampling;
-  options.max_new_tokens =
-      given.max_new_tokens >= 0 ? given.max_new_tokens : defaults.max_new_tokens.value_or(-1);
-  if (given.ignore_eos == 0) options.end_ids = defaults.end_ids;
-  return options;
+  return {};
 }
 
 }  // namespace
@@ -100,31 +94,62 @@ phial_error* phial_generate(phial_sequence* sequence, const phial_generate_optio
     if (stats != nullptr) {  // before anything is computed
       PHIAL_ASSIGN([[maybe_unused]] const size_t known, shared_bytes(stats, kFunction));
     }
-    PHIAL_ASSIGN(const phial_generate_options given,
-                 read_options(options, PHIAL_GENERATE_OPTIONS_INIT, kFunction));
-    OpenModel& model = *sequence->model;
-    PHIAL_ASSIGN(const Sampling sampling, read_sampling(model, given.sampling, kFunction));
-    PHIAL_ASSIGN(const GenerateOptions loop,
-                 loop_options(model, given, sampling.options, kFunction));
-    std::shared_ptr<const Tokenizer> tokenizer;
-    if (auto found = model.tokenizer(); found.ok()) tokenizer = *found;
-    TokenStream stream(given, std::move(tokenizer));
-    PHIAL_ASSIGN(const GenerateResult result,
-                 generate(
-                     *sequence->sequence, loop, sequence->random(sampling.seed, true),
-                     [&stream](int32_t id) { return stream.push(id); }, &sequence->cancel));
-    if (result.finish == FinishReason::cancelled && !stream.stopped()) sequence->cancel.reset();
-    PHIAL_TRY(stream.finish());
-    if (stats != nullptr) {
-      phial_generate_stats out = PHIAL_GENERATE_STATS_INIT;
-      out.prompt_tokens = result.prompt_tokens;
-      out.new_tokens = static_cast<int64_t>(result.new_ids.size());
-      out.prefill_ms = result.prefill_ms;
-      out.decode_ms = result.decode_ms;
-      PHIAL_TRY(write_struct(out, stats, kFunction));
+    PHIAL_ASSIGN(const auto outputs, generate_one(sequence, options, kFunction));
+    if (stats != nullptr) PHIAL_TRY(write_struct(outputs->stats, stats, kFunction));
+    const phial_outputs::Answer& answer = outputs->answers.front();
+    if (finish != nullptr) *finish = answer.finish;
+    *new_ids = ids_buffer(answer.ids);
+    return {};
+  });
+}
+
+phial_error* phial_generate_outputs(phial_sequence* sequence, const phial_generate_options* options,
+                                    phial_outputs** outputs) {
+  static constexpr char kFunction[] = "phial_generate_outputs";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_TRY(require(outputs, kFunction, "outputs"));
+    PHIAL_ASSIGN(auto made, generate_one(sequence, options, kFunction));
+    *outputs = made.release();
+    return {};
+  });
+}
+
+phial_error* phial_generate_batch(phial_sequence* const* sequences,
+                                  const phial_generate_options* const* options, size_t count,
+                                  phial_outputs** outputs, phial_error** errors) {
+  static constexpr char kFunction[] = "phial_generate_batch";
+  return guarded(kFunction, [&]() -> Status {
+    if (count == 0) return {};
+    PHIAL_TRY(require(sequences, kFunction, "sequences"));
+    PHIAL_TRY(require(outputs, kFunction, "outputs"));
+    PHIAL_TRY(require(errors, kFunction, "errors"));
+    PHIAL_TRY(check_batch(sequences, count, kFunction));
+    std::vector<Call> calls(count);
+    std::vector<Status> prepared(count);
+    std::vector<GenerateRequest> requests;
+    for (size_t i = 0; i < count; ++i) {
+      prepared[i] =
+          calls[i].prepare(sequences[i], options == nullptr ? nullptr : options[i], kFunction);
+      if (prepared[i].ok()) requests.push_back(calls[i].request);
     }
-    if (finish != nullptr) *finish = finish_of(result.finish);
-    *new_ids = ids_buffer(result.new_ids);
+    std::vector<Result<GenerateResult>> results = generate_batch(requests);
+    std::vector<std::unique_ptr<phial_outputs>> made(count);
+    auto next = results.begin();
+    for (size_t i = 0; i < count; ++i) {
+      if (!prepared[i].ok()) continue;
+      calls[i].settle(*next);
+      if (next->ok()) {
+        made[i] = outputs_of(std::move(*next).value());
+      } else {
+        prepared[i] = std::move(*next).error();
+      }
+      ++next;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      outputs[i] = made[i].release();
+      errors[i] = prepared[i].ok() ? nullptr : make_c_error(std::move(prepared[i]).error());
+    }
     return {};
   });
 }

@@ -9,7 +9,6 @@
 
 #include "engine/decoder.h"
 #include "engine/runtime.h"
-#include "generate/sampling.h"
 #include "model/model.h"
 #include "phial/phial.h"
 

@@ -50,7 +50,8 @@ struct FieldEnds<phial_sampling> {
       PHIAL_FIELD_END(phial_sampling, size),        PHIAL_FIELD_END(phial_sampling, do_sample),
       PHIAL_FIELD_END(phial_sampling, temperature), PHIAL_FIELD_END(phial_sampling, top_k),
       PHIAL_FIELD_END(phial_sampling, top_p),       PHIAL_FIELD_END(phial_sampling, seed),
-      PHIAL_FIELD_END(phial_sampling, has_seed)};
+      PHIAL_FIELD_END(phial_sampling, has_seed),    PHIAL_FIELD_END(phial_sampling, min_p),
+      PHIAL_FIELD_END(phial_sampling, typical_p)};
 };
 template <>
 struct FieldEnds<phial_generate_options> {
@@ -59,7 +60,25 @@ struct FieldEnds<phial_generate_options> {
                                      PHIAL_FIELD_END(phial_generate_options, max_new_tokens),
                                      PHIAL_FIELD_END(phial_generate_options, ignore_eos),
                                      PHIAL_FIELD_END(phial_generate_options, on_token),
-                                     PHIAL_FIELD_END(phial_generate_options, user)};
+                                     PHIAL_FIELD_END(phial_generate_options, user),
+                                     PHIAL_FIELD_END(phial_generate_options, min_new_tokens),
+                                     PHIAL_FIELD_END(phial_generate_options, repetition_penalty),
+                                     PHIAL_FIELD_END(phial_generate_options, presence_penalty),
+                                     PHIAL_FIELD_END(phial_generate_options, frequency_penalty),
+                                     PHIAL_FIELD_END(phial_generate_options, no_repeat_ngram_size),
+                                     PHIAL_FIELD_END(phial_generate_options, biases),
+                                     PHIAL_FIELD_END(phial_generate_options, bias_count),
+                                     PHIAL_FIELD_END(phial_generate_options, bad_words),
+                                     PHIAL_FIELD_END(phial_generate_options, bad_word_count),
+                                     PHIAL_FIELD_END(phial_generate_options, stop_strings),
+                                     PHIAL_FIELD_END(phial_generate_options, stop_string_count),
+                                     PHIAL_FIELD_END(phial_generate_options, num_beams),
+                                     PHIAL_FIELD_END(phial_generate_options, num_return_sequences),
+                                     PHIAL_FIELD_END(phial_generate_options, length_penalty),
+                                     PHIAL_FIELD_END(phial_generate_options, has_length_penalty),
+                                     PHIAL_FIELD_END(phial_generate_options, early_stopping),
+                                     PHIAL_FIELD_END(phial_generate_options, logprobs),
+                                     PHIAL_FIELD_END(phial_generate_options, on_scores)};
 };
 template <>
 struct FieldEnds<phial_generate_stats> {
@@ -68,6 +87,15 @@ struct FieldEnds<phial_generate_stats> {
                                      PHIAL_FIELD_END(phial_generate_stats, new_tokens),
                                      PHIAL_FIELD_END(phial_generate_stats, prefill_ms),
                                      PHIAL_FIELD_END(phial_generate_stats, decode_ms)};
+};
+
+template <>
+struct FieldEnds<phial_output> {
+  static constexpr size_t kEnds[] = {
+      PHIAL_FIELD_END(phial_output, size),       PHIAL_FIELD_END(phial_output, ids),
+      PHIAL_FIELD_END(phial_output, id_count),   PHIAL_FIELD_END(phial_output, text),
+      PHIAL_FIELD_END(phial_output, text_bytes), PHIAL_FIELD_END(phial_output, finish),
+      PHIAL_FIELD_END(phial_output, score)};
 };
 
 // Larger structs are taken for a `size` that was never set.

@@ -2,37 +2,29 @@
 #include <random>
 #include <utility>
 
+#include "capi/generate_options.h"
 #include "capi/guard.h"
 #include "capi/options.h"
 #include "capi/sequence_handle.h"
+#include "generate/processors.h"
+#include "generate/sampling.h"
 
 using namespace phial;
 using namespace phial::capi;
 
-namespace phial::capi {
+namespace {
 
-Result<Sampling> read_sampling(OpenModel& model, const phial_sampling* given,
-                               const char* function) {
-  Sampling sampling;
-  if (given == nullptr) {
-    PHIAL_ASSIGN(const GenerationDefaults defaults, model.generation_defaults());
-    sampling.options.do_sample = defaults.do_sample;
-    sampling.options.temperature = defaults.temperature.value_or(1.0f);
-    sampling.options.top_k = defaults.top_k.value_or(0);
-    sampling.options.top_p = defaults.top_p.value_or(1.0f);
-    return sampling;
+// The last row of the last compute. usage when there is none.
+Result<std::span<float>> last_row(phial_sequence& sequence, const char* function) {
+  Logits& logits = sequence.sequence->logits();
+  if (logits.rows() == 0) {
+    return usage_error(function, "there are no logits",
+                       "call phial_sequence_compute_logits after append or rewind");
   }
-  PHIAL_ASSIGN(const phial_sampling read, read_options(given, PHIAL_SAMPLING_INIT, function));
-  sampling.options.do_sample = read.do_sample != 0;
-  sampling.options.temperature = read.temperature;
-  sampling.options.top_k = read.top_k;
-  sampling.options.top_p = read.top_p;
-  if (read.has_seed != 0) sampling.seed = read.seed;
-  PHIAL_TRY(check_sampling(sampling.options));
-  return sampling;
+  return logits.row(logits.rows() - 1);
 }
 
-}  // namespace phial::capi
+}  // namespace
 
 Rng& phial_sequence::random(std::optional<uint64_t> seed, bool restart) {
   if (seed && (restart || !rng || rng_seed != *seed)) {
@@ -57,6 +49,8 @@ phial_error* phial_model_sampling(phial_model* model, phial_sampling* sampling) 
     out.temperature = own.options.temperature;
     out.top_k = own.options.top_k;
     out.top_p = own.options.top_p;
+    out.min_p = own.options.min_p;
+    out.typical_p = own.options.typical_p;
     return write_struct(out, sampling, kFunction);
   });
 }
@@ -136,14 +130,29 @@ phial_error* phial_sequence_sample(phial_sequence* sequence, const phial_samplin
     PHIAL_TRY(require(sequence, kFunction, "sequence"));
     PHIAL_TRY(require(id, kFunction, "id"));
     PHIAL_ASSIGN(const Sampling given, read_sampling(*sequence->model, sampling, kFunction));
-    Logits& logits = sequence->sequence->logits();
-    if (logits.rows() == 0) {
-      return usage_error(kFunction, "there are no logits to sample from",
-                         "call phial_sequence_compute_logits after append or rewind");
-    }
-    PHIAL_ASSIGN(*id, sample_token(logits.row(logits.rows() - 1), given.options,
-                                   sequence->random(given.seed, false)));
+    PHIAL_ASSIGN(const std::span<float> row, last_row(*sequence, kFunction));
+    PHIAL_ASSIGN(*id, sample_token(row, given.options, sequence->random(given.seed, false)));
     return {};
+  });
+}
+
+phial_error* phial_sequence_process_logits(phial_sequence* sequence,
+                                           const phial_generate_options* options,
+                                           int64_t prompt_tokens) {
+  static constexpr char kFunction[] = "phial_sequence_process_logits";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    const int64_t length = sequence->sequence->length();
+    if (prompt_tokens < 0 || prompt_tokens > length) {
+      return usage_error(kFunction, "prompt_tokens is " + std::to_string(prompt_tokens) +
+                                        "; expected 0.." + std::to_string(length));
+    }
+    PHIAL_ASSIGN(const GenerateCall call,
+                 read_generate_options(*sequence->model, options, prompt_tokens, kFunction));
+    PHIAL_TRY(check_options(call.options, sequence->sequence->vocabulary()));
+    PHIAL_ASSIGN(const std::span<float> row, last_row(*sequence, kFunction));
+    return LogitsProcessors(call.options)
+        .apply(0, sequence->sequence->tokens(), prompt_tokens, row);
   });
 }
 

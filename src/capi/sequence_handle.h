@@ -10,18 +10,6 @@
 #include "capi/open_model.h"
 #include "engine/sequence.h"
 
-namespace phial::capi {
-
-struct Sampling {
-  SamplingOptions options;
-  std::optional<uint64_t> seed;
-};
-
-// The caller's sampling, checked; the model's own when `given` is null.
-Result<Sampling> read_sampling(OpenModel& model, const phial_sampling* given, const char* function);
-
-}  // namespace phial::capi
-
 struct phial_sequence {
   std::shared_ptr<phial::capi::OpenModel> model;
   std::unique_ptr<phial::Sequence> sequence;

@@ -25,7 +25,8 @@ enum class LogitsRows : uint8_t {
 struct Step {
   SequenceId sequence = -1;
   std::span<const int32_t> tokens;
-  // [rows, hidden] float32 in place of tokens (images, soft prompts); empty when tokens are given.
+  // [rows, hidden] float32 in place of tokens (images, soft prompts), as they enter the first
+  // block: a model that scales its embeddings does not scale these. Empty when tokens are given.
   std::span<const float> embeddings;
   int32_t adapter = -1;  // -1: the plain model
   LogitsRows logits = LogitsRows::last;
@@ -77,7 +78,8 @@ class Decoder {
   // every sequence is as it was. `cancel` may be null; it is looked at between layers, so that a
   // request is seen within a small part of one pass.
   // Errors: invalid_input (a token outside the vocabulary, an empty step), context_full,
-  // out_of_memory, cancelled; usage (unknown sequence, one sequence twice, more than max_batch).
+  // out_of_memory, cancelled; unsupported (rows that were given as embeddings would have to be read
+  // again: native_decoder.h); usage (unknown sequence, one sequence twice, more than max_batch).
   virtual Status forward(std::span<const Step> steps, Logits& logits, const CancelFlag* cancel) = 0;
 };
 

@@ -13,6 +13,7 @@
 #include "engine/native_decoder.h"
 #include "engine/sequence.h"
 #include "formats/checkpoint.h"
+#include "generate/generate.h"
 #include "model/model.h"
 
 namespace phial {
@@ -80,6 +81,16 @@ inline std::shared_ptr<Decoder> load_decoder(const std::string& name, const std:
                                              int threads) {
   return must(
       make_native_decoder(must(Runtime::create(threads, isa, disk_files())), load_model(name)));
+}
+
+// The n most likely tokens behind `sequence`, one after another.
+inline std::vector<int32_t> greedy_ids(Sequence& sequence, size_t n) {
+  Rng rng(0);
+  GenerateRequest request;
+  request.sequence = &sequence;
+  request.options.max_new_tokens = static_cast<int64_t>(n);
+  request.rng = &rng;
+  return must(generate(request)).outputs.at(0).ids;
 }
 
 }  // namespace phial

@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "engine/golden_models.h"
-#include "generate/generate.h"
+#include "generate/sampling.h"
 
 namespace phial {
 namespace {
@@ -64,13 +64,6 @@ class GoldenTest : public testing::TestWithParam<Case> {
     EXPECT_LE(worst, kTolerance * golden_.range) << "rows from " << first;
   }
 
-  std::vector<int32_t> greedy(Sequence& sequence, size_t n) {
-    Rng rng(0);
-    GenerateOptions options;
-    options.max_new_tokens = static_cast<int64_t>(n);
-    return must(generate(sequence, options, rng, {}, nullptr)).new_ids;
-  }
-
   Golden golden_;
   std::shared_ptr<Decoder> decoder_;
 };
@@ -90,7 +83,7 @@ TEST_P(GoldenTest, PromptAndDecodeSteps) {
 TEST_P(GoldenTest, GreedyTokens) {
   auto sequence = open();
   must(sequence->append(golden_.prompt_ids));
-  EXPECT_EQ(greedy(*sequence, golden_.greedy_ids.size()), golden_.greedy_ids);
+  EXPECT_EQ(greedy_ids(*sequence, golden_.greedy_ids.size()), golden_.greedy_ids);
 }
 
 TEST_P(GoldenTest, ChunksOfAnySize) {
@@ -102,7 +95,7 @@ TEST_P(GoldenTest, ChunksOfAnySize) {
       must(sequence->compute_logits(LogitsRows::all, nullptr));
       expect_rows(sequence->logits(), at);
     }
-    EXPECT_EQ(greedy(*sequence, 8),
+    EXPECT_EQ(greedy_ids(*sequence, 8),
               std::vector(golden_.greedy_ids.begin(), golden_.greedy_ids.begin() + 8))
         << "chunks of " << chunk;
   }
@@ -138,7 +131,7 @@ TEST_P(GoldenTest, ForksAreIndependent) {
   must(fork->rewind(45));
   sequence.reset();  // pages live on in the fork
   must(fork->append(std::span(golden_.prompt_ids).subspan(45)));
-  EXPECT_EQ(greedy(*fork, golden_.greedy_ids.size()), golden_.greedy_ids);
+  EXPECT_EQ(greedy_ids(*fork, golden_.greedy_ids.size()), golden_.greedy_ids);
 }
 
 TEST_P(GoldenTest, BatchOfUnequalLengths) {

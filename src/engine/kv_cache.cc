@@ -2,69 +2,141 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/checked.h"
 
 namespace phial {
 
-std::shared_ptr<KvPage> KvPage::create(const KvLayout& layout) {
+std::shared_ptr<const KvLayout> KvLayout::of(const ModelSpec& spec) {
+  auto layout = std::make_shared<KvLayout>();
+  layout->kv_heads = spec.attention.kv_heads;
+  layout->head_dim = spec.attention.head_dim;
+  for (const LayerKind& kind : spec.layer_kinds) {
+    const auto same = [&](const Group& group) { return group.window == kind.window; };
+    auto group = std::find_if(layout->groups.begin(), layout->groups.end(), same);
+    if (group == layout->groups.end()) {
+      group = layout->groups.insert(group, {.window = kind.window, .layers = 0});
+    }
+    layout->places.push_back(
+        {static_cast<size_t>(group - layout->groups.begin()), group->layers++});
+  }
+  return layout;
+}
+
+int64_t KvLayout::position_bytes() const {
+  return static_cast<int64_t>(places.size()) * kv_heads * 2 * head_dim *
+         static_cast<int64_t>(sizeof(float));
+}
+
+std::shared_ptr<KvPage> KvPage::create(int64_t floats) {
   auto page = std::make_shared<KvPage>();
   // calloc hands out zero pages of the system lazily: a page costs memory as it is filled.
-  page->floats_.reset(
-      static_cast<float*>(std::calloc(static_cast<size_t>(layout.page_floats()), sizeof(float))));
+  page->floats_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(floats), sizeof(float))));
   return page->floats_ ? page : nullptr;
 }
 
-std::shared_ptr<KvPage> KvPage::copy(const KvLayout& layout) const {
-  std::shared_ptr<KvPage> page = create(layout);
+std::shared_ptr<KvPage> KvPage::copy(int64_t floats) const {
+  std::shared_ptr<KvPage> page = create(floats);
   if (page) {
-    std::memcpy(page->floats_.get(), floats_.get(),
-                static_cast<size_t>(layout.page_floats()) * sizeof(float));
+    std::memcpy(page->floats_.get(), floats_.get(), static_cast<size_t>(floats) * sizeof(float));
   }
   return page;
 }
 
+int64_t KvCache::kept_pages(size_t group) const {
+  const auto kept = [](const std::shared_ptr<KvPage>& page) { return page != nullptr; };
+  return std::count_if(groups_[group].begin(), groups_[group].end(), kept);
+}
+
+Status KvCache::no_memory(int64_t n) const {
+  return out_of_memory(
+      "key/value cache",
+      fmt::format("no memory for {} positions of {} bytes each", n, layout_->position_bytes()),
+      "use a smaller --context or a shorter prompt");
+}
+
 Status KvCache::reserve(int64_t n) {
-  if (n > context_ - length_) {
+  const int64_t begin = length_ + reserved_;
+  if (n > context_ - begin) {
+    release_reserved();
     return context_full("sequence", fmt::format("{} more tokens do not fit the context of {}, of "
                                                 "which {} are taken",
-                                                n, context_, length_));
+                                                n, context_, begin));
   }
-  const auto no_memory = [&] {
-    return out_of_memory(
-        "key/value cache",
-        fmt::format("no memory for {} positions of {} bytes each", length_ + n,
-                    layout_.page_floats() * static_cast<int64_t>(sizeof(float)) / kPagePositions),
-        "use a smaller --context or a shorter prompt");
-  };
-  const bool writes_partial_page = n > 0 && length_ % kPagePositions != 0;
-  if (writes_partial_page) {
-    // The copy stays when a later step fails: it holds the same positions.
-    std::shared_ptr<KvPage>& last = pages_[static_cast<size_t>(length_ / kPagePositions)];
-    if (last.use_count() > 1) {
-      std::shared_ptr<KvPage> own = last->copy(layout_);
-      if (!own) return no_memory();
-      last = std::move(own);
+  const int64_t wanted = ceil_div(begin + n, kPagePositions);
+  const bool writes_partial_page = n > 0 && begin % kPagePositions != 0;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    Pages& pages = groups_[g];
+    const int64_t floats = layout_->page_floats(g);
+    if (writes_partial_page) {
+      // The copy stays when a later step fails: it holds the same positions.
+      std::shared_ptr<KvPage>& last = pages[static_cast<size_t>(begin / kPagePositions)];
+      if (last.use_count() > 1) {
+        std::shared_ptr<KvPage> own = last->copy(floats);
+        if (!own) {
+          release_reserved();
+          return no_memory(begin + n);
+        }
+        last = std::move(own);
+      }
+    }
+    while (static_cast<int64_t>(pages.size()) < wanted) {
+      std::shared_ptr<KvPage> page = KvPage::create(floats);
+      if (!page) {
+        release_reserved();
+        return no_memory(begin + n);
+      }
+      pages.push_back(std::move(page));
     }
   }
-  const int64_t wanted = ceil_div(length_ + n, kPagePositions);
-  while (static_cast<int64_t>(pages_.size()) < wanted) {
-    std::shared_ptr<KvPage> page = KvPage::create(layout_);
-    if (!page) {
-      release_reserved();
-      return no_memory();
-    }
-    pages_.push_back(std::move(page));
-  }
+  reserved_ += n;
   return {};
 }
 
-void KvCache::release_reserved() { truncate(length_); }
+void KvCache::free_passed(int64_t end, size_t from) {
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const int64_t window = layout_->groups[g].window;
+    if (window == 0) continue;
+    const auto passed = static_cast<size_t>(std::max<int64_t>(0, (end - window) / kPagePositions));
+    for (size_t i = from; i < passed; ++i) groups_[g][i].reset();
+  }
+}
+
+void KvCache::trim_reserved() {
+  free_passed(length_ + reserved_, static_cast<size_t>(ceil_div(length_, kPagePositions)));
+}
+
+void KvCache::commit(int64_t n) {
+  length_ += n;
+  release_reserved();
+  free_passed(length_, 0);
+}
+
+void KvCache::release_reserved() {
+  reserved_ = 0;
+  const auto count = static_cast<size_t>(ceil_div(length_, kPagePositions));
+  for (Pages& pages : groups_) pages.resize(std::min(pages.size(), count));
+}
+
+bool KvCache::holds(int64_t n) const {
+  if (n == 0) return true;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const int64_t window = layout_->groups[g].window;
+    if (window == 0) continue;
+    const int64_t first = std::max<int64_t>(0, n - window + 1);
+    // Pages are freed from the front, so the first that is needed stands for all.
+    if (first < n && groups_[g][static_cast<size_t>(first / kPagePositions)] == nullptr) {
+      return false;
+    }
+  }
+  return true;
+}
 
 void KvCache::truncate(int64_t n) {
   length_ = n;
-  pages_.resize(static_cast<size_t>(ceil_div(n, kPagePositions)));
+  release_reserved();
 }
 
 KvCache KvCache::fork(int64_t n) const {

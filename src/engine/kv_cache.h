@@ -1,7 +1,10 @@
 // Keys and values of a sequence in pages of 64 positions. Pages are shared by forked sequences and
 // copied when one of them is about to write into a shared page.
 //
-// Layout of one page, float32, for every layer and key/value head in turn:
+// Layers that see equally far form a group with pages of its own: behind a sliding window, pages
+// that no later position will look at are freed, while layers that see everything keep theirs.
+//
+// Layout of one page, float32, for every layer of its group and key/value head in turn:
 //
 //   keys    [head_dim][64]   transposed, so that q.k of 64 positions is one panel product
 //   values  [64][head_dim]
@@ -22,31 +25,39 @@ namespace phial {
 inline constexpr int64_t kPagePositions = 64;
 
 struct KvLayout {
-  int64_t layers = 0;
+  // Layers with one window.
+  struct Group {
+    int64_t window = 0;  // as LayerKind::window
+    int64_t layers = 0;
+  };
+  // Where a layer's keys and values are: the group, and the place among the layers of its pages.
+  struct Place {
+    size_t group = 0;
+    int64_t layer = 0;
+  };
+
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
+  std::vector<Group> groups;
+  std::vector<Place> places;  // [layers of the model]
 
-  static KvLayout of(const ModelSpec& spec) {
-    return {spec.layers, spec.attention.kv_heads, spec.attention.head_dim};
-  }
+  static std::shared_ptr<const KvLayout> of(const ModelSpec& spec);
+
   int64_t head_floats() const { return 2 * head_dim * kPagePositions; }
-  int64_t page_floats() const { return layers * kv_heads * head_floats(); }
+  int64_t page_floats(size_t group) const {
+    return groups[group].layers * kv_heads * head_floats();
+  }
+  // Of all groups together.
+  int64_t position_bytes() const;
 };
 
 class KvPage {
  public:
   // Zeroed memory; null when there is none.
-  static std::shared_ptr<KvPage> create(const KvLayout& layout);
-  std::shared_ptr<KvPage> copy(const KvLayout& layout) const;
+  static std::shared_ptr<KvPage> create(int64_t floats);
+  std::shared_ptr<KvPage> copy(int64_t floats) const;
 
-  // [head_dim][kPagePositions]
-  float* keys(const KvLayout& layout, int64_t layer, int64_t head) {
-    return floats_.get() + (layer * layout.kv_heads + head) * layout.head_floats();
-  }
-  // [kPagePositions][head_dim]
-  float* values(const KvLayout& layout, int64_t layer, int64_t head) {
-    return keys(layout, layer, head) + layout.head_dim * kPagePositions;
-  }
+  float* floats() { return floats_.get(); }
 
  private:
   struct Free {
@@ -55,32 +66,75 @@ class KvPage {
   std::unique_ptr<float, Free> floats_;
 };
 
-// The cache of one sequence. Not thread safe by itself.
+// The cache of one sequence: its length, pages and set of rope frequencies, nothing else. Not
+// thread safe by itself.
 class KvCache {
  public:
-  KvCache(KvLayout layout, int64_t context) : layout_(layout), context_(context) {}
+  // `long_rope`: which LongRoPE set the keys are turned by; all of them by the same.
+  KvCache(std::shared_ptr<const KvLayout> layout, int64_t context, bool long_rope = false)
+      : layout_(std::move(layout)),
+        context_(context),
+        long_rope_(long_rope),
+        groups_(layout_->groups.size()) {}
 
+  const KvLayout& layout() const { return *layout_; }
   int64_t length() const { return length_; }
   int64_t context() const { return context_; }
-  KvPage& page(int64_t index) const { return *pages_[static_cast<size_t>(index)]; }
+  bool long_rope() const { return long_rope_; }
 
-  // Makes room behind the sequence for `n` more positions, in pages that no other sequence shares.
-  // context_full, out_of_memory; then the cache is as it was.
+  // Of the positions [64 page, 64 page + 64), which a window must not have left behind.
+  // [head_dim][kPagePositions]
+  float* keys(int64_t layer, int64_t head, int64_t page) const {
+    const KvLayout::Place place = layout_->places[static_cast<size_t>(layer)];
+    return groups_[place.group][static_cast<size_t>(page)]->floats() +
+           (place.layer * layout_->kv_heads + head) * layout_->head_floats();
+  }
+  // [kPagePositions][head_dim]
+  float* values(int64_t layer, int64_t head, int64_t page) const {
+    return keys(layer, head, page) + layout_->head_dim * kPagePositions;
+  }
+  // The page of a group; null when it was freed behind the group's window.
+  KvPage* page(size_t group, int64_t index) const {
+    return groups_[group][static_cast<size_t>(index)].get();
+  }
+  // Pages of a group that are in memory.
+  int64_t kept_pages(size_t group) const;
+
+  // Makes room for `n` more positions behind those that are reserved already, in pages that no
+  // other sequence shares. context_full, out_of_memory; then nothing is reserved any more.
   Status reserve(int64_t n);
-  // Takes the first `n` reserved positions into the sequence.
-  void commit(int64_t n) { length_ += n; }
+  // Frees reserved pages that no position behind the reserved ones will look at. What the sequence
+  // holds without the reservation stays.
+  void trim_reserved();
+  // Takes the first `n` reserved positions into the sequence, gives the others back, and frees what
+  // the windows have left behind: of a group with a window w, pages wholly before the last w + 1
+  // positions (one more than needed, so that the last position can be computed again).
+  void commit(int64_t n);
   // Gives back what was reserved and not committed.
   void release_reserved();
-  // Forgets the positions from `n` on. REQUIRES: 0 <= n <= length().
+
+  // Whether, cut to `n` positions, everything is there that a position n would look at.
+  bool holds(int64_t n) const;
+  // Forgets the positions from `n` on. REQUIRES: 0 <= n <= length(), holds(n).
   void truncate(int64_t n);
-  // A cache that shares the first `n` positions. REQUIRES: 0 <= n <= length().
+  // A cache that shares the first `n` positions. REQUIRES: as truncate.
   KvCache fork(int64_t n) const;
 
  private:
-  KvLayout layout_;
+  // By absolute number; null where freed.
+  using Pages = std::vector<std::shared_ptr<KvPage>>;
+
+  Status no_memory(int64_t n) const;
+  // Frees pages [from, ...) of windowed groups that lie wholly before the `window + 1` positions in
+  // front of `end`.
+  void free_passed(int64_t end, size_t from);
+
+  std::shared_ptr<const KvLayout> layout_;
   int64_t context_;
+  bool long_rope_;
   int64_t length_ = 0;
-  std::vector<std::shared_ptr<KvPage>> pages_;
+  int64_t reserved_ = 0;  // positions behind length_
+  std::vector<Pages> groups_;
 };
 
 }  // namespace phial

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "engine/cpu/executor.h"
 #include "engine/kv_cache.h"
+#include "model/rope.h"
 
 namespace phial {
 namespace {
@@ -23,6 +25,51 @@ int64_t rows_of(const Step& step, int64_t hidden) {
   return step.tokens.empty() ? static_cast<int64_t>(step.embeddings.size()) / hidden
                              : static_cast<int64_t>(step.tokens.size());
 }
+
+struct SequenceState {
+  KvCache cache;
+  // All tokens; -1 stands for a row that was given as an embedding. The cache holds all of them, or
+  // none when they have to be read again.
+  std::vector<int32_t> tokens;
+
+  int64_t length() const { return static_cast<int64_t>(tokens.size()); }
+};
+
+// What one step comes to: rows of the history that are read again, then the step's own.
+struct Work {
+  const Step* step = nullptr;
+  SequenceState* state = nullptr;
+  std::optional<KvCache> fresh;  // takes the place of state->cache when the step is done
+  int64_t old_length = 0;        // of the sequence
+  int64_t first = 0;             // position of the first row
+  int64_t rows = 0;
+  std::vector<float> own_inv_freq;  // dynamic rope
+  const float* inv_freq = nullptr;
+
+  KvCache& cache() { return fresh ? *fresh : state->cache; }
+  int64_t history_rows() const { return old_length - first; }
+};
+
+// Undoes what a forward did to its sequences unless it has reached its end.
+class Undo {
+ public:
+  explicit Undo(std::vector<Work>& works) : works_(works) {}
+  ~Undo() {
+    if (done_) return;
+    for (Work& work : works_) {
+      work.state->cache.release_reserved();
+      work.state->tokens.resize(static_cast<size_t>(work.old_length));
+    }
+  }
+  Undo(const Undo&) = delete;
+  Undo& operator=(const Undo&) = delete;
+
+  void dismiss() { done_ = true; }
+
+ private:
+  std::vector<Work>& works_;
+  bool done_ = false;
+};
 
 class NativeDecoder final : public Decoder {
  public:
@@ -48,45 +95,53 @@ class NativeDecoder final : public Decoder {
                          fmt::format("expected 1..{}, got {}", model_->spec.context, context));
     }
     const std::lock_guard lock(mutex_);
-    return add(KvCache(layout_, context));
+    return add({KvCache(layout_, context), {}});
   }
 
   void close(SequenceId sequence) override {
     const std::lock_guard lock(mutex_);
-    caches_.erase(sequence);
+    sequences_.erase(sequence);
   }
 
   int64_t length(SequenceId sequence) const override {
     const std::lock_guard lock(mutex_);
-    const auto found = caches_.find(sequence);
-    return found == caches_.end() ? 0 : found->second.length();
+    const auto found = sequences_.find(sequence);
+    return found == sequences_.end() ? 0 : found->second.length();
   }
 
   Result<SequenceId> fork(SequenceId sequence, int64_t n) override {
     const std::lock_guard lock(mutex_);
-    PHIAL_ASSIGN(KvCache * cache, find(sequence, n));
-    return add(cache->fork(n));
+    PHIAL_ASSIGN(const SequenceState* state, find(sequence, n));
+    return add({cut(state->cache, n),
+                {state->tokens.begin(), state->tokens.begin() + static_cast<ptrdiff_t>(n)}});
   }
 
   Status truncate(SequenceId sequence, int64_t n) override {
     const std::lock_guard lock(mutex_);
-    PHIAL_ASSIGN(KvCache * cache, find(sequence, n));
-    cache->truncate(n);
+    PHIAL_ASSIGN(SequenceState * state, find(sequence, n));
+    state->cache = cut(state->cache, n);
+    state->tokens.resize(static_cast<size_t>(n));
     return {};
   }
 
   Status forward(std::span<const Step> steps, Logits& logits, const CancelFlag* cancel) override;
 
  private:
-  SequenceId add(KvCache cache) {
-    caches_.emplace(next_id_, std::move(cache));
+  SequenceId add(SequenceState state) {
+    sequences_.emplace(next_id_, std::move(state));
     return next_id_++;
   }
 
-  // The cache of a sequence that holds at least `n` tokens.
-  Result<KvCache*> find(SequenceId sequence, int64_t n) {
-    const auto found = caches_.find(sequence);
-    if (found == caches_.end()) return usage_error("sequence", "no such sequence");
+  // The first `n` positions of a cache; none when it holds too few of them for a window.
+  KvCache cut(const KvCache& cache, int64_t n) const {
+    if (n >= cache.length()) return cache;
+    return cache.holds(n) ? cache.fork(n) : KvCache(layout_, cache.context());
+  }
+
+  // A sequence that holds at least `n` tokens.
+  Result<SequenceState*> find(SequenceId sequence, int64_t n) {
+    const auto found = sequences_.find(sequence);
+    if (found == sequences_.end()) return usage_error("sequence", "no such sequence");
     if (n < 0 || n > found->second.length()) {
       return usage_error(
           "sequence", fmt::format("expected a length in 0..{}, got {}", found->second.length(), n));
@@ -95,31 +150,19 @@ class NativeDecoder final : public Decoder {
   }
 
   Status check_step(const Step& step) const;
-  Status run_passes(std::span<const Step> steps, const std::vector<KvCache*>& caches,
-                    const CancelFlag* cancel, Logits& out);
+  Result<Work> plan_work(const Step& step);
+  Status append_tokens(Work& work) const;
+  Status run_passes(std::vector<Work>& works, const CancelFlag* cancel, Logits& out);
+  int64_t add_rows(Work& work, int64_t taken, RowBatch& batch) const;
   Status check_numbers(const Logits& logits) const;
 
   const std::shared_ptr<const Model> model_;
-  const KvLayout layout_;
+  const std::shared_ptr<const KvLayout> layout_;
   mutable std::mutex mutex_;  // guards everything below
   CpuExecutor executor_;
-  std::map<SequenceId, KvCache> caches_;
+  std::map<SequenceId, SequenceState> sequences_;
   SequenceId next_id_ = 0;
   std::vector<float> hidden_;  // [pass rows, hidden]
-};
-
-// Gives reserved pages back unless the forward has reached its end.
-class Reservation {
- public:
-  explicit Reservation(std::vector<KvCache*>& caches) : caches_(caches) {}
-  ~Reservation() {
-    for (KvCache* cache : caches_) cache->release_reserved();
-  }
-  Reservation(const Reservation&) = delete;
-  Reservation& operator=(const Reservation&) = delete;
-
- private:
-  std::vector<KvCache*>& caches_;
 };
 
 Status NativeDecoder::check_step(const Step& step) const {
@@ -140,77 +183,136 @@ Status NativeDecoder::check_step(const Step& step) const {
   return {};
 }
 
+Result<Work> NativeDecoder::plan_work(const Step& step) {
+  const RopeSpec& rope = model_->spec.rope;
+  Work work;
+  work.step = &step;
+  PHIAL_ASSIGN(work.state, find(step.sequence, 0));
+  const KvCache& cache = work.state->cache;
+  const int64_t step_rows = rows_of(step, model_->spec.hidden);
+  work.old_length = work.state->length();
+  if (step_rows > cache.context() - work.old_length) {
+    return context_full("sequence", fmt::format("{} more tokens do not fit the context of {}, of "
+                                                "which {} are taken",
+                                                step_rows, cache.context(), work.old_length));
+  }
+  const int64_t end = work.old_length + step_rows;
+  const bool beyond = rope.by_length != RopeLength::any && end > rope.limit;
+  const bool long_rope = beyond && rope.by_length == RopeLength::longrope;
+  if (cache.long_rope() != long_rope || cache.length() < work.old_length) {
+    work.fresh.emplace(layout_, cache.context(), long_rope);
+  }
+  work.first = work.fresh ? 0 : work.old_length;
+  work.rows = end - work.first;
+  if (long_rope) work.inv_freq = rope.long_inv_freq.data();
+  if (beyond && rope.by_length == RopeLength::dynamic) {
+    work.own_inv_freq = dynamic_inv_freq(rope, end);
+    work.inv_freq = work.own_inv_freq.data();
+  }
+  return work;
+}
+
+// Puts the step's tokens behind the sequence's; from here on Undo has to take them away again.
+Status NativeDecoder::append_tokens(Work& work) const {
+  std::vector<int32_t>& tokens = work.state->tokens;
+  if (work.first < work.old_length && std::ranges::count(tokens, -1) > 0) {
+    return unsupported(
+        "step",
+        fmt::format("the sequence of {} positions has to be read again, by LongRoPE's limit or a "
+                    "sliding window, and some were given as embedding rows",
+                    work.old_length),
+        "open a new sequence and give all of its rows in one step");
+  }
+  const Step& step = *work.step;
+  if (step.tokens.empty()) {
+    tokens.resize(tokens.size() + static_cast<size_t>(work.rows - work.history_rows()), -1);
+  } else {
+    tokens.insert(tokens.end(), step.tokens.begin(), step.tokens.end());
+  }
+  return {};
+}
+
 Status NativeDecoder::forward(std::span<const Step> steps, Logits& logits,
                               const CancelFlag* cancel) {
   const std::lock_guard lock(mutex_);
   if (steps.size() > kMaxBatch) {
     return usage_error("forward", fmt::format("at most {} steps at once", kMaxBatch));
   }
-  std::vector<KvCache*> caches;
+  std::vector<Work> works;
+  works.reserve(steps.size());
   std::set<SequenceId> seen;
   Logits out;
   out.vocabulary = model_->spec.vocabulary;
   int64_t logits_rows = 0;
   for (const Step& step : steps) {
     PHIAL_TRY(check_step(step));
-    PHIAL_ASSIGN(KvCache * cache, find(step.sequence, 0));
+    PHIAL_ASSIGN(Work work, plan_work(step));
     if (!seen.insert(step.sequence).second) {
       return usage_error("forward", "one sequence stands in two steps");
     }
-    caches.push_back(cache);
+    works.push_back(std::move(work));
     out.first_row.push_back(logits_rows);
     if (step.logits == LogitsRows::last) logits_rows += 1;
     if (step.logits == LogitsRows::all) logits_rows += rows_of(step, model_->spec.hidden);
   }
-  const Reservation reservation(caches);
-  for (size_t i = 0; i < steps.size(); ++i) {
-    PHIAL_TRY(caches[i]->reserve(rows_of(steps[i], model_->spec.hidden)));
-  }
+  Undo undo(works);
+  for (Work& work : works) PHIAL_TRY(append_tokens(work));
   out.values.resize(static_cast<size_t>(logits_rows * out.vocabulary));
-  PHIAL_TRY(run_passes(steps, caches, cancel, out));
+  PHIAL_TRY(run_passes(works, cancel, out));
   PHIAL_TRY(check_numbers(out));
-  for (size_t i = 0; i < steps.size(); ++i) {
-    caches[i]->commit(rows_of(steps[i], model_->spec.hidden));
+  undo.dismiss();
+  for (Work& work : works) {
+    if (work.fresh) work.state->cache = std::move(*work.fresh);
+    work.state->cache.commit(work.rows);
   }
   logits = std::move(out);
   return {};
 }
 
-// Cuts the rows of all steps, one after another, into passes of at most kPassRows rows.
-Status NativeDecoder::run_passes(std::span<const Step> steps, const std::vector<KvCache*>& caches,
-                                 const CancelFlag* cancel, Logits& out) {
+// Takes rows of `work` from the `taken`-th on into the batch, as many as it has room for.
+int64_t NativeDecoder::add_rows(Work& work, int64_t taken, RowBatch& batch) const {
   const int64_t hidden = model_->spec.hidden;
+  const Step& step = *work.step;
+  const int64_t n = std::min(work.rows - taken, kPassRows - batch.rows);
+  batch.segments.push_back({&work.cache(), batch.rows, n, work.first + taken, work.inv_freq});
+  for (int64_t r = taken; r < taken + n; ++r) {
+    const int64_t own = r - work.history_rows();  // row of the step, if not negative
+    const int32_t token = work.state->tokens[static_cast<size_t>(work.first + r)];
+    batch.tokens.push_back(token);
+    batch.embeddings.push_back(token >= 0 ? nullptr : step.embeddings.data() + own * hidden);
+    const bool wanted = (step.logits == LogitsRows::all && own >= 0) ||
+                        (step.logits == LogitsRows::last && r == work.rows - 1);
+    if (wanted) batch.logits_rows.push_back(batch.rows + r - taken);
+  }
+  batch.rows += n;
+  return n;
+}
+
+// Cuts the rows of all works, one after another, into passes of at most kPassRows rows.
+Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* cancel, Logits& out) {
   int64_t total = 0;
-  for (const Step& step : steps) total += rows_of(step, hidden);
-  hidden_.resize(static_cast<size_t>(std::min(total, kPassRows) * hidden));
+  for (const Work& work : works) total += work.rows;
+  hidden_.resize(static_cast<size_t>(std::min(total, kPassRows) * model_->spec.hidden));
   float* next_logits = out.values.data();
-  size_t s = 0;
-  int64_t taken = 0;  // rows of steps[s] that earlier passes took
-  while (s < steps.size()) {
+  size_t w = 0;
+  int64_t taken = 0;  // rows of works[w] that earlier passes took
+  while (w < works.size()) {
     RowBatch batch;
-    while (s < steps.size() && batch.rows < kPassRows) {
-      const Step& step = steps[s];
-      const int64_t step_rows = rows_of(step, hidden);
-      const int64_t n = std::min(step_rows - taken, kPassRows - batch.rows);
-      batch.segments.push_back({caches[s], batch.rows, n, caches[s]->length() + taken});
-      for (int64_t r = taken; r < taken + n; ++r) {
-        batch.tokens.push_back(step.tokens.empty() ? -1 : step.tokens[static_cast<size_t>(r)]);
-        batch.embeddings.push_back(step.tokens.empty() ? step.embeddings.data() + r * hidden
-                                                       : nullptr);
-        const bool wanted = step.logits == LogitsRows::all ||
-                            (step.logits == LogitsRows::last && r == step_rows - 1);
-        if (wanted) batch.logits_rows.push_back(batch.rows + r - taken);
-      }
-      batch.rows += n;
+    std::vector<KvCache*> caches;
+    while (w < works.size() && batch.rows < kPassRows) {
+      const int64_t n = add_rows(works[w], taken, batch);
+      caches.push_back(&works[w].cache());
+      PHIAL_TRY(caches.back()->reserve(n));
       taken += n;
-      if (taken == step_rows) {
-        ++s;
+      if (taken == works[w].rows) {
+        ++w;
         taken = 0;
       }
     }
     batch.logits = next_logits;
     next_logits += static_cast<int64_t>(batch.logits_rows.size()) * out.vocabulary;
     PHIAL_TRY(executor_.run(0, executor_.plan().size(), batch, hidden_.data(), {}, cancel));
+    for (KvCache* cache : caches) cache->trim_reserved();
   }
   return check_cancelled(cancel, "forward");
 }

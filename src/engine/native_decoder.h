@@ -1,4 +1,15 @@
 // The native decoder: a Plan run by the CPU executor over refcounted KV pages.
+//
+// It keeps the tokens of each sequence, and reads them again from the beginning (inside of forward,
+// as all or nothing as the rest of it) where what the cache holds is of no use:
+//
+// - LongRoPE: all positions of a sequence take one set of frequencies, by its length after the
+//   forward: the short set up to the limit, the long set beyond, whether the limit is crossed by
+//   decoding, by a long step, or back by a truncation. Every row is then what a single forward over
+//   the same tokens gives.
+// - A truncation to a length whose window reaches into pages that were freed.
+//
+// Rows that were given as embeddings cannot be read again: such a forward is unsupported.
 #pragma once
 
 #include <memory>

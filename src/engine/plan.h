@@ -13,12 +13,12 @@ namespace phial {
 
 enum class PlanOp : uint8_t {
   embed,             // tokens -> hidden
-  attention_input,   // norm; q, k, v; rope; k and v into the cache
+  attention_input,   // norm; q, k, v; norms of their heads; rope; k and v into the cache
   attention,         // softmax(q k) v over the cache
-  attention_output,  // hidden += o_proj(attention)
+  attention_output,  // hidden += o_proj(attention), normed where the model norms it
   mlp_input,         // norm (unless the block is parallel); up, gate; activation
-  mlp_output,        // hidden += down(mlp)
-  head,              // final norm; logits of the rows that want them
+  mlp_output,        // hidden += down(mlp), likewise
+  head,              // final norm; logits of the rows that want them, scaled and capped
 };
 
 struct PlanStep {

@@ -45,20 +45,59 @@ Status Sequence::append(std::span<const int32_t> ids) {
   return {};
 }
 
-Status Sequence::compute_logits(LogitsRows rows, const CancelFlag* cancel) {
-  if (computed_ == length()) {
-    // After a rewind the last token is computed but its logits are gone: compute it again.
-    if (computed_ == 0 || logits_.rows() > 0) {
-      return usage_error("compute_logits", "there is no token to compute", "append tokens first");
-    }
-    PHIAL_TRY(forget(computed_ - 1));
+Status Sequence::prepare() {
+  if (computed_ < length()) return {};
+  // After a rewind the last token is computed but its logits are gone: compute it again.
+  if (computed_ == 0 || logits_.rows() > 0) {
+    return usage_error("compute_logits", "there is no token to compute", "append tokens first");
   }
+  return forget(computed_ - 1);
+}
+
+Step Sequence::step(LogitsRows rows) const {
   Step step;
   step.sequence = id_;
   step.tokens = std::span<const int32_t>(tokens_).subspan(static_cast<size_t>(computed_));
   step.logits = rows;
+  return step;
+}
+
+Status Sequence::compute_logits(LogitsRows rows, const CancelFlag* cancel) {
+  PHIAL_TRY(prepare());
+  const Step step = this->step(rows);
   PHIAL_TRY(decoder_->forward(std::span<const Step>(&step, 1), logits_, cancel));
   computed_ = length();
+  return {};
+}
+
+Status Sequence::compute_together(std::span<Sequence* const> sequences, const CancelFlag* cancel) {
+  for (Sequence* sequence : sequences) PHIAL_TRY(sequence->prepare());
+  Logits logits;
+  std::vector<Step> steps;
+  for (size_t first = 0; first < sequences.size(); first += steps.size()) {
+    steps.clear();
+    const DecoderTraits traits = sequences[first]->decoder_->traits();
+    int64_t rows = 0;
+    for (size_t i = first; i < sequences.size(); ++i) {
+      const Step step = sequences[i]->step(LogitsRows::last);
+      rows += static_cast<int64_t>(step.tokens.size());
+      const bool alone = steps.empty();
+      if (!alone && (rows > kTogetherRows ||
+                     static_cast<int64_t>(steps.size()) == int64_t{traits.max_batch})) {
+        break;
+      }
+      steps.push_back(step);
+    }
+    PHIAL_TRY(sequences[first]->decoder_->forward(steps, logits, cancel));
+    for (size_t i = 0; i < steps.size(); ++i) {
+      Sequence& sequence = *sequences[first + i];
+      const std::span<const float> row = logits.row(logits.first_row[i]);
+      sequence.logits_.vocabulary = logits.vocabulary;
+      sequence.logits_.values.assign(row.begin(), row.end());
+      sequence.logits_.first_row.assign(1, 0);
+      sequence.computed_ = sequence.length();
+    }
+  }
   return {};
 }
 

@@ -14,6 +14,9 @@
 
 namespace phial {
 
+// Rows of one pass that the engine promises to compute as it would compute each alone.
+inline constexpr int64_t kTogetherRows = 8;
+
 // Belongs to one thread at a time; only the CancelFlag may be touched by others.
 class Sequence {
  public:
@@ -36,6 +39,11 @@ class Sequence {
   // Computes all tokens that are not computed yet; after a rewind, when only the logits are gone,
   // the last token again. usage when there is nothing to compute.
   Status compute_logits(LogitsRows rows, const CancelFlag* cancel);
+  // compute_logits(LogitsRows::last) of several sequences of one decoder, each named once, in few
+  // passes. A pass takes sequences together only up to the rows whose results do not depend on
+  // each other (kTogetherRows): each sequence gets the bits it would get alone. After an error or a
+  // cancellation each sequence is either computed or as it was.
+  static Status compute_together(std::span<Sequence* const> sequences, const CancelFlag* cancel);
   // Logits of the last compute; empty after append or rewind.
   Logits& logits() { return logits_; }
   // Forgets the tokens from `length` on. usage outside 0..length().
@@ -44,6 +52,11 @@ class Sequence {
 
  private:
   Sequence(std::shared_ptr<Decoder> decoder, SequenceId id, int64_t context);
+
+  // Makes the last token one that is not computed when its logits are wanted again. usage when
+  // there is nothing to compute.
+  Status prepare();
+  Step step(LogitsRows rows) const;
 
   // Makes the decoder hold at most the first `n` tokens; sets computed_ to what it then holds.
   Status forget(int64_t n);

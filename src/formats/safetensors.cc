@@ -1,7 +1,6 @@
 #include "formats/safetensors.h"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -27,8 +26,13 @@ struct Dtype {
   const char* name;
   Grid grid;
 };
-constexpr std::array<Dtype, 3> kDtypes = {
-    {{"F32", Grid::f32}, {"F16", Grid::f16}, {"BF16", Grid::bf16}}};
+constexpr Dtype kDtypes[] = {
+    {"F64", Grid::f64},      {"F32", Grid::f32},         {"F16", Grid::f16},
+    {"BF16", Grid::bf16},    {"F8_E4M3", Grid::f8_e4m3}, {"F8_E5M2", Grid::f8_e5m2},
+    {"BOOL", Grid::boolean}, {"I8", Grid::i8},           {"U8", Grid::u8},
+    {"I16", Grid::i16},      {"U16", Grid::u16},         {"I32", Grid::i32},
+    {"U32", Grid::u32},      {"I64", Grid::i64},         {"U64", Grid::u64},
+};
 
 // A tensor with its place in the data.
 struct Placed {

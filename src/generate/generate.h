@@ -1,41 +1,35 @@
-// The step loop: compute, sample, append, until an end token, the length or a cancellation.
+// The step loop: compute, choose, append, until the answers are finished. One request or many; each
+// gets what it would get alone, bit for bit, whatever the options of the others.
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <span>
 #include <vector>
 
-#include "base/cancel.h"
-#include "base/rng.h"
 #include "base/status.h"
-#include "engine/sequence.h"
-#include "generate/sampling.h"
+#include "generate/generation.h"
 
 namespace phial {
 
-enum class FinishReason : uint8_t { stop, length, cancelled };
-
-struct GenerateOptions {
-  SamplingOptions sampling = {};
-  int64_t max_new_tokens = -1;        // -1: up to the context
-  std::vector<int32_t> end_ids = {};  // generation stops behind one of these; empty: never
-};
-
 struct GenerateResult {
-  std::vector<int32_t> new_ids;  // the end token included
-  FinishReason finish = FinishReason::length;
+  // At least one. Without beams in the order of their random streams, else best first; fewer than
+  // asked for only where processors leave too few tokens to fill the beams.
+  std::vector<Output> outputs;
   int64_t prompt_tokens = 0;  // computed before the first new token
+  int64_t new_tokens = 0;     // of all outputs
   double prefill_ms = 0;      // from the call to the first new token
   double decode_ms = 0;       // from the first new token to the last
 };
 
-// Called with each new token; false stops the generation.
-using OnToken = std::function<bool(int32_t id)>;
+// Goes on from the end of the request's sequence, which then ends with the first output; its last
+// token (under beams all of them) is appended but not computed. A cancellation is no error: the
+// outputs hold what was produced. After an error the sequence holds what it held, and perhaps
+// tokens that were chosen before. Errors: usage (options), failed (no token is possible, numbers
+// that are none), out_of_memory, and those of edit_scores.
+Result<GenerateResult> generate(const GenerateRequest& request);
 
-// Goes on from the end of `sequence`, which must hold at least one token. A cancellation is no
-// error: the result holds what was produced, and the sequence keeps it. The last new token is
-// appended but not computed.
-Result<GenerateResult> generate(Sequence& sequence, const GenerateOptions& options, Rng& rng,
-                                const OnToken& on_token, const CancelFlag* cancel);
+// The same for many requests at once, each on another sequence of one decoder. A request that ends,
+// in whatever way, leaves the others running. Cancel flags are looked at between the steps.
+std::vector<Result<GenerateResult>> generate_batch(std::span<const GenerateRequest> requests);
 
 }  // namespace phial

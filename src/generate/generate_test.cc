@@ -17,10 +17,18 @@ class GenerateTest : public testing::Test {
     must(sequence->append(golden_.prompt_ids));
     return sequence;
   }
-  GenerateResult run(Sequence& sequence, const GenerateOptions& options,
-                     const OnToken& on_token = {}, const CancelFlag* cancel = nullptr) {
+  Output run(Sequence& sequence, const GenerateOptions& options, const OnToken& on_token = {},
+             const CancelFlag* cancel = nullptr) {
     Rng rng(1);
-    return must(generate(sequence, options, rng, on_token, cancel));
+    GenerateRequest request;
+    request.sequence = &sequence;
+    request.options = options;
+    request.rng = &rng;
+    request.on_token = on_token;
+    request.cancel = cancel;
+    result_ = must(generate(request));
+    EXPECT_EQ(result_.outputs.size(), 1u);
+    return result_.outputs.front();
   }
   std::vector<int32_t> golden(size_t n) const {
     return {golden_.greedy_ids.begin(), golden_.greedy_ids.begin() + static_cast<int64_t>(n)};
@@ -28,34 +36,35 @@ class GenerateTest : public testing::Test {
 
   Golden golden_;
   std::shared_ptr<Decoder> decoder_;
+  GenerateResult result_;
 };
 
 TEST_F(GenerateTest, StopsAtTheLength) {
   const auto sequence = prompt();
-  const GenerateResult result = run(*sequence, {.max_new_tokens = 5});
-  EXPECT_EQ(result.new_ids, golden(5));
+  const Output result = run(*sequence, {.max_new_tokens = 5});
+  EXPECT_EQ(result.ids, golden(5));
   EXPECT_EQ(result.finish, FinishReason::length);
-  EXPECT_EQ(result.prompt_tokens, 64);
+  EXPECT_EQ(result_.prompt_tokens, 64);
   EXPECT_EQ(sequence->length(), 69);
   EXPECT_EQ(sequence->computed(), 68);
-  EXPECT_TRUE(run(*sequence, {.max_new_tokens = 0}).new_ids.empty());
+  EXPECT_TRUE(run(*sequence, {.max_new_tokens = 0}).ids.empty());
   // Going on later is the same as having gone on.
-  EXPECT_EQ(run(*sequence, {.max_new_tokens = 2}).new_ids,
+  EXPECT_EQ(run(*sequence, {.max_new_tokens = 2}).ids,
             std::vector<int32_t>(golden_.greedy_ids.begin() + 5, golden_.greedy_ids.begin() + 7));
 }
 
 TEST_F(GenerateTest, StopsBehindAnEndToken) {
   const auto sequence = prompt();
-  const GenerateResult result =
+  const Output result =
       run(*sequence, {.max_new_tokens = 20, .end_ids = {9999, golden_.greedy_ids[3]}});
-  EXPECT_EQ(result.new_ids, golden(4));
+  EXPECT_EQ(result.ids, golden(4));
   EXPECT_EQ(result.finish, FinishReason::stop);
 }
 
 TEST_F(GenerateTest, StopsAtTheContext) {
   const auto sequence = prompt(70);
-  const GenerateResult result = run(*sequence, {});
-  EXPECT_EQ(result.new_ids, golden(6));
+  const Output result = run(*sequence, {});
+  EXPECT_EQ(result.ids, golden(6));
   EXPECT_EQ(result.finish, FinishReason::length);
   EXPECT_EQ(sequence->length(), 70);
 }
@@ -63,35 +72,35 @@ TEST_F(GenerateTest, StopsAtTheContext) {
 TEST_F(GenerateTest, StopsWhenTheCallbackSaysSo) {
   const auto sequence = prompt();
   std::vector<int32_t> seen;
-  const GenerateResult result = run(*sequence, {.max_new_tokens = 20}, [&](int32_t id) {
+  const Output result = run(*sequence, {.max_new_tokens = 20}, [&](int32_t id, std::string_view) {
     seen.push_back(id);
     return seen.size() < 3;
   });
   EXPECT_EQ(seen, golden(3));
-  EXPECT_EQ(result.new_ids, golden(3));
+  EXPECT_EQ(result.ids, golden(3));
   EXPECT_EQ(result.finish, FinishReason::cancelled);
 }
 
 TEST_F(GenerateTest, CancellationKeepsWhatWasProduced) {
   const auto sequence = prompt();
   CancelFlag cancel;
-  const OnToken after_two = [&, n = 0](int32_t) mutable {
+  const OnToken after_two = [&, n = 0](int32_t, std::string_view) mutable {
     if (++n == 2) cancel.request();
     return true;
   };
-  const GenerateResult result = run(*sequence, {.max_new_tokens = 20}, after_two, &cancel);
-  EXPECT_EQ(result.new_ids, golden(2));
+  const Output result = run(*sequence, {.max_new_tokens = 20}, after_two, &cancel);
+  EXPECT_EQ(result.ids, golden(2));
   EXPECT_EQ(result.finish, FinishReason::cancelled);
   cancel.reset();
-  EXPECT_EQ(run(*sequence, {.max_new_tokens = 1}, {}, &cancel).new_ids[0], golden_.greedy_ids[2]);
+  EXPECT_EQ(run(*sequence, {.max_new_tokens = 1}, {}, &cancel).ids[0], golden_.greedy_ids[2]);
 }
 
 TEST_F(GenerateTest, CancelledBeforeTheFirstToken) {
   const auto sequence = prompt();
   CancelFlag cancel;
   cancel.request();
-  const GenerateResult result = run(*sequence, {.max_new_tokens = 20}, {}, &cancel);
-  EXPECT_TRUE(result.new_ids.empty());
+  const Output result = run(*sequence, {.max_new_tokens = 20}, {}, &cancel);
+  EXPECT_TRUE(result.ids.empty());
   EXPECT_EQ(result.finish, FinishReason::cancelled);
   EXPECT_EQ(sequence->length(), 64);
 }
@@ -99,7 +108,10 @@ TEST_F(GenerateTest, CancelledBeforeTheFirstToken) {
 TEST_F(GenerateTest, EmptySequenceIsAUsageError) {
   auto sequence = must(Sequence::create(decoder_, 0));
   Rng rng(1);
-  EXPECT_EQ(generate(*sequence, {}, rng, {}, nullptr).error().code, ErrorCode::usage);
+  GenerateRequest request;
+  request.sequence = sequence.get();
+  request.rng = &rng;
+  EXPECT_EQ(generate(request).error().code, ErrorCode::usage);
 }
 
 TEST_F(GenerateTest, AppendChecksIdsAndRoom) {

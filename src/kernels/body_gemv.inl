@@ -12,12 +12,20 @@ constexpr int gemv_tile_rows(int x_rows) {
 // Least distance of a prefetch: what a core reads in the time that memory takes to answer.
 constexpr int64_t kPrefetchBytes = 8192;
 
-template <class Codes, int Rows, int XRows>
+template <int Rows, int XRows>
 struct GemvTile {
   // With registers for the weights of all rows, each vector of x is loaded once for all.
   static constexpr int kGroup = kGemvSharesX ? Rows : 1;
 
   Vec acc[Rows][XRows];
+
+  inline __attribute__((always_inline)) void clear() {
+    PHIAL_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      PHIAL_UNROLL
+      for (int m = 0; m < XRows; ++m) acc[r][m] = zero();
+    }
+  }
 
   // One chunk of columns: `read(row, out)` gives the weights of a row.
   template <class Read>
@@ -39,6 +47,26 @@ struct GemvTile {
       }
     }
   }
+
+  // The same where x may have fewer than a chunk of columns left; the weights behind them are 0.
+  template <class Read>
+  inline __attribute__((always_inline)) void step_first(const Read& read, const float* x,
+                                                        int64_t x_stride, int64_t columns) {
+    if (columns >= kChunk) return step(read, x, x_stride);
+    float part[XRows][kChunk] = {};
+    for (int m = 0; m < XRows; ++m) {
+      __builtin_memcpy(part[m], x + m * x_stride, static_cast<size_t>(columns) * sizeof(float));
+    }
+    step(read, part[0], kChunk);
+  }
+
+  inline __attribute__((always_inline)) void put(const GemvArgs& args, int64_t row) const {
+    PHIAL_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+      PHIAL_UNROLL
+      for (int m = 0; m < XRows; ++m) args.y[m * args.y_stride + row + r] = sum(acc[r][m]);
+    }
+  }
 };
 
 // Asks for the cache lines of `bytes` bytes at `p`, which may lie beyond the matrix.
@@ -55,45 +83,37 @@ static void gemv_tile(const GemvArgs& args, int64_t row, int64_t ahead) {
   const int64_t stride = args.row_stride;
   const uint8_t* w = args.weights + row * stride;
   const float* x = args.x;
-  GemvTile<Codes, Rows, XRows> tile;
-  PHIAL_UNROLL
-  for (int r = 0; r < Rows; ++r) {
-    PHIAL_UNROLL
-    for (int m = 0; m < XRows; ++m) tile.acc[r][m] = zero();
-  }
+  GemvTile<Rows, XRows> tile;
+  tile.clear();
   int64_t left = args.columns;
   for (constexpr int kBatch = Codes::kBatch; left >= kBatch * kChunk; left -= kBatch * kChunk) {
     typename Codes::Scales scales[Rows];
     PHIAL_UNROLL
     for (int r = 0; r < Rows; ++r) {
-      prefetch_lines(w + r * stride, ahead, kBatch * Codes::kChunkBytes);
+      prefetch_lines(w + r * stride, ahead, Codes::kBatchBytes);
       Codes::load_scales(w + r * stride, scales[r]);
     }
-    for (int b = 0; b < kBatch; ++b, w += Codes::kChunkBytes, x += kChunk) {
+    for (int b = 0; b < kBatch; ++b, x += kChunk) {
       tile.step(
           [&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, scales[r], b, out); }, x,
           args.x_stride);
     }
+    w += Codes::kBatchBytes;
   }
-  for (; left >= kChunk; left -= kChunk, w += Codes::kChunkBytes, x += kChunk) {
-    tile.step([&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, out); }, x,
-              args.x_stride);
-  }
-  if constexpr (Codes::kValueBytes > 0) {
-    if (left > 0) {
-      float part[XRows][kChunk] = {};
-      for (int m = 0; m < XRows; ++m) {
-        __builtin_memcpy(part[m], x + m * args.x_stride, static_cast<size_t>(left) * sizeof(float));
+  if constexpr (!Codes::kWholeBatches) {
+    for (; left >= kChunk; left -= kChunk, w += Codes::kChunkBytes, x += kChunk) {
+      tile.step([&](int r, Vec(&out)[kChunkVecs]) { Codes::load(w + r * stride, out); }, x,
+                args.x_stride);
+    }
+    if constexpr (Codes::kValueBytes > 0) {
+      if (left > 0) {
+        tile.step_first(
+            [&](int r, Vec(&out)[kChunkVecs]) { load_part<Codes>(w + r * stride, left, out); }, x,
+            args.x_stride, left);
       }
-      tile.step([&](int r, Vec(&out)[kChunkVecs]) { load_part<Codes>(w + r * stride, left, out); },
-                part[0], kChunk);
     }
   }
-  PHIAL_UNROLL
-  for (int r = 0; r < Rows; ++r) {
-    PHIAL_UNROLL
-    for (int m = 0; m < XRows; ++m) args.y[m * args.y_stride + row + r] = sum(tile.acc[r][m]);
-  }
+  tile.put(args, row);
 }
 
 template <class Codes, int XRows>

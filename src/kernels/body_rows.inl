@@ -94,13 +94,27 @@ static void silu_mul(int64_t n, const float* gate, const float* up, float* out) 
 }
 
 // (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)).
-static void gelu_tanh(int64_t n, float* x) {
+PHIAL_INLINE Vec gelu(Vec v) {
   const Vec linear = broadcast(1.5957691216f);    // 2 sqrt(2 / pi)
   const Vec cubic = broadcast(0.0713548162726f);  // 2 sqrt(2 / pi) * 0.044715
+  const Vec twice_u = mul(fma(mul(v, v), cubic, linear), v);
+  return times_sigmoid(v, twice_u);
+}
+
+static void gelu_tanh(int64_t n, float* x) {
+  each(n, [&](auto at) { put(x, gelu(get(x, at)), at); });
+}
+
+static void gelu_tanh_mul(int64_t n, const float* gate, const float* up, float* out) {
+  each(n, [&](auto at) { put(out, mul(gelu(get(gate, at)), get(up, at)), at); });
+}
+
+// tanh u = 2 / (1 + exp(-2 u)) - 1.
+static void softcap(int64_t n, float scale, float cap, float* x) {
+  const Vec twice = broadcast(2 * scale / cap);
+  const Vec top = broadcast(cap), twice_top = broadcast(2 * cap);
   each(n, [&](auto at) {
-    const Vec v = get(x, at);
-    const Vec twice_u = mul(fma(mul(v, v), cubic, linear), v);
-    put(x, times_sigmoid(v, twice_u), at);
+    put(x, sub(times_sigmoid(twice_top, mul(get(x, at), twice)), top), at);
   });
 }
 

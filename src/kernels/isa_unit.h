@@ -3,13 +3,15 @@
 // Such a unit defines one constant, its KernelTable, and nothing else that another unit could see:
 // an inline function with external linkage, compiled here with AVX, could be the copy that the
 // linker keeps for all. So everything sits in an unnamed namespace, and no standard library
-// function is called.
+// function is called; decode_row and decode_affine are, which are compiled elsewhere for any
+// processor.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
+#include "tensor/block_codebook.h"
 
 #define PHIAL_INLINE static inline __attribute__((always_inline))
 

@@ -14,6 +14,19 @@ constexpr const KernelTable* kTables[] = {
 #if defined(__x86_64__)
     &kAvx2Kernels,
     &kAvx512Kernels,
+#elif defined(__aarch64__)
+    &kNeonKernels,
+#endif
+};
+
+// Of other builds.
+constexpr const char* kForeign[] = {
+#if !defined(__x86_64__)
+    "avx2",
+    "avx512",
+#endif
+#if !defined(__aarch64__)
+    "neon",
 #endif
 };
 
@@ -26,6 +39,9 @@ bool is_supported(const KernelTable& table) {
   const CpuInfo cpu = probe_cpu();
   if (&table == &kAvx512Kernels) return cpu.avx512;
   if (&table == &kAvx2Kernels || &table == &kEmulated512Kernels) return cpu.avx2;
+#elif defined(__aarch64__)
+  // Part of every AArch64 processor.
+  if (&table == &kNeonKernels) return true;
 #endif
   return &table == &kReferenceKernels;
 }
@@ -44,6 +60,12 @@ Result<const KernelTable*> select_kernels(std::string_view isa) {
     known += table->isa;
   }
   if (best != nullptr) return best;
+  for (const char* name : kForeign) {
+    if (isa == name) {
+      return unavailable("isa", std::string(name) + " is for another kind of processor",
+                         "expected one of " + known);
+    }
+  }
   return usage_error("isa", "expected one of " + known + ", got '" + std::string(isa) + "'");
 }
 

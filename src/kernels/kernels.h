@@ -14,7 +14,8 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "tensor/view.h"
+#include "tensor/affine.h"
+#include "tensor/grid.h"
 
 namespace phial {
 
@@ -25,7 +26,7 @@ inline constexpr int kPanelRows = 64;   // weight rows in an unpacked panel
 // activation rows m in [0, x_rows), straight from the codes.
 // A row's result depends neither on x_rows nor on the range of rows: bit for bit the same for
 // 1..kMaxGemvRows activation rows and for any division of the rows among threads. Weights count as
-// exactly the values of decode_row, columns are summed in float32.
+// exactly the values of decode_row (decode_affine), columns are summed in float32.
 struct GemvArgs {
   const uint8_t* weights;  // row 0 of the matrix; unaligned
   int64_t row_stride;      // bytes
@@ -36,6 +37,8 @@ struct GemvArgs {
   int32_t x_rows;    // 1..kMaxGemvRows
   float* y;          // [x_rows, y_stride]; y[m][r] is written, nothing else
   int64_t y_stride;
+  // For gemv_affine, which looks at neither weights nor row_stride.
+  const AffineMatrix* affine = nullptr;
 };
 using GemvFn = void (*)(const GemvArgs&);
 
@@ -50,14 +53,18 @@ struct UnpackArgs {
   int32_t n;
   int64_t column_begin, k;
   float* panel;  // [k, kPanelRows]
+  // For unpack_affine, which looks at neither weights nor row_stride.
+  const AffineMatrix* affine = nullptr;
 };
 using UnpackFn = void (*)(const UnpackArgs&);
 
 struct KernelTable {
-  const char* isa;  // "reference", "avx2", "avx512"
+  const char* isa;  // "reference", "avx2", "avx512", "neon"
 
   GemvFn gemv[kGridCount];      // by Grid
   UnpackFn unpack[kGridCount];  // by Grid
+  GemvFn gemv_affine;           // of any AffineMatrix
+  UnpackFn unpack_affine;
 
   // c[m][n] (+)= sum over k of a[m][k] * b[k][n]. Each element is one chain of fused multiply-adds
   // in the order of k, starting from c (accumulate) or 0: the result does not depend on m, on the
@@ -74,13 +81,18 @@ struct KernelTable {
                      float* out);
   // x[i] += y[i]
   void (*add)(int64_t n, const float* y, float* x);
-  // silu_mul, gelu_tanh and softmax_block use an exp that is within 2 units in the last place, and
-  // 0 where the result would be subnormal.
+  // silu_mul, gelu_tanh, gelu_tanh_mul, softcap and softmax_block use an exp that is within 2 units
+  // in the last place, and 0 where the result would be subnormal.
 
   // out[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)). May be in place in gate or up.
   void (*silu_mul)(int64_t n, const float* gate, const float* up, float* out);
   // x[i] = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))   (gelu_new, gelu_pytorch_tanh)
   void (*gelu_tanh)(int64_t n, float* x);
+  // out[i] = gelu_tanh(gate[i]) * up[i]. May be in place in gate or up.
+  void (*gelu_tanh_mul)(int64_t n, const float* gate, const float* up, float* out);
+  // x[i] = cap tanh(x[i] * scale / cap)   (soft cap of scores and logits, Gemma 2). REQUIRES:
+  // cap > 0. The absolute error is at most 2^-20 cap: small values lose relative precision.
+  void (*softcap)(int64_t n, float scale, float cap, float* x);
   // Rotates `heads` rows of head_dim floats in place, halves layout (GPT-NeoX): for i < rotary/2,
   // (a, b) = (x[i], x[i + rotary/2]) becomes (a cos[i] - b sin[i], b cos[i] + a sin[i]); the
   // dimensions from `rotary` on stay.

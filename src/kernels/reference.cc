@@ -10,18 +10,18 @@
 namespace phial {
 namespace {
 
-template <Grid grid>
-void gemv(const GemvArgs& args) {
-  const int64_t block = grid_info(grid).block_values;
-  const int64_t block_bytes = grid_info(grid).block_bytes;
+// `decode(row, column, count, out)` gives weights; a block of 256 columns at a time.
+template <class Decode>
+void gemv_with(const GemvArgs& args, const Decode& decode) {
   for (int64_t r = args.row_begin; r < args.row_end; ++r) {
     double sums[kMaxGemvRows] = {};
-    for (int64_t c = 0; c < args.columns; c += block) {
-      float w[32];
-      decode_row(grid, args.weights + r * args.row_stride + c / block * block_bytes, block, w);
+    for (int64_t c = 0; c < args.columns; c += kMaxBlockValues) {
+      const int64_t count = std::min<int64_t>(kMaxBlockValues, args.columns - c);
+      float w[kMaxBlockValues];
+      decode(r, c, count, w);
       for (int32_t m = 0; m < args.x_rows; ++m) {
         const float* x = args.x + m * args.x_stride + c;
-        for (int64_t i = 0; i < block; ++i) sums[m] += static_cast<double>(w[i]) * x[i];
+        for (int64_t i = 0; i < count; ++i) sums[m] += static_cast<double>(w[i]) * x[i];
       }
     }
     for (int32_t m = 0; m < args.x_rows; ++m) {
@@ -30,20 +30,42 @@ void gemv(const GemvArgs& args) {
   }
 }
 
-template <Grid grid>
-void unpack(const UnpackArgs& args) {
-  const int64_t block = grid_info(grid).block_values;
-  const int64_t block_bytes = grid_info(grid).block_bytes;
+template <class Decode>
+void unpack_with(const UnpackArgs& args, const Decode& decode) {
   std::fill_n(args.panel, args.k * kPanelRows, 0.0f);
   for (int32_t r = 0; r < args.n; ++r) {
-    const uint8_t* row = args.weights + (args.row_begin + r) * args.row_stride;
-    for (int64_t c = 0; c < args.k; c += block) {
-      float w[32];
-      decode_row(grid, row + (args.column_begin + c) / block * block_bytes, block, w);
-      for (int64_t i = 0; i < block; ++i) args.panel[(c + i) * kPanelRows + r] = w[i];
+    for (int64_t c = 0; c < args.k; c += kMaxBlockValues) {
+      const int64_t count = std::min<int64_t>(kMaxBlockValues, args.k - c);
+      float w[kMaxBlockValues];
+      decode(args.row_begin + r, args.column_begin + c, count, w);
+      for (int64_t i = 0; i < count; ++i) args.panel[(c + i) * kPanelRows + r] = w[i];
     }
   }
 }
+
+template <Grid grid, class Args>
+auto block_decoder(const Args& args) {
+  return [&args](int64_t row, int64_t column, int64_t count, float* out) {
+    decode_row(grid, args.weights + row * args.row_stride + row_bytes(grid, column), count, out);
+  };
+}
+template <class Args>
+auto affine_decoder(const Args& args) {
+  return [&args](int64_t row, int64_t column, int64_t count, float* out) {
+    decode_affine(*args.affine, row, column, count, out);
+  };
+}
+
+template <Grid grid>
+void gemv(const GemvArgs& args) {
+  gemv_with(args, block_decoder<grid>(args));
+}
+template <Grid grid>
+void unpack(const UnpackArgs& args) {
+  unpack_with(args, block_decoder<grid>(args));
+}
+void gemv_affine(const GemvArgs& args) { gemv_with(args, affine_decoder(args)); }
+void unpack_affine(const UnpackArgs& args) { unpack_with(args, affine_decoder(args)); }
 
 void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, const float* b,
           int64_t b_stride, float* c, int64_t c_stride, bool accumulate) {
@@ -93,11 +115,23 @@ void silu_mul(int64_t n, const float* gate, const float* up, float* out) {
   }
 }
 
-void gelu_tanh(int64_t n, float* x) {
+double gelu(double v) {
   const double factor = std::sqrt(2 / 3.14159265358979323846);
+  return 0.5 * v * (1 + std::tanh(factor * (v + 0.044715 * v * v * v)));
+}
+
+void gelu_tanh(int64_t n, float* x) {
+  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(gelu(x[i]));
+}
+
+void gelu_tanh_mul(int64_t n, const float* gate, const float* up, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(gelu(gate[i]) * up[i]);
+}
+
+void softcap(int64_t n, float scale_factor, float cap, float* x) {
   for (int64_t i = 0; i < n; ++i) {
-    const double v = x[i];
-    x[i] = static_cast<float>(0.5 * v * (1 + std::tanh(factor * (v + 0.044715 * v * v * v))));
+    const double score = static_cast<double>(x[i]) * scale_factor;
+    x[i] = static_cast<float>(cap * std::tanh(score / cap));
   }
 }
 
@@ -134,23 +168,37 @@ float softmax_block(int64_t n, int64_t valid, float scale_factor, float* s, floa
   return correction;
 }
 
+template <int index>
+constexpr void set_grids(KernelTable& table) {
+  if constexpr (index < kGridCount) {
+    table.gemv[index] = gemv<static_cast<Grid>(index)>;
+    table.unpack[index] = unpack<static_cast<Grid>(index)>;
+    set_grids<index + 1>(table);
+  }
+}
+
+constexpr KernelTable make_table() {
+  KernelTable table = {};
+  table.isa = "reference";
+  set_grids<0>(table);
+  table.gemv_affine = gemv_affine;
+  table.unpack_affine = unpack_affine;
+  table.gemm = gemm;
+  table.rms_norm = rms_norm;
+  table.layer_norm = layer_norm;
+  table.add = add;
+  table.silu_mul = silu_mul;
+  table.gelu_tanh = gelu_tanh;
+  table.gelu_tanh_mul = gelu_tanh_mul;
+  table.softcap = softcap;
+  table.rope = rope;
+  table.softmax_block = softmax_block;
+  table.scale = scale;
+  return table;
+}
+
 }  // namespace
 
-constexpr KernelTable kReferenceKernels = {
-    .isa = "reference",
-    .gemv = {gemv<Grid::f32>, gemv<Grid::f16>, gemv<Grid::bf16>, gemv<Grid::q4_1>,
-             gemv<Grid::q8_0>},
-    .unpack = {unpack<Grid::f32>, unpack<Grid::f16>, unpack<Grid::bf16>, unpack<Grid::q4_1>,
-               unpack<Grid::q8_0>},
-    .gemm = gemm,
-    .rms_norm = rms_norm,
-    .layer_norm = layer_norm,
-    .add = add,
-    .silu_mul = silu_mul,
-    .gelu_tanh = gelu_tanh,
-    .rope = rope,
-    .softmax_block = softmax_block,
-    .scale = scale,
-};
+constexpr KernelTable kReferenceKernels = make_table();
 
 }  // namespace phial

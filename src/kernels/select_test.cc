@@ -36,6 +36,17 @@ TEST(SelectKernels, EachNameGivesItsTableOrSaysItIsUnavailable) {
   }
 }
 
+TEST(SelectKernels, NamesOfOtherProcessorsAreKnownButUnavailable) {
+  for (const char* name : {"avx2", "avx512", "neon"}) {
+    bool here = false;
+    for (const KernelTable* table : kernel_tables()) here = here || table->isa == std::string(name);
+    const auto selected = select_kernels(name);
+    if (here) continue;
+    ASSERT_FALSE(selected.ok()) << name;
+    EXPECT_EQ(selected.error().code, ErrorCode::unavailable) << name;
+  }
+}
+
 TEST(SelectKernels, UnknownNamesAreUsageErrorsThatListTheKnown) {
   for (const char* name : {"sse", "AVX2", "emulated512", "avx512 "}) {
     const auto selected = select_kernels(name);
@@ -62,6 +73,7 @@ TEST(KernelTables, AreComplete) {
       EXPECT_NE(table->gemv[grid], nullptr) << table->isa;
       EXPECT_NE(table->unpack[grid], nullptr) << table->isa;
     }
+    EXPECT_TRUE(table->gemv_affine && table->unpack_affine);
     EXPECT_TRUE(table->gemm && table->rms_norm && table->layer_norm && table->add &&
                 table->silu_mul && table->gelu_tanh && table->rope && table->softmax_block &&
                 table->scale)

@@ -13,8 +13,13 @@
 //   ldexp(v, n)         v * 2^n for integral n with 2^-126 <= |v| * 2^n, inf above the range
 //   select_greater(a, b, x, y)   a > b ? x : y by lane, y for NaN
 //   sum, largest        over the lanes, in the fixed order of halving
-//   Bytes               kLanes unsigned bytes, widened
+//   Bytes               kLanes unsigned bytes, widened to lanes of 32 bits
+//   shift_left, shift_right   by n bits, 0 <= n < 32, in each lane
+//   fifth_bits(word, first)   16 where bit first + lane of `word` is set, else 0
 //   Levels              what the 16 codes of a 4-bit block stand for, d * code + m
+//   Book                the same for 16 numbers of a table times d
+//   low_nibbles         what bits 0 to 3 of each lane stand for (the others may be anything)
+//   high_nibbles        what bits 4 to 7 stand for (those above are 0)
 //   load_pairs, load_pair   d and m of kPairs blocks of 20 bytes, or of one
 //   transpose           a kLanes x kLanes tile
 
@@ -115,6 +120,20 @@ PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
   return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(bits)));
 }
 
+PHIAL_INLINE Vec to_float(Bytes b) { return _mm256_cvtepi32_ps(b); }
+PHIAL_INLINE Bytes shift_left(Bytes b, int n) { return _mm256_sll_epi32(b, _mm_cvtsi32_si128(n)); }
+PHIAL_INLINE Bytes shift_right(Bytes b, int n) { return _mm256_srl_epi32(b, _mm_cvtsi32_si128(n)); }
+PHIAL_INLINE Bytes bits_and(Bytes b, int mask) {
+  return _mm256_and_si256(b, _mm256_set1_epi32(mask));
+}
+PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
+PHIAL_INLINE Bytes fifth_bits(uint32_t word, int first) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i at = _mm256_add_epi32(lane, _mm256_set1_epi32(first));
+  const __m256i bits = _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(word)), at);
+  return bits_and(_mm256_slli_epi32(bits, 4), 16);
+}
+
 struct Levels {
   Vec d, m;
 };
@@ -132,15 +151,30 @@ PHIAL_INLINE void load_pair(const uint8_t* p, float (&pair)[2]) {
   __builtin_memcpy(&bits, p, sizeof(bits));
   _mm_storel_pi(reinterpret_cast<__m64*>(pair), _mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
 }
-PHIAL_INLINE Levels levels_of(const float* pair) {
-  return {broadcast(pair[0]), broadcast(pair[1])};
-}
+PHIAL_INLINE Levels levels_of(float d, float m) { return {broadcast(d), broadcast(m)}; }
 PHIAL_INLINE Vec low_nibbles(const Levels& levels, Bytes bytes) {
   const __m256i codes = _mm256_and_si256(bytes, _mm256_set1_epi32(15));
   return fma(_mm256_cvtepi32_ps(codes), levels.d, levels.m);
 }
 PHIAL_INLINE Vec high_nibbles(const Levels& levels, Bytes bytes) {
   return fma(_mm256_cvtepi32_ps(_mm256_srli_epi32(bytes, 4)), levels.d, levels.m);
+}
+
+// A permutation looks at the low three bits of an index; the fourth, moved to the sign, chooses
+// between the halves of the table.
+struct Book {
+  Vec low, high;
+};
+PHIAL_INLINE Book book_of(const float* table, Vec d) {
+  return {mul(load(table), d), mul(load(table + 8), d)};
+}
+PHIAL_INLINE Vec low_nibbles(const Book& book, Bytes bytes) {
+  const Vec upper = _mm256_castsi256_ps(_mm256_slli_epi32(bytes, 28));
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(book.low, bytes),
+                          _mm256_permutevar8x32_ps(book.high, bytes), upper);
+}
+PHIAL_INLINE Vec high_nibbles(const Book& book, Bytes bytes) {
+  return low_nibbles(book, _mm256_srli_epi32(bytes, 4));
 }
 
 PHIAL_INLINE void transpose(Vec (&t)[kLanes]) {

@@ -84,6 +84,17 @@ PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(bits)));
 }
 
+PHIAL_INLINE Vec to_float(Bytes b) { return _mm512_cvtepi32_ps(b); }
+PHIAL_INLINE Bytes shift_left(Bytes b, int n) { return _mm512_sll_epi32(b, _mm_cvtsi32_si128(n)); }
+PHIAL_INLINE Bytes shift_right(Bytes b, int n) { return _mm512_srl_epi32(b, _mm_cvtsi32_si128(n)); }
+PHIAL_INLINE Bytes bits_and(Bytes b, int mask) {
+  return _mm512_and_si512(b, _mm512_set1_epi32(mask));
+}
+PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return _mm512_or_si512(a, b); }
+PHIAL_INLINE Bytes fifth_bits(uint32_t word, int first) {
+  return _mm512_maskz_set1_epi32(static_cast<__mmask16>(word >> first), 16);
+}
+
 // All 16 values of a block fit one register: decoding is a permutation, which looks at the low four
 // bits of an index only.
 struct Levels {
@@ -100,10 +111,12 @@ PHIAL_INLINE void load_pair(const uint8_t* p, float (&pair)[2]) {
   __builtin_memcpy(&bits, p, sizeof(bits));
   _mm_storel_pi(reinterpret_cast<__m64*>(pair), _mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
 }
-PHIAL_INLINE Levels levels_of(const float* pair) {
+PHIAL_INLINE Levels levels_of(float d, float m) {
   const Vec codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  return {fma(codes, broadcast(pair[0]), broadcast(pair[1]))};
+  return {fma(codes, broadcast(d), broadcast(m))};
 }
+using Book = Levels;
+PHIAL_INLINE Book book_of(const float* table, Vec d) { return {mul(load(table), d)}; }
 PHIAL_INLINE Vec low_nibbles(const Levels& levels, Bytes bytes) {
   return _mm512_permutexvar_ps(bytes, levels.table);
 }

@@ -73,6 +73,23 @@ PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
   return {half::broadcast_f16(p), half::broadcast_f16(p)};
 }
 
+PHIAL_INLINE Vec to_float(Bytes b) { return {half::to_float(b.lo), half::to_float(b.hi)}; }
+PHIAL_INLINE Bytes shift_left(Bytes b, int n) {
+  return {half::shift_left(b.lo, n), half::shift_left(b.hi, n)};
+}
+PHIAL_INLINE Bytes shift_right(Bytes b, int n) {
+  return {half::shift_right(b.lo, n), half::shift_right(b.hi, n)};
+}
+PHIAL_INLINE Bytes bits_and(Bytes b, int mask) {
+  return {half::bits_and(b.lo, mask), half::bits_and(b.hi, mask)};
+}
+PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) {
+  return {half::bits_or(a.lo, b.lo), half::bits_or(a.hi, b.hi)};
+}
+PHIAL_INLINE Bytes fifth_bits(uint32_t word, int first) {
+  return {half::fifth_bits(word, first), half::fifth_bits(word, first + 8)};
+}
+
 using Levels = half::Levels;
 constexpr int kPairs = 4;
 PHIAL_INLINE void load_pairs(const uint8_t* p, float (&pairs)[2 * kPairs]) {
@@ -83,7 +100,15 @@ PHIAL_INLINE void load_pairs(const uint8_t* p, float (&pairs)[2 * kPairs]) {
   }
 }
 PHIAL_INLINE void load_pair(const uint8_t* p, float (&pair)[2]) { half::load_pair(p, pair); }
-PHIAL_INLINE Levels levels_of(const float* pair) { return half::levels_of(pair); }
+PHIAL_INLINE Levels levels_of(float d, float m) { return half::levels_of(d, m); }
+using Book = half::Book;
+PHIAL_INLINE Book book_of(const float* table, Vec d) { return half::book_of(table, d.lo); }
+PHIAL_INLINE Vec low_nibbles(const Book& book, Bytes b) {
+  return {half::low_nibbles(book, b.lo), half::low_nibbles(book, b.hi)};
+}
+PHIAL_INLINE Vec high_nibbles(const Book& book, Bytes b) {
+  return {half::high_nibbles(book, b.lo), half::high_nibbles(book, b.hi)};
+}
 PHIAL_INLINE Vec low_nibbles(const Levels& levels, Bytes b) {
   return {half::low_nibbles(levels, b.lo), half::low_nibbles(levels, b.hi)};
 }

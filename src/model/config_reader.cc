@@ -15,6 +15,11 @@ const Json* ConfigReader::find(std::string_view key) const {
   return value != nullptr && !value->is_null() ? value : nullptr;
 }
 
+bool ConfigReader::is_null(std::string_view key) const {
+  const Json* value = config_->find(key);
+  return value != nullptr && value->is_null();
+}
+
 std::string ConfigReader::where(std::string_view key) const {
   const auto shown = shown_names_.find(key);
   return file_ + ": " + (shown != shown_names_.end() ? shown->second : std::string(key));

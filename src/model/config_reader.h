@@ -32,6 +32,8 @@ class ConfigReader {
 
   // The value of `key`; null when missing or null.
   const Json* find(std::string_view key) const;
+  // Whether `key` is there and null: some configurations switch a feature off that way.
+  bool is_null(std::string_view key) const;
   // A reader of the object `key`, or one without members when there is none.
   ConfigReader section(std::string_view key) const;
 
@@ -58,5 +60,8 @@ struct ModelConfig {
 Result<ModelConfig> read_config(const Checkpoint& checkpoint);
 // One half of it: the GGUF table.
 Result<ModelConfig> config_from_gguf(const Checkpoint& checkpoint);
+
+// Whether a GGUF tensor of this name is read into the configuration (factors of rope frequencies).
+bool is_config_tensor(std::string_view name);
 
 }  // namespace phial

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -42,17 +43,30 @@ Result<std::string> chat_template_source(const Checkpoint& checkpoint);
 // special tokens by role, as strings. An object.
 Json template_variables(const Checkpoint& checkpoint, const Tokenizer* tokenizer);
 
-// What generation_config.json (or the GGUF) says.
+// When a beam search ends; generate/options.h says what each means.
+enum class EarlyStopping : uint8_t { no, yes, never };
+
+// What generation_config.json (or the GGUF) says, under transformers' names; what it does not say
+// is empty. What phial does not do is passed over.
 struct GenerationDefaults {
   bool do_sample = false;
-  std::optional<float> temperature, top_p;
+  std::optional<float> temperature, top_p, min_p, typical_p;
   std::optional<int32_t> top_k;
-  std::optional<int64_t> max_new_tokens;
+  std::optional<int64_t> max_new_tokens, max_length, min_new_tokens, min_length;
+  std::optional<float> repetition_penalty, length_penalty;
+  std::optional<int32_t> no_repeat_ngram_size, num_beams, num_return_sequences;
+  std::optional<EarlyStopping> early_stopping;
+  std::vector<std::string> stop_strings;
+  std::vector<std::vector<int32_t>> bad_words;
+  std::vector<std::pair<std::vector<int32_t>, float>> sequence_bias;
   // generation_config.json's list; else config.json's; else the tokenizer's end token.
   std::vector<int32_t> end_ids;
 };
 Result<GenerationDefaults> generation_defaults(const Checkpoint& checkpoint,
                                                const Tokenizer* tokenizer);
+// One part of it: what generation_config.json says but for the end ids. damaged for values that are
+// of another kind or out of range.
+Result<GenerationDefaults> read_generation_config(const Json& config);
 
 // `name` as a path: itself when something is there, else `models_folder`/name, with ".gguf" added
 // where that is what is there. not_found lists what the folder holds.

@@ -7,7 +7,10 @@
 namespace phial {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kLlamaFamily, &kPhi3Family, &kPhiFamily};
+constexpr const Family* kFamilies[] = {
+    &kLlamaFamily, &kPhi3Family,   &kPhiFamily,     &kMistralFamily, &kQwen2Family,
+    &kQwen3Family, &kGemma2Family, &kGraniteFamily, &kSmolLm3Family,
+};
 
 // Bounds that no real model comes near and that keep all products of two of them in int64.
 constexpr int64_t kMaxWidth = int64_t{1} << 20;
@@ -24,6 +27,11 @@ std::string known_types() {
     }
   }
   return list;
+}
+
+Result<int64_t> window_of(const ConfigReader& config, int64_t default_window) {
+  PHIAL_ASSIGN(const auto window, config.optional_integer("sliding_window", 0, INT32_MAX));
+  return window.value_or(config.is_null("sliding_window") ? 0 : default_window);
 }
 
 }  // namespace
@@ -43,7 +51,7 @@ Result<const Family*> find_family(const ConfigReader& config) {
                      "supported: " + known_types());
 }
 
-Result<ModelSpec> read_common(const ConfigReader& config) {
+Result<ModelSpec> read_common(const ConfigReader& config, bool tied) {
   ModelSpec spec;
   PHIAL_ASSIGN(spec.hidden, config.integer("hidden_size", 1, kMaxWidth));
   PHIAL_ASSIGN(spec.layers, config.integer("num_hidden_layers", 1, kMaxLayers));
@@ -73,56 +81,78 @@ Result<ModelSpec> read_common(const ConfigReader& config) {
                                attention.heads, attention.head_dim));
   }
   attention.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
-  PHIAL_ASSIGN(spec.tied_embeddings, config.boolean_or("tie_word_embeddings", false));
+  PHIAL_ASSIGN(spec.tied_embeddings, config.boolean_or("tie_word_embeddings", tied));
+  spec.layer_kinds.resize(static_cast<size_t>(spec.layers));
   return spec;
 }
 
-std::vector<float> plain_inv_freq(double theta, int64_t rotary) {
-  std::vector<float> inv_freq(static_cast<size_t>(rotary / 2));
-  for (size_t i = 0; i < inv_freq.size(); ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(rotary);
-    inv_freq[i] = 1.0f / std::pow(static_cast<float>(theta), exponent);
-  }
-  return inv_freq;
-}
-
-Status read_plain_rope(const ConfigReader& config, ModelSpec& spec) {
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const ConfigReader section = config.section(key);
-    PHIAL_ASSIGN(const std::string old_name, section.string_or("type", "default"));
-    PHIAL_ASSIGN(const std::string type, section.string_or("rope_type", old_name));
-    if (type != "default") {
-      return unsupported(config.where(key),
-                         fmt::format("rope scaling \"{}\" is not supported", type),
-                         "supported: none");
-    }
-  }
-  const ConfigReader parameters = config.section("rope_parameters");
-  constexpr double kMaxTheta = 1e12;
-  PHIAL_ASSIGN(const auto old_theta, config.optional_real("rope_theta", 1.0, kMaxTheta));
-  PHIAL_ASSIGN(const auto theta, parameters.optional_real("rope_theta", 1.0, kMaxTheta));
-  PHIAL_ASSIGN(const auto old_factor, config.optional_real("partial_rotary_factor", 0.0, 1.0));
-  PHIAL_ASSIGN(const auto factor, parameters.optional_real("partial_rotary_factor", 0.0, 1.0));
-  const double share = factor.value_or(old_factor.value_or(1.0));
-  spec.rope.rotary = static_cast<int64_t>(static_cast<double>(spec.attention.head_dim) * share);
-  if (spec.rope.rotary < 2 || spec.rope.rotary % 2 != 0) {
-    return damaged(config.where("partial_rotary_factor"),
-                   fmt::format("{} of {} head dimensions cannot turn in pairs", spec.rope.rotary,
-                               spec.attention.head_dim));
-  }
-  spec.rope.inv_freq =
-      plain_inv_freq(theta.value_or(old_theta.value_or(10000.0)), spec.rope.rotary);
+Status read_llama_block(const ConfigReader& config, double default_eps, ModelSpec& spec) {
+  PHIAL_TRY(check_activation(config, {"silu", "swish"}));
+  PHIAL_ASSIGN(const auto eps, config.optional_real("rms_norm_eps", 0.0, 1.0));
+  spec.norm = NormKind::rms;
+  spec.norm_eps = static_cast<float>(eps.value_or(default_eps));
+  spec.mlp = MlpKind::silu_gated;
   return {};
 }
 
+Status read_llama_biases(const ConfigReader& config, ModelSpec& spec) {
+  PHIAL_ASSIGN(const bool attention_bias, config.boolean_or("attention_bias", false));
+  spec.bias.qkv = attention_bias;
+  spec.bias.attention_out = attention_bias;
+  PHIAL_ASSIGN(spec.bias.mlp, config.boolean_or("mlp_bias", false));
+  return {};
+}
+
+Status read_window(const ConfigReader& config, int64_t default_window, ModelSpec& spec) {
+  PHIAL_ASSIGN(const int64_t window, window_of(config, default_window));
+  for (LayerKind& kind : spec.layer_kinds) kind.window = window;
+  return {};
+}
+
+Status read_layer_types(const ConfigReader& config, int64_t default_window,
+                        const std::function<bool(int64_t)>& slides, ModelSpec& spec) {
+  PHIAL_ASSIGN(const int64_t window, window_of(config, default_window));
+  const Json* types = config.find("layer_types");
+  if (types == nullptr) {
+    for (int64_t i = 0; i < spec.layers; ++i) {
+      if (slides(i)) spec.layer_kinds[static_cast<size_t>(i)].window = window;
+    }
+    return {};
+  }
+  const Json::Array* list = types->if_array();
+  if (list == nullptr || list->size() != spec.layer_kinds.size()) {
+    return damaged(config.where("layer_types"),
+                   fmt::format("expected a list of {} layer types", spec.layers));
+  }
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string* type = (*list)[i].if_string();
+    if (type != nullptr && *type == "full_attention") continue;
+    if (type == nullptr || *type != "sliding_attention") {
+      return unsupported(
+          config.where("layer_types"),
+          fmt::format("the layer type {} is not supported", printable(to_text((*list)[i]), 60)),
+          "supported: full_attention, sliding_attention");
+    }
+    spec.layer_kinds[i].window = window;
+  }
+  return {};
+}
+
+Status read_upper_windows(const ConfigReader& config, ModelSpec& spec) {
+  PHIAL_ASSIGN(const bool windowed, config.boolean_or("use_sliding_window", false));
+  if (!windowed) return {};
+  PHIAL_ASSIGN(const auto first, config.optional_integer("max_window_layers", 0, kMaxLayers));
+  return read_layer_types(
+      config, 4096, [&](int64_t layer) { return layer >= first.value_or(28); }, spec);
+}
+
 Status check_activation(const ConfigReader& config,
-                        std::initializer_list<std::string_view> accepted) {
-  PHIAL_ASSIGN(const std::string act,
-               config.string_or("hidden_act", std::string(*accepted.begin())));
+                        std::initializer_list<std::string_view> accepted, std::string_view key) {
+  PHIAL_ASSIGN(const std::string act, config.string_or(key, std::string(*accepted.begin())));
   for (const std::string_view name : accepted) {
     if (act == name) return {};
   }
-  return unsupported(config.where("hidden_act"),
+  return unsupported(config.where(key),
                      fmt::format("the activation \"{}\" is not supported here", act));
 }
 

@@ -3,11 +3,14 @@
 namespace phial {
 namespace {
 
-// Hugging Face: modeling_llama.py, modeling_phi3.py, modeling_phi.py of transformers. GGUF:
-// gguf-py's tensor_mapping; its phi3 stores gate_up under the name that others use for up.
-constexpr std::array<RoleNames, 14> kRoles = {{
+// Hugging Face: modeling_llama.py, modeling_phi3.py, modeling_phi.py, modeling_qwen3.py,
+// modeling_gemma2.py of transformers. GGUF: gguf-py's tensor_mapping; its phi3 stores gate_up under
+// the name that others use for up.
+constexpr std::array<RoleNames, 18> kRoles = {{
     {Role::token_embedding, {"model.embed_tokens", nullptr}, "token_embd"},
     {Role::attention_norm, {"model.layers.#.input_layernorm", nullptr}, "blk.#.attn_norm"},
+    {Role::q_norm, {"model.layers.#.self_attn.q_norm", nullptr}, "blk.#.attn_q_norm"},
+    {Role::k_norm, {"model.layers.#.self_attn.k_norm", nullptr}, "blk.#.attn_k_norm"},
     {Role::q, {"model.layers.#.self_attn.q_proj", nullptr}, "blk.#.attn_q"},
     {Role::k, {"model.layers.#.self_attn.k_proj", nullptr}, "blk.#.attn_k"},
     {Role::v, {"model.layers.#.self_attn.v_proj", nullptr}, "blk.#.attn_v"},
@@ -15,11 +18,19 @@ constexpr std::array<RoleNames, 14> kRoles = {{
     {Role::attention_out,
      {"model.layers.#.self_attn.o_proj", "model.layers.#.self_attn.dense"},
      "blk.#.attn_output"},
-    {Role::mlp_norm, {"model.layers.#.post_attention_layernorm", nullptr}, "blk.#.ffn_norm"},
+    {Role::attention_post_norm,
+     {"model.layers.#.post_attention_layernorm", nullptr},
+     "blk.#.post_attention_norm"},
+    {Role::mlp_norm,
+     {"model.layers.#.post_attention_layernorm", "model.layers.#.pre_feedforward_layernorm"},
+     "blk.#.ffn_norm"},
     {Role::gate, {"model.layers.#.mlp.gate_proj", nullptr}, "blk.#.ffn_gate"},
     {Role::up, {"model.layers.#.mlp.up_proj", "model.layers.#.mlp.fc1"}, "blk.#.ffn_up"},
     {Role::gate_up, {"model.layers.#.mlp.gate_up_proj", nullptr}, "blk.#.ffn_up"},
     {Role::down, {"model.layers.#.mlp.down_proj", "model.layers.#.mlp.fc2"}, "blk.#.ffn_down"},
+    {Role::mlp_post_norm,
+     {"model.layers.#.post_feedforward_layernorm", nullptr},
+     "blk.#.post_ffw_norm"},
     {Role::final_norm, {"model.norm", "model.final_layernorm"}, "output_norm"},
     {Role::lm_head, {"lm_head", nullptr}, "output"},
 }};
@@ -49,9 +60,12 @@ const NamedTensor* find_role(const Checkpoint& checkpoint, Role role, int64_t la
   if (checkpoint.format == Checkpoint::Format::gguf) {
     return checkpoint.find(fill_in(names.gguf, layer, ending));
   }
-  for (const char* pattern : names.hugging_face) {
-    if (pattern == nullptr) continue;
-    if (const NamedTensor* tensor = checkpoint.find(fill_in(pattern, layer, ending))) return tensor;
+  for (auto pattern = names.hugging_face.rbegin(); pattern != names.hugging_face.rend();
+       ++pattern) {
+    if (*pattern == nullptr) continue;
+    if (const NamedTensor* tensor = checkpoint.find(fill_in(*pattern, layer, ending))) {
+      return tensor;
+    }
   }
   return nullptr;
 }

@@ -60,18 +60,6 @@ Result<std::vector<int32_t>> read_ids(const Json* value, const std::string& wher
   return ids;
 }
 
-Status read_sampling_defaults(const ConfigReader& config, GenerationDefaults& out) {
-  PHIAL_ASSIGN(out.do_sample, config.boolean_or("do_sample", false));
-  PHIAL_ASSIGN(const auto temperature, config.optional_real("temperature", 0.0, 1e6));
-  if (temperature) out.temperature = static_cast<float>(*temperature);
-  PHIAL_ASSIGN(const auto top_p, config.optional_real("top_p", 0.0, 1.0));
-  if (top_p) out.top_p = static_cast<float>(*top_p);
-  PHIAL_ASSIGN(const auto top_k, config.optional_integer("top_k", 0, INT32_MAX));
-  if (top_k) out.top_k = static_cast<int32_t>(*top_k);
-  PHIAL_ASSIGN(out.max_new_tokens, config.optional_integer("max_new_tokens", 0, INT64_MAX));
-  return {};
-}
-
 }  // namespace
 
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const Checkpoint& checkpoint) {
@@ -142,7 +130,7 @@ Result<GenerationDefaults> generation_defaults(const Checkpoint& checkpoint,
   GenerationDefaults out;
   if (checkpoint.format == Checkpoint::Format::safetensors) {
     const ConfigReader config(checkpoint.generation_config, "generation_config.json");
-    PHIAL_TRY(read_sampling_defaults(config, out));
+    PHIAL_ASSIGN(out, read_generation_config(checkpoint.generation_config));
     PHIAL_ASSIGN(out.end_ids,
                  read_ids(config.find("eos_token_id"), "generation_config.json: eos_token_id"));
     if (out.end_ids.empty()) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/checked.h"
+#include "model/config_reader.h"
 #include "model/roles.h"
 
 namespace phial {
@@ -27,7 +28,7 @@ class Binder {
     Weights weights;
     PHIAL_ASSIGN(weights.embedding,
                  matrix(Role::token_embedding, 0, spec_.vocabulary, spec_.hidden));
-    PHIAL_ASSIGN(weights.final_norm, norm(Role::final_norm, 0));
+    PHIAL_ASSIGN(weights.final_norm, norm(Role::final_norm, 0, spec_.hidden));
     PHIAL_TRY(bind_head(weights));
     for (int64_t layer = 0; layer < spec_.layers; ++layer) {
       PHIAL_ASSIGN(LayerWeights bound, bind_layer(layer));
@@ -38,6 +39,8 @@ class Binder {
   }
 
  private:
+  bool is_gguf() const { return checkpoint_.format == Checkpoint::Format::gguf; }
+
   bool has(Role role, int64_t layer) const {
     return find_role(checkpoint_, role, layer, ".weight") != nullptr;
   }
@@ -94,11 +97,14 @@ class Binder {
     return out;
   }
 
-  Result<NormWeights> norm(Role role, int64_t layer) {
+  Result<NormWeights> norm(Role role, int64_t layer, int64_t width) {
     NormWeights out;
-    PHIAL_ASSIGN(out.weight, vector(role, layer, ".weight", spec_.hidden));
+    PHIAL_ASSIGN(out.weight, vector(role, layer, ".weight", width));
+    if (family_.norm_weights_minus_one && !is_gguf()) {
+      for (float& weight : out.weight) weight += 1.0f;
+    }
     if (spec_.norm == NormKind::layer) {
-      PHIAL_ASSIGN(out.bias, vector(role, layer, ".bias", spec_.hidden));
+      PHIAL_ASSIGN(out.bias, vector(role, layer, ".bias", width));
     }
     return out;
   }
@@ -133,9 +139,13 @@ class Binder {
       PHIAL_ASSIGN(out.k, linear(Role::k, layer, kv_rows, spec_.hidden, spec_.bias.qkv));
       PHIAL_ASSIGN(out.v, linear(Role::v, layer, kv_rows, spec_.hidden, spec_.bias.qkv));
     }
-    if (checkpoint_.format == Checkpoint::Format::gguf && family_.gguf_interleaves_heads) {
+    if (is_gguf() && family_.gguf_interleaves_heads) {
       mark_interleaved(out.q);
       mark_interleaved(out.k);
+    }
+    if (attention.qk_norm) {
+      PHIAL_ASSIGN(out.q_norm, norm(Role::q_norm, layer, attention.head_dim));
+      PHIAL_ASSIGN(out.k_norm, norm(Role::k_norm, layer, attention.head_dim));
     }
     PHIAL_ASSIGN(out.attention_out, linear(Role::attention_out, layer, spec_.hidden, q_rows,
                                            spec_.bias.attention_out));
@@ -144,7 +154,7 @@ class Binder {
 
   Status bind_mlp(int64_t layer, LayerWeights& out) {
     const int64_t width = spec_.intermediate;
-    const bool gated = spec_.mlp == MlpKind::silu_gated;
+    const bool gated = is_gated(spec_.mlp);
     if (gated && !has(Role::gate, layer)) {
       PHIAL_ASSIGN(const Linear fused,
                    linear(Role::gate_up, layer, 2 * width, spec_.hidden, spec_.bias.mlp));
@@ -162,10 +172,14 @@ class Binder {
 
   Result<LayerWeights> bind_layer(int64_t layer) {
     LayerWeights out;
-    PHIAL_ASSIGN(out.attention_norm, norm(Role::attention_norm, layer));
+    PHIAL_ASSIGN(out.attention_norm, norm(Role::attention_norm, layer, spec_.hidden));
     PHIAL_TRY(bind_attention(layer, out));
     if (spec_.block_order == BlockOrder::serial) {
-      PHIAL_ASSIGN(out.mlp_norm, norm(Role::mlp_norm, layer));
+      PHIAL_ASSIGN(out.mlp_norm, norm(Role::mlp_norm, layer, spec_.hidden));
+    }
+    if (spec_.norm_place == NormPlace::before_and_after) {
+      PHIAL_ASSIGN(out.attention_post_norm, norm(Role::attention_post_norm, layer, spec_.hidden));
+      PHIAL_ASSIGN(out.mlp_post_norm, norm(Role::mlp_post_norm, layer, spec_.hidden));
     }
     PHIAL_TRY(bind_mlp(layer, out));
     return out;
@@ -189,7 +203,7 @@ class Binder {
     for (size_t i = 0; i < used_.size(); ++i) {
       if (used_[i]) continue;
       const NamedTensor& tensor = checkpoint_.tensors[i];
-      bool ignored = false;
+      bool ignored = is_gguf() && is_config_tensor(tensor.name);
       for (const char* pattern : family_.ignored_tensors) {
         ignored = ignored || matches_name(pattern, tensor.name);
       }

@@ -19,21 +19,24 @@ struct Linear {
 };
 
 struct NormWeights {
-  std::vector<float> weight;  // [hidden]
-  std::vector<float> bias;    // [hidden], LayerNorm only
+  std::vector<float> weight;  // [hidden] unless said otherwise
+  std::vector<float> bias;    // likewise; LayerNorm only
 };
 
 // q, k, v, gate and up are separate row ranges, also where the file holds them fused.
 struct LayerWeights {
   NormWeights attention_norm;
-  Linear q;              // [heads * head_dim, hidden]
-  Linear k;              // [kv_heads * head_dim, hidden]
-  Linear v;              // [kv_heads * head_dim, hidden]
-  Linear attention_out;  // [hidden, heads * head_dim]
-  NormWeights mlp_norm;  // serial blocks only
-  Linear gate;           // [intermediate, hidden], gated mlps only
-  Linear up;             // [intermediate, hidden]
-  Linear down;           // [hidden, intermediate]
+  NormWeights q_norm, k_norm;       // [head_dim]; with attention.qk_norm only
+  Linear q;                         // [heads * head_dim, hidden]
+  Linear k;                         // [kv_heads * head_dim, hidden]
+  Linear v;                         // [kv_heads * head_dim, hidden]
+  Linear attention_out;             // [hidden, heads * head_dim]
+  NormWeights attention_post_norm;  // with NormPlace::before_and_after only
+  NormWeights mlp_norm;             // serial blocks only
+  Linear gate;                      // [intermediate, hidden], gated mlps only
+  Linear up;                        // [intermediate, hidden]
+  Linear down;                      // [hidden, intermediate]
+  NormWeights mlp_post_norm;        // with NormPlace::before_and_after only
 };
 
 struct Weights {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "tensor/affine.h"
 #include "tensor/grid.h"
 
 namespace phial {
@@ -32,7 +33,8 @@ enum class RowOrder : uint8_t {
   interleaved_heads,
 };
 
-// A matrix of weights: `rows` outputs times `columns` inputs, each row a run of whole blocks.
+// A matrix of weights: `rows` outputs times `columns` inputs. Each row is a run of whole blocks of
+// `grid`, or lies in the planes of `affine`.
 struct MatrixView {
   Grid grid = Grid::f32;
   RowOrder row_order = RowOrder::natural;
@@ -41,15 +43,27 @@ struct MatrixView {
   int64_t row_stride = 0;  // bytes from one row to the next
   int64_t head_rows = 0;   // rows of one head; used by interleaved_heads only
   const uint8_t* data = nullptr;
+  AffineMatrix affine;  // with codes: holds the rows instead of grid, row_stride and data
 
   bool empty() const { return rows == 0; }
+  bool is_affine() const { return affine.codes != nullptr; }
+  // REQUIRES: !is_affine()
   const uint8_t* row(int64_t r) const { return data + r * row_stride; }
+  // All columns of row `r` of the file.
+  void decode(int64_t r, float* out) const {
+    if (is_affine()) return decode_affine(affine, r, 0, columns, out);
+    decode_row(grid, row(r), columns, out);
+  }
   // Rows [begin, begin + count) as a view of their own.
   // REQUIRES: with interleaved_heads, begin and count are multiples of head_rows.
   MatrixView row_range(int64_t begin, int64_t count) const {
     MatrixView part = *this;
     part.rows = count;
-    part.data = row(begin);
+    if (is_affine()) {
+      part.affine.first_row += begin;
+    } else {
+      part.data = row(begin);
+    }
     return part;
   }
 };

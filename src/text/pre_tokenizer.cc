@@ -295,11 +295,12 @@ Status PreTokenizer::Run::step(const pre_tokenizer::Metaspace& metaspace, const 
 }
 
 Status PreTokenizer::add_split(const pre_tokenizer::Split& split) {
-  // The hand-made splitters match everywhere, so keeping only matches is the same as isolating.
-  const bool isolates = split.invert ? split.behavior == SplitBehavior::removed
-                                     : split.behavior == SplitBehavior::isolated;
-  if (split.pattern.is_regex && isolates) {
-    if (const auto known = splitter_of_pattern(split.pattern.text)) {
+  // Where a pattern matches everywhere, keeping only matches is the same as isolating.
+  const bool keeps_matches = split.invert && split.behavior == SplitBehavior::removed;
+  const bool isolates = split.behavior == SplitBehavior::isolated;
+  if (split.pattern.is_regex && (isolates || keeps_matches)) {
+    const auto known = splitter_of_pattern(split.pattern.text);
+    if (known && (isolates || matches_everywhere(*known))) {
       steps_.push_back(Words{word_end_function(*known)});
       return {};
     }

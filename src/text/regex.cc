@@ -19,14 +19,14 @@ namespace {
 constexpr unsigned long kFirstRetries = 32;
 constexpr unsigned long kMoreRetries = 8;          // times as many at the next try
 constexpr unsigned long kMaxRetries = 10'000'000;  // the engine's own, where `tokenizers` fails too
-constexpr unsigned kTriesPerLook = 16;
+constexpr unsigned kTriesPerLook = 8;
 
 // Entries of the engine's stack, of up to 48 bytes, one or two per character of a match.
 constexpr unsigned kMaxStackEntries = 3'000'000;
 
 // Processor time for a text: a multiple of what patterns of published tokenizers need (0.1 to 0.2
 // microseconds per byte).
-constexpr double kSecondsPerText = 0.4;
+constexpr double kSecondsPerText = 0.3;
 constexpr double kSecondsPerByte = 0.5e-6;
 
 const OnigUChar* bytes(const char* text) { return reinterpret_cast<const OnigUChar*>(text); }

@@ -1,255 +1,228 @@
 #include "text/splitter.h"
 
-#include "text/unicode.h"
+#include <string>
+
+#include "text/splitter_runs.h"
+#include "text/splitter_words.h"
 
 namespace phial {
 namespace {
 
-using unicode::char_at;
-using unicode::char_class;
-using unicode::CharClass;
-using Char = unicode::Char;
-
-constexpr size_t kNone = 0;  // no word ends at 0
-
-// The end of the run of characters at `at` for which `keep` holds.
-template <class Keep>
-size_t run_end(std::string_view text, size_t at, Keep keep) {
-  while (at < text.size()) {
-    const Char c = char_at(text, at);
-    if (!keep(c)) break;
-    at += c.length;
-  }
-  return at;
-}
-
-size_t class_run_end(std::string_view text, size_t at, CharClass kind) {
-  return run_end(text, at, [kind](const Char& c) { return c.kind == kind; });
-}
-
-// 's|'t|'re|'ve|'m|'ll|'d behind the apostrophe at `at`; kNone when there is no such ending.
-size_t contraction_end(std::string_view text, size_t at) {
-  const std::string_view rest = text.substr(at + 1);
-  if (rest.empty()) return kNone;
-  switch (rest[0]) {
-    case 's':
-    case 't':
-    case 'm':
-    case 'd':
-      return at + 2;
-    case 'r':
-    case 'v':
-      return rest.substr(1, 1) == "e" ? at + 3 : kNone;
-    case 'l':
-      return rest.substr(1, 1) == "l" ? at + 3 : kNone;
-    default:
-      return kNone;
-  }
-}
-
-// The same under (?i: ): ASCII letters of either case, and U+017F, whose case folding is "s".
-size_t contraction_end_any_case(std::string_view text, size_t at) {
-  constexpr std::string_view kLongS = "\u017F";
-  const std::string_view rest = text.substr(at + 1);
-  if (rest.starts_with(kLongS)) return at + 1 + kLongS.size();
-  const auto lower = [rest](size_t i) {
-    if (i >= rest.size()) return '\0';
-    return rest[i] >= 'A' && rest[i] <= 'Z' ? static_cast<char>(rest[i] + ('a' - 'A')) : rest[i];
-  };
-  const char folded[] = {'\'', lower(0), lower(1)};
-  const size_t end = contraction_end({folded, 3}, 0);
-  return end == kNone ? kNone : at + end;
-}
-
-// \s+(?!\S)|\s+ for white space from `at` to `end`, with `last` the length of its last character:
-// all of it when nothing follows, else all but the last character, else that alone.
-size_t space_word_end(size_t at, size_t end, size_t last, bool something_follows) {
-  return something_follows && end - at > last ? end - last : end;
-}
-
-struct SpaceRun {
-  size_t end;
-  size_t last;      // bytes of its last character
-  size_t line_end;  // behind its last \r or \n; kNone when there is none
-};
-
-SpaceRun space_run(std::string_view text, size_t at) {
-  SpaceRun run{at, 0, kNone};
-  while (run.end < text.size()) {
-    const Char c = char_at(text, run.end);
-    if (c.kind != CharClass::space) break;
-    run.end += c.length;
-    run.last = c.length;
-    if (c.code_point == '\n' || c.code_point == '\r') run.line_end = run.end;
-  }
-  return run;
-}
-
-// How the gpt2 pattern is changed by the splits that run before and after it.
-enum class Around {
-  nothing,
-  digits_first,     // every \p{N} was isolated before: smollm
-  llamacpp_default  // runs of punctuation were isolated before, numbers are cut after
-};
-
-// The class [\p{P}\$\+<=>\^~\|]
-bool is_default_punctuation(const Char& c) {
-  if (c.kind != CharClass::other) return false;
-  switch (c.code_point) {
-    case '$':
-    case '+':
-    case '<':
-    case '=':
-    case '>':
-    case '^':
-    case '~':
-    case '|':
-      return true;
-    default:
-      return unicode::is_punctuation(c.code_point);
-  }
-}
-
-bool three_digits_at(std::string_view text, size_t at) {
-  if (text.size() - at < 3) return false;
-  for (size_t i = 0; i < 3; ++i) {
-    if (text[at + i] < '0' || text[at + i] > '9') return false;
-  }
-  return true;
-}
-
-// \p{N}+ and then [0-9][0-9][0-9]: three digits, or what lies before the next three.
-size_t default_number_end(std::string_view text, size_t at) {
-  if (three_digits_at(text, at)) return at + 3;
-  while (at < text.size()) {
-    const Char c = char_at(text, at);
-    if (c.kind != CharClass::number || three_digits_at(text, at)) break;
-    at += c.length;
-  }
-  return at;
-}
-
-// 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-//
-// What an earlier split cut off is, for this pattern, the end of the text.
-template <Around around>
-size_t gpt2_word_end(std::string_view text, size_t at) {
-  const auto cut_off = [](const Char& c) {
-    if constexpr (around == Around::digits_first) return c.kind == CharClass::number;
-    if constexpr (around == Around::llamacpp_default) return is_default_punctuation(c);
-    return false;
-  };
-  const Char first = char_at(text, at);
-  if (cut_off(first)) {
-    if constexpr (around == Around::digits_first) return at + first.length;
-    return run_end(text, at, is_default_punctuation);
-  }
-  if (first.code_point == '\'') {
-    if (const size_t end = contraction_end(text, at); end != kNone) return end;
-  }
-  size_t word = at;
-  Char c = first;
-  if (first.code_point == ' ' && at + 1 < text.size()) {
-    const Char second = char_at(text, at + 1);
-    if (second.kind != CharClass::space && !cut_off(second)) {
-      word = at + 1;
-      c = second;
-    }
-  }
-  switch (c.kind) {
-    case CharClass::space: {
-      const SpaceRun run = space_run(text, at);
-      const bool something_follows = run.end < text.size() && !cut_off(char_at(text, run.end));
-      return space_word_end(at, run.end, run.last, something_follows);
-    }
-    case CharClass::number:
-      if constexpr (around == Around::llamacpp_default) {
-        return word > at ? word : default_number_end(text, word);
-      }
-      return class_run_end(text, word, CharClass::number);
-    case CharClass::letter:
-      return class_run_end(text, word, CharClass::letter);
-    case CharClass::other:
-      break;
-  }
-  return run_end(text, word,
-                 [&](const Char& x) { return x.kind == CharClass::other && !cut_off(x); });
-}
-
-// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
-//  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-size_t llama3_word_end(std::string_view text, size_t at) {
-  const Char first = char_at(text, at);
-  if (first.code_point == '\'') {
-    if (const size_t end = contraction_end_any_case(text, at); end != kNone) return end;
-  }
-  if (first.kind == CharClass::letter) return class_run_end(text, at, CharClass::letter);
-  if (first.kind == CharClass::number) {
-    size_t end = at;
-    for (int n = 0; n < 3 && end < text.size(); ++n) {
-      const Char c = char_at(text, end);
-      if (c.kind != CharClass::number) break;
-      end += c.length;
-    }
-    return end;
-  }
-  const size_t next = at + first.length;
-  const bool line_break = first.code_point == '\n' || first.code_point == '\r';
-  const CharClass next_kind =
-      next < text.size() ? char_at(text, next).kind : CharClass::space;  // as good as the end
-  if (!line_break && next_kind == CharClass::letter) {
-    return class_run_end(text, next, CharClass::letter);
-  }
-  const bool space_before_other = first.code_point == ' ' && next_kind == CharClass::other;
-  if (first.kind == CharClass::other || space_before_other) {
-    const size_t end = class_run_end(text, next, CharClass::other);
-    return run_end(text, end,
-                   [](const Char& c) { return c.code_point == '\n' || c.code_point == '\r'; });
-  }
-  const SpaceRun run = space_run(text, at);
-  if (run.line_end != kNone) return run.line_end;
-  return space_word_end(at, run.end, run.last, run.end < text.size());
-}
+using char_kind::Char;
+using runs::Before;
+using words::Tail;
 
 size_t whole_text(std::string_view text, size_t) { return text.size(); }
 
-struct Pattern {
-  std::string_view regex;
-  Splitter splitter;
+// [^(\s|[.,!?…。，、।۔،])]: a set within a set, so the parentheses and the bar stand for
+// themselves.
+bool is_bloom(const Char& c) {
+  constexpr std::u32string_view kLeftOut = U"(|.,!?…。，、।۔،)";
+  return (c.kind & char_kind::kWhite) == 0 &&
+         kLeftOut.find(c.code_point) == std::u32string_view::npos;
+}
+
+bool is_falcon_sign(const Char& c) { return words::is_default_sign(c) || c.code_point == '`'; }
+
+// The letters of Latin, Greek, Cyrillic, Armenian, Georgian ... as DeepSeek LLM lists them.
+// (Escaped because some turn into others when an editor normalizes text.)
+#define DEEPSEEK_LATIN                                                                       \
+  "A-Za-z\u00B5\u00C0-\u00D6\u00D8-\u00F6\u00F8-\u01BA\u01BC-\u01BF\u01C4-\u0293\u0295-"     \
+  "\u02AF\u0370-\u0373\u0376\u0377\u037B-\u037D\u037F\u0386\u0388-\u038A\u038C\u038E-\u03A1" \
+  "\u03A3-\u03F5\u03F7-\u0481\u048A-\u052F\u0531-\u0556\u10A0-\u10C5\u13A0-\u13F5\u13F8-"    \
+  "\u13FD\u1C90-\u1CBA\u1CBD-\u1CBF\u1D00-\u1D2B\u1D6B-\u1D77\u1D79-\u1D9A\u1E00-\u1F15"     \
+  "\u1F18-\u1F1D\u1F20-\u1F45\u1F48-\u1F4D\u1F50-\u1F57\u1F59\u1F5B\u1F5D\u1F5F-\u1F7D"      \
+  "\u1F80-\u1FB4\u1FB6-\u1FBC\u1FBE\u1FC2-\u1FC4\u1FC6-\u1FCC\u1FD0-\u1FD3\u1FD6-\u1FDB"     \
+  "\u1FE0-\u1FEC\u1FF2-\u1FF4\u1FF6-\u1FFC\u2102\u2107\u210A-\u2113\u2115\u2119-\u211D"      \
+  "\u2124\u2126\u2128\u212A-\u212D\u212F-\u2134\u2139\u213C-\u213F\u2145-\u2149\u214E\u2183" \
+  "\u2184\u2C00-\u2C7B\u2C7E-\u2CE4\u2CEB-\u2CEE\u2CF2\u2CF3\uA640-\uA66D\uA680-\uA69B"      \
+  "\uA722-\uA76F\uA771-\uA787\uA78B-\uA78E\uAB70-\uABBF\uFB00-\uFB06\uFB13-\uFB17\uFF21-"    \
+  "\uFF3A\uFF41-\uFF5A\U00010400-\U0001044F\U000104B0-\U000104D3\U000104D8-\U000104FB"       \
+  "\U00010C80-\U00010CB2\U00010CC0-\U00010CF2\U000118A0-\U000118DF\U0001E900-\U0001E943"
+bool is_deepseek_latin(const Char& c) {
+  static constexpr runs::RangeSet<128> kSet(U"" DEEPSEEK_LATIN);
+  return kSet.has(c.code_point);
+}
+
+bool is_deepseek_sign(const Char& c) {
+  static constexpr runs::RangeSet<8> kSet(U"!-/:-~！-／：-～‘-‟　-。");
+  return kSet.has(c.code_point);
+}
+
+bool is_deepseek_cjk(const Char& c) {
+  static constexpr runs::RangeSet<4> kSet(U"ࠀ-龥가-퟿");  // the file has 一-龥 and ࠀ-一 apart
+  return kSet.has(c.code_point);
+}
+
+bool is_deepseek3_cjk(const Char& c) {
+  static constexpr runs::RangeSet<4> kSet(U"一-龥぀-ゟ゠-ヿ");
+  return kSet.has(c.code_point);
+}
+
+// Regular expressions as they stand in tokenizer.json files, and in llama.cpp's table where that
+// has other ones of the same meaning. English endings and the branch for white space, which many
+// share:
+#define ENDINGS R"((?i:'s|'t|'re|'ve|'m|'ll|'d))"
+#define SPACE R"(\s*[\r\n]+|\s+(?!\S)|\s+)"
+#define UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M})"
+#define LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M})"
+#define BEFORE R"([^\r\n\p{L}\p{N}]?)"
+
+constexpr SplitterPattern kPatterns[] = {
+    {Splitter::gpt2,
+     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+    {Splitter::gpt2, R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+    {Splitter::gpt2, R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))"},
+    {Splitter::llama3, ENDINGS "|" BEFORE R"(\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)" SPACE},
+    {Splitter::qwen2, ENDINGS "|" BEFORE R"(\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)" SPACE},
+    {Splitter::qwen35,
+     ENDINGS "|" BEFORE R"([\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|)" SPACE},
+    {Splitter::ufakzeka, BEFORE R"(\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)" SPACE},
+    {Splitter::bailing, R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}|)"
+                        R"( ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)"},
+    {Splitter::minicpm5, ENDINGS "|" BEFORE R"(\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|)" SPACE},
+    {Splitter::seed_coder, ENDINGS "|" BEFORE R"(\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|)" SPACE},
+    {Splitter::exaone_moe, ENDINGS "|" BEFORE R"((?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}|)"
+                                   R"( ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)"},
+    {Splitter::o200k, BEFORE UPPER "]*" LOWER "]+" ENDINGS "?|" BEFORE UPPER "]+" LOWER "]*" ENDINGS
+                                   R"(?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|)" SPACE},
+    {Splitter::o200k_digits,
+     BEFORE UPPER "]*" LOWER "]+" ENDINGS "?|" BEFORE UPPER "]+" LOWER "]*" ENDINGS
+                  R"(?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|)" SPACE},
+    {Splitter::tekken, BEFORE UPPER "]*" LOWER "]+|" BEFORE UPPER "]+" LOWER
+                                    R"(]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|)" SPACE},
+    {Splitter::kimi_k2,
+     R"([\p{Han}]+|)" BEFORE UPPER R"(&&[^\p{Han}]]*)" LOWER R"(&&[^\p{Han}]]+)" ENDINGS
+     "?|" BEFORE UPPER R"(&&[^\p{Han}]]+)" LOWER R"(&&[^\p{Han}]]*)" ENDINGS
+     R"(?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)" SPACE},
+    {Splitter::deepseek3, R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|)"
+                          R"([^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|)" SPACE},
+    {Splitter::bloom, R"( ?[^(\s|[.,!?…。，、।۔،])]+)"},
+    {Splitter::bloom, R"( ?[^(\s|.,!?…。，、।۔،)]+)"},
+    {Splitter::number, R"(\p{N})"},
+    {Splitter::numbers, R"(\p{N}+)"},
+    {Splitter::numbers_3, R"(\p{N}{1,3})"},
+    {Splitter::digits_3, "[0-9][0-9][0-9]"},
+    {Splitter::line_break, R"([\r\n])"},
+    {Splitter::lines, R"([^\n]+|[\n]+)"},
+    {Splitter::not_white, R"(\S+)"},
+    {Splitter::trailing_white, R"(\s+$)"},
+    {Splitter::letters, R"(\s?\p{L}+)"},
+    {Splitter::punctuation, R"(\s?\p{P}+)"},
+    {Splitter::falcon_signs, R"([\p{P}\$\+<=>\^~\|`]+)"},
+    {Splitter::default_signs, R"([\p{P}\$\+<=>\^~\|]+)"},
+    {Splitter::deepseek_latin, R"(\s?[)" DEEPSEEK_LATIN "]+"},
+    {Splitter::deepseek_signs, R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)"},
+    {Splitter::deepseek_cjk, "[一-龥ࠀ-一가-퟿]+"},
+    {Splitter::deepseek3_cjk, "[一-龥぀-ゟ゠-ヿ]+"},
 };
 
-constexpr Pattern kPatterns[] = {
-    {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-     Splitter::gpt2},
-    {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", Splitter::gpt2},
-    {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
-     R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-     Splitter::llama3},
-};
+#undef ENDINGS
+#undef SPACE
+#undef UPPER
+#undef LOWER
+#undef BEFORE
+#undef DEEPSEEK_LATIN
 
 }  // namespace
 
 WordEnd word_end_function(Splitter splitter) {
+  using words::Around;
+  using words::Gpt4o;
+  using words::Llama;
   switch (splitter) {
     case Splitter::none:
       return whole_text;
     case Splitter::gpt2:
-      return gpt2_word_end<Around::nothing>;
+      return words::gpt2<Around::nothing>;
     case Splitter::smollm:
-      return gpt2_word_end<Around::digits_first>;
-    case Splitter::llama3:
-      return llama3_word_end;
+      return words::gpt2<Around::digits_first>;
     case Splitter::llamacpp_default:
-      return gpt2_word_end<Around::llamacpp_default>;
+      return words::gpt2<Around::llamacpp_default>;
+    case Splitter::llama3:
+      return words::llama<Llama{}>;
+    case Splitter::qwen2:
+    case Splitter::bailing:
+      return words::llama<Llama{.max_numbers = 1}>;
+    case Splitter::qwen35:
+      return words::llama<Llama{.max_numbers = 1, .marks = char_kind::kMark}>;
+    case Splitter::ufakzeka:
+      return words::llama<Llama{.endings = false, .max_numbers = 1}>;
+    case Splitter::minicpm5:
+      return words::llama<Llama{.max_numbers = SIZE_MAX}>;
+    case Splitter::seed_coder:
+      return words::llama<Llama{.max_numbers = 1, .tail = Tail::nothing}>;
+    case Splitter::exaone_moe:
+      return words::llama<Llama{.max_numbers = 1, .tail = Tail::one, .spaced_words = true}>;
+    case Splitter::o200k:
+      return words::gpt4o<Gpt4o{}>;
+    case Splitter::o200k_digits:
+      return words::gpt4o<Gpt4o{.max_numbers = 1}>;
+    case Splitter::tekken:
+      return words::gpt4o<Gpt4o{.endings = false, .max_numbers = 1}>;
+    case Splitter::kimi_k2:
+      return words::gpt4o<Gpt4o{.tail = Tail::line_breaks, .han_apart = true}>;
+    case Splitter::deepseek3:
+      return words::deepseek3;
+    case Splitter::bloom:
+      return runs::runs<is_bloom, Before::space>;
+    case Splitter::number:
+      return runs::runs<runs::has_kind<char_kind::kNumber>, Before::nothing, 1>;
+    case Splitter::numbers:
+      return runs::runs<runs::has_kind<char_kind::kNumber>>;
+    case Splitter::numbers_3:
+      return runs::runs<runs::has_kind<char_kind::kNumber>, Before::nothing, 3>;
+    case Splitter::digits_3:
+      return runs::digits_3;
+    case Splitter::line_break:
+      return runs::runs<runs::has_kind<char_kind::kLineBreak>, Before::nothing, 1>;
+    case Splitter::lines:
+      return runs::lines;
+    case Splitter::not_white:
+      return runs::runs<runs::has_kind<char_kind::kAll & ~char_kind::kWhite>>;
+    case Splitter::trailing_white:
+      return runs::trailing_white;
+    case Splitter::letters:
+      return runs::runs<runs::has_kind<char_kind::kLetter>, Before::white>;
+    case Splitter::punctuation:
+      return runs::runs<runs::has_kind<char_kind::kPunctuation>, Before::white>;
+    case Splitter::falcon_signs:
+      return runs::runs<is_falcon_sign>;
+    case Splitter::default_signs:
+      return runs::runs<words::is_default_sign>;
+    case Splitter::deepseek_latin:
+      return runs::runs<is_deepseek_latin, Before::white>;
+    case Splitter::deepseek_signs:
+      return runs::runs<is_deepseek_sign, Before::white>;
+    case Splitter::deepseek_cjk:
+      return runs::runs<is_deepseek_cjk>;
+    case Splitter::deepseek3_cjk:
+      return runs::runs<is_deepseek3_cjk>;
   }
   return whole_text;
 }
 
+bool matches_everywhere(Splitter splitter) {
+  return splitter < Splitter::deepseek3 || splitter == Splitter::lines;
+}
+
 std::optional<Splitter> splitter_of_pattern(std::string_view regex) {
-  for (const Pattern& pattern : kPatterns) {
-    if (pattern.regex == regex) return pattern.splitter;
+  std::string escaped;
+  for (const char c : regex) {
+    if (c == '\r') {
+      escaped += "\\r";
+    } else if (c == '\n') {
+      escaped += "\\n";
+    } else {
+      escaped += c;
+    }
+  }
+  for (const SplitterPattern& pattern : kPatterns) {
+    if (pattern.regex == escaped) return pattern.splitter;
   }
   return std::nullopt;
 }
+
+std::span<const SplitterPattern> splitter_patterns() { return kPatterns; }
 
 }  // namespace phial

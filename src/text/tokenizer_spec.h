@@ -15,15 +15,45 @@
 
 namespace phial {
 
-// How text is cut into words by hand-made equals of regular expressions.
+// How text is cut into words by hand-made equals of regular expressions, each working like a Split
+// that isolates its matches. The expressions themselves are in splitter.cc.
 enum class Splitter : uint8_t {
-  none,              // the whole text is one word
-  gpt2,              // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+  none,  // the whole text is one word
+  // Whole texts.
+  gpt2,              // GPT-2, and most models before 2024
   smollm,            // every \p{N} alone, then gpt2 on what lies between
-  llama3,            // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
-                     //  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-  llamacpp_default,  // [\p{P}\$\+<=>\^~\|]+ isolated, then gpt2 without its last branch, then
-                     // \p{N}+, then [0-9][0-9][0-9]; what llama.cpp does for pre "default"
+  llamacpp_default,  // punctuation alone, gpt2, numbers alone in threes: llama.cpp's "default"
+  llama3,            // Llama 3, GPT-4 (cl100k), DBRX, Phi-4, GLM-4: numbers in threes
+  qwen2,             // llama3 with single numbers: Qwen2, Qwen3, StableLM 2
+  qwen35,            // qwen2 with marks among letters: Qwen3.5
+  ufakzeka,          // qwen2 without English endings
+  bailing,           // qwen2, as Bailing writes it
+  minicpm5,          // llama3 with numbers of any length
+  seed_coder,        // qwen2 whose punctuation does not take line breaks
+  exaone_moe,        // words with spaces between them in one
+  o200k,             // GPT-4o, GPT-OSS, Llama 4, Phi-4-mini: upper and lower case
+  o200k_digits,      // o200k with single numbers: Youtu
+  tekken,            // o200k_digits without English endings: Mistral NeMo and later
+  kimi_k2,           // o200k with Han apart
+  deepseek3,         // the third of DeepSeek V3's Splits
+  // Texts in part: what lies between matches is one word.
+  bloom,              // runs of anything but white space and sentence marks, with a space before
+  number,             // \p{N}
+  numbers,            // \p{N}+
+  numbers_3,          // \p{N}{1,3}
+  digits_3,           // [0-9][0-9][0-9]
+  line_break,         // [\r\n]
+  lines,              // [^\n]+|[\n]+
+  not_white,          // \S+
+  trailing_white,     // \s+$
+  letters,            // \s?\p{L}+
+  punctuation,        // \s?\p{P}+
+  falcon_signs,       // [\p{P}\$\+<=>\^~\|`]+
+  default_signs,      // [\p{P}\$\+<=>\^~\|]+
+  deepseek_latin,     // \s?[A-Za-z ...]+ of DeepSeek LLM
+  deepseek_signs,     // \s?[!-/:-~ ...]+ of DeepSeek LLM
+  deepseek_cjk,       // ideographs and syllables of DeepSeek LLM and Coder
+  deepseek3_cjk,      // ideographs and kana of DeepSeek V3
 };
 
 struct AddedToken {

@@ -44,7 +44,33 @@ _PHI2_NAMES = {
     "mlp.fc2": "ffn_down",
 }
 _PHI2_NAMES = {f"{hf}.{kind}": f"{ours}.{kind}" for hf, ours in _PHI2_NAMES.items() for kind in ("weight", "bias")}
-_NAMES = {"llama": _LLAMA_NAMES, "phi3": _PHI3_NAMES, "phi2": _PHI2_NAMES}
+_QWEN2_NAMES = {
+    **_LLAMA_NAMES,
+    **{f"self_attn.{part}_proj.bias": f"attn_{part}.bias" for part in "qkv"},
+}
+_QWEN3_NAMES = {
+    **_LLAMA_NAMES,
+    "self_attn.q_norm.weight": "attn_q_norm.weight",
+    "self_attn.k_norm.weight": "attn_k_norm.weight",
+}
+_GEMMA2_NAMES = {
+    **_LLAMA_NAMES,
+    "post_attention_layernorm.weight": "post_attention_norm.weight",
+    "pre_feedforward_layernorm.weight": "ffn_norm.weight",
+    "post_feedforward_layernorm.weight": "post_ffw_norm.weight",
+}
+_NAMES = {
+    "llama": _LLAMA_NAMES,
+    "granite": _LLAMA_NAMES,
+    "smollm3": _LLAMA_NAMES,
+    "phi3": _PHI3_NAMES,
+    "phi2": _PHI2_NAMES,
+    "qwen2": _QWEN2_NAMES,
+    "qwen3": _QWEN3_NAMES,
+    "gemma2": _GEMMA2_NAMES,
+}
+# Converters that derive from Llama's permute q and k.
+_PERMUTING = ("llama", "granite", "smollm3")
 
 
 def gguf_name(arch, hf_name):
@@ -63,9 +89,9 @@ def permuted_rows(rows, n_heads):
 
 def row_order(arch, hf_name, rows, config):
     """Rows of a Hugging Face tensor in the order in which GGUF stores them."""
-    if arch == "llama" and hf_name.endswith("q_proj.weight"):
+    if arch in _PERMUTING and hf_name.endswith("q_proj.weight"):
         return permuted_rows(rows, config["num_attention_heads"])
-    if arch == "llama" and hf_name.endswith("k_proj.weight"):
+    if arch in _PERMUTING and hf_name.endswith("k_proj.weight"):
         return permuted_rows(rows, config["num_key_value_heads"])
     return np.arange(rows)
 
@@ -102,7 +128,7 @@ def stored_values(weights, arch, config, types):
     return seen
 
 
-def _write_model_keys(writer, arch, config):
+def _write_shape(writer, config):
     n_heads = config["num_attention_heads"]
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -110,7 +136,11 @@ def _write_model_keys(writer, arch, config):
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_head_count(n_heads)
     writer.add_head_count_kv(config.get("num_key_value_heads", n_heads))
-    head_dim = config.get("head_dim", config["hidden_size"] // n_heads)
+
+
+def _write_model_keys(writer, arch, config):
+    _write_shape(writer, config)
+    head_dim = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
     if arch == "phi2":
         writer.add_layer_norm_eps(config["layer_norm_eps"])
         writer.add_rope_dimension_count(int(config["partial_rotary_factor"] * head_dim))
@@ -144,6 +174,104 @@ def _write_tokenizer(writer, pre, tokenizer, vocab_size, special):
     writer.add_token_merges([" ".join(pair) for pair in tokenizer["model"]["merges"]])
     for role, index in special.items():
         getattr(writer, f"add_{role}_token_id")(index)
+
+
+def _rope_of(config):
+    """(rope_type, rope_scaling, theta, partial_rotary_factor), wherever this version of the config keeps them."""
+    inside = config.get("rope_parameters") or {}
+    scaling = config.get("rope_scaling") or inside
+    theta = inside.get("rope_theta", config.get("rope_theta", 10000.0))
+    partial = inside.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    return ("longrope" if kind == "su" else kind), scaling, theta, partial
+
+
+def _original_context(config, scaling):
+    inside = scaling.get("original_max_position_embeddings", config["max_position_embeddings"])
+    return config.get("original_max_position_embeddings", inside)
+
+
+def _llama3_factors(config, scaling, theta, head_dim):
+    """What converters write into rope_freqs: numbers by which the frequencies are divided."""
+    original = _original_context(config, scaling)
+    low, high, factor = scaling["low_freq_factor"], scaling["high_freq_factor"], scaling["factor"]
+    factors = []
+    for exponent in np.arange(0, head_dim, 2) / head_dim:
+        wavelength = 2 * np.pi * theta**exponent
+        if wavelength < original / high:
+            factors.append(1.0)
+        elif wavelength > original / low:
+            factors.append(factor)
+        else:
+            smooth = (original / wavelength - low) / (high - low)
+            factors.append(1 / ((1 - smooth) / factor + smooth))
+    return np.array(factors, dtype=np.float32)
+
+
+def _write_rope(writer, arch, config):
+    kind, scaling, theta, partial = _rope_of(config)
+    head_dim = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    writer.add_rope_dimension_count(int(head_dim * partial))
+    writer.add_rope_freq_base(theta)
+    original = _original_context(config, scaling)
+    if arch == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(original)
+    if kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
+        writer.add_rope_scaling_factor(scaling["factor"])
+    if kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(original)
+    if kind == "llama3":
+        writer.add_tensor("rope_freqs.weight", _llama3_factors(config, scaling, theta, head_dim))
+    if kind == "longrope":
+        scale = config["max_position_embeddings"] / original
+        writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(scale) / np.log(original))))
+        for length in ("long", "short"):
+            factors = np.array(scaling[f"{length}_factor"], dtype=np.float32)
+            writer.add_tensor(f"rope_factors_{length}.weight", factors)
+
+
+def _write_family_keys(writer, arch, config):
+    _write_shape(writer, config)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_vocab_size(config["vocab_size"])
+    if "head_dim" in config:
+        writer.add_key_length(config["head_dim"])
+        writer.add_value_length(config["head_dim"])
+    if arch == "phi3":
+        writer.add_sliding_window(config.get("sliding_window") or 0)
+    elif config.get("sliding_window"):
+        writer.add_sliding_window(config["sliding_window"])
+    if arch == "gemma2":
+        writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
+        writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+    if arch == "granite":
+        writer.add_attention_scale(config["attention_multiplier"])
+        writer.add_embedding_scale(config["embedding_multiplier"])
+        writer.add_residual_scale(config["residual_multiplier"])
+        writer.add_logit_scale(config["logits_scaling"])
+    _write_rope(writer, arch, config)
+
+
+def write_bare_gguf(path, arch, config, weights):
+    """A GGUF file without a tokenizer: F16 matrices, F32 vectors. `weights` have Hugging Face names."""
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_type("model")
+    writer.add_name("Golden")
+    writer.add_file_type(FILE_TYPE[F16])
+    _write_family_keys(writer, arch, config)
+    writer.add_tokenizer_model("no_vocab")
+    for name, data in weights.items():
+        ours = gguf_name(arch, name)
+        kind = tensor_type(ours, data, {"*": F16})
+        rows = data[row_order(arch, name, data.shape[0], config)].astype(np.float32)
+        if arch == "gemma2" and name.endswith("norm.weight"):
+            rows = rows + 1  # the file holds what the norm multiplies by
+        writer.add_tensor(ours, gguf.quants.quantize(rows, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def write_gguf(path, arch, config, weights, types, *, pre, tokenizer, special, add_bos, chat_template):

@@ -23,7 +23,12 @@ WORK = ROOT / "build" / "peers"
 WHEELS = WORK / "wheels"
 MODEL = "smollm2-135m-instruct.gguf"  # what scripts/fetch_model.py fetches
 
-COMPARISONS = {"transformers": "transformers_golden.py", "llama_cpp": "llama_cpp_compare.py"}
+# Name to script and environment.
+COMPARISONS = {
+    "transformers": ("transformers_golden.py", "transformers"),
+    "llama_cpp": ("llama_cpp_compare.py", "llama_cpp"),
+    "families": ("llama_cpp_families.py", "llama_cpp"),
+}
 
 
 class SetupError(Exception):
@@ -94,12 +99,15 @@ def find_model(python):
 
 def compare(name, options):
     """Runs one comparison and shows what it prints; returns how many checks passed and failed."""
-    python = environment(name)
+    script, needs = COMPARISONS[name]
+    python = environment(needs)
     scratch = WORK / name
     scratch.mkdir(parents=True, exist_ok=True)
-    command = [python, HERE / COMPARISONS[name], "--scratch", scratch]
+    command = [python, HERE / script, "--scratch", scratch]
+    if needs == "llama_cpp":
+        command += ["--phial", options.phial]
     if name == "llama_cpp":
-        command += ["--phial", options.phial, "--model", options.model or find_model(python)]
+        command += ["--model", options.model or find_model(python)]
     print(f"==> {name}", flush=True)
     with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True,
                           encoding="utf-8") as process:
@@ -125,7 +133,7 @@ def main():
     totals = {}
     for name in options.only or COMPARISONS:
         try:
-            if name == "llama_cpp" and not options.phial.is_file():
+            if COMPARISONS[name][1] == "llama_cpp" and not options.phial.is_file():
                 raise SetupError(f"{options.phial} is not there; build it first, or name it by --phial")
             totals[name] = compare(name, options)
         except SetupError as error:

@@ -24,8 +24,8 @@ int64_t attention_tile_positions(const AttentionSpec& spec) {
   return std::max<int64_t>(1, kAttentionTileRows / (spec.heads / spec.kv_heads));
 }
 
-void run_attention(const KernelTable& kernels, const AttentionSpec& spec, const KvLayout& layout,
-                   const AttentionTile& tile, AttentionScratch& scratch) {
+void run_attention(const KernelTable& kernels, const AttentionSpec& spec, const AttentionTile& tile,
+                   AttentionScratch& scratch) {
   const int64_t group = spec.heads / spec.kv_heads;
   const int64_t head_dim = spec.head_dim;
   const int64_t rows = tile.positions * group;
@@ -37,18 +37,21 @@ void run_attention(const KernelTable& kernels, const AttentionSpec& spec, const 
   scratch.row_sum.assign(static_cast<size_t>(rows), 0.0f);
   gather_queries(tile, group * head_dim, offset, scratch.q.data());
 
+  // The cap scales the scores itself.
+  const bool capped = spec.softcap > 0;
+  const float scale = capped ? 1.0f : spec.scale;
   const auto first_visible = [&](int64_t position) {
-    return spec.window > 0 ? std::max<int64_t>(0, position - spec.window + 1) : 0;
+    return tile.window > 0 ? std::max<int64_t>(0, position - tile.window + 1) : 0;
   };
   const int64_t last_position = tile.first_position + tile.positions - 1;
   const int64_t first_page = first_visible(tile.first_position) / kPagePositions;
   for (int64_t page = first_page; page <= last_position / kPagePositions; ++page) {
     const int64_t page_begin = page * kPagePositions;
-    KvPage& memory = tile.cache->page(page);
     float* scores = scratch.scores.data();
     kernels.gemm(rows, kPagePositions, head_dim, scratch.q.data(), head_dim,
-                 memory.keys(layout, tile.layer, tile.kv_head), kPagePositions, scores,
+                 tile.cache->keys(tile.layer, tile.kv_head, page), kPagePositions, scores,
                  kPagePositions, /*accumulate=*/false);
+    if (capped) kernels.softcap(rows * kPagePositions, spec.scale, spec.softcap, scores);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t position = tile.first_position + r / group;
       const int64_t begin = std::max<int64_t>(0, first_visible(position) - page_begin);
@@ -59,13 +62,13 @@ void run_attention(const KernelTable& kernels, const AttentionSpec& spec, const 
         continue;
       }
       std::fill_n(s, begin, kMinusInfinity);
-      const float factor = kernels.softmax_block(kPagePositions, end, spec.scale, s,
+      const float factor = kernels.softmax_block(kPagePositions, end, scale, s,
                                                  &scratch.row_max[static_cast<size_t>(r)],
                                                  &scratch.row_sum[static_cast<size_t>(r)]);
       if (factor != 1.0f) kernels.scale(head_dim, factor, scratch.out.data() + r * head_dim);
     }
     kernels.gemm(rows, head_dim, kPagePositions, scores, kPagePositions,
-                 memory.values(layout, tile.layer, tile.kv_head), head_dim, scratch.out.data(),
+                 tile.cache->values(tile.layer, tile.kv_head, page), head_dim, scratch.out.data(),
                  head_dim, /*accumulate=*/true);
   }
   for (int64_t p = 0; p < tile.positions; ++p) {

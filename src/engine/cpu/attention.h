@@ -1,5 +1,6 @@
-// Attention over the pages of a KvCache: softmax(scale q k) v with a causal mask and an optional
-// sliding window, online over pages, the query heads of one key/value head together.
+// Attention over the pages of a KvCache: softmax(scale q k) v with a causal mask, an optional
+// sliding window and an optional soft cap of the scores, online over pages, the query heads of one
+// key/value head together.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,7 @@ struct AttentionScratch {
 struct AttentionTile {
   const KvCache* cache;
   int64_t layer;
+  int64_t window;  // of the layer, as LayerKind::window
   int64_t kv_head;
   int64_t first_position;
   int64_t positions;
@@ -39,7 +41,7 @@ struct AttentionTile {
 int64_t attention_tile_positions(const AttentionSpec& spec);
 
 // The result of a query row does not depend on the other rows of the tile.
-void run_attention(const KernelTable& kernels, const AttentionSpec& spec, const KvLayout& layout,
-                   const AttentionTile& tile, AttentionScratch& scratch);
+void run_attention(const KernelTable& kernels, const AttentionSpec& spec, const AttentionTile& tile,
+                   AttentionScratch& scratch);
 
 }  // namespace phial

@@ -42,7 +42,6 @@ struct CpuExecutor::Impl {
   std::shared_ptr<const Model> model;
   const KernelTable& kernels;
   const ModelSpec& spec;
-  const KvLayout layout;
   const int64_t q_width;
   const int64_t kv_width;
   const Plan plan;
@@ -70,7 +69,6 @@ struct CpuExecutor::Impl {
         model(std::move(m)),
         kernels(*runtime->kernels),
         spec(model->spec),
-        layout(KvLayout::of(spec)),
         q_width(spec.attention.heads * spec.attention.head_dim),
         kv_width(spec.attention.kv_heads * spec.attention.head_dim),
         plan(make_plan(spec)) {}
@@ -93,8 +91,9 @@ struct CpuExecutor::Impl {
   void observe(const PlanStep& step, int worker, const float* input, int64_t rows, int64_t width);
   void norm_row(const NormWeights& norm, const float* x, float* out) const;
   void norm_rows(const NormWeights& norm, int worker);
-  void add_projected(const PlanStep& step, const Linear& layer, const float* input, int64_t width,
-                     int worker);
+  void add_projected(const PlanStep& step, const Linear& layer, const NormWeights& post_norm,
+                     const float* input, int64_t width, int worker);
+  void add_to_hidden(int64_t row, int64_t begin, int64_t count);
   void rope_and_store(const PlanStep& step, int worker);
   void store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
                       int64_t kv_head);
@@ -139,7 +138,7 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   fit(attention, q_width);
   fit(k, kv_width);
   fit(v, kv_width);
-  if (spec.mlp == MlpKind::silu_gated) fit(gate, spec.intermediate);
+  if (is_gated(spec.mlp)) fit(gate, spec.intermediate);
   fit(up, spec.intermediate);
   head_input.resize(batch->logits_rows.size() * static_cast<size_t>(spec.hidden));
 
@@ -170,20 +169,22 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   }
 }
 
-// Angles are float32 products, as in Hugging Face.
+// Angles are float32 products, as in Hugging Face; so are mscale's.
 void CpuExecutor::Impl::make_rope_table() {
   const auto half = static_cast<size_t>(spec.rope.rotary / 2);
   const size_t floats = static_cast<size_t>(batch->rows) * half;
   cos.resize(std::max(cos.size(), floats));
   sin.resize(std::max(sin.size(), floats));
   for (const RowSegment& segment : batch->segments) {
+    const float* inv_freq =
+        segment.inv_freq != nullptr ? segment.inv_freq : spec.rope.inv_freq.data();
     for (int64_t r = 0; r < segment.rows; ++r) {
       const auto position = static_cast<float>(segment.first_position + r);
       const size_t at = static_cast<size_t>(segment.first_row + r) * half;
       for (size_t i = 0; i < half; ++i) {
-        const float angle = position * spec.rope.inv_freq[i];
-        cos[at + i] = std::cos(angle);
-        sin[at + i] = std::sin(angle);
+        const float angle = position * inv_freq[i];
+        cos[at + i] = std::cos(angle) * spec.rope.mscale;
+        sin[at + i] = std::sin(angle) * spec.rope.mscale;
       }
     }
   }
@@ -228,15 +229,15 @@ void CpuExecutor::Impl::run_step(const PlanStep& step, int worker) {
       attend(step, worker);
       break;
     case PlanOp::attention_output:
-      add_projected(step, weights(step).attention_out, attention.data(), q_width, worker);
+      add_projected(step, weights(step).attention_out, weights(step).attention_post_norm,
+                    attention.data(), q_width, worker);
       break;
     case PlanOp::mlp_input:
       mlp_input(step, worker);
       break;
     case PlanOp::mlp_output:
-      add_projected(step, weights(step).down,
-                    spec.mlp == MlpKind::silu_gated ? gate.data() : up.data(), spec.intermediate,
-                    worker);
+      add_projected(step, weights(step).down, weights(step).mlp_post_norm,
+                    is_gated(spec.mlp) ? gate.data() : up.data(), spec.intermediate, worker);
       break;
     case PlanOp::head:
       head(step, worker);
@@ -259,7 +260,8 @@ void CpuExecutor::Impl::embed(int worker) {
     const auto row = static_cast<size_t>(r);
     float* out = hidden + r * spec.hidden;
     if (batch->tokens[row] >= 0) {
-      decode_row(table.grid, table.row(batch->tokens[row]), spec.hidden, out);
+      table.decode(batch->tokens[row], out);
+      if (spec.scales.embedding != 1) kernels.scale(spec.hidden, spec.scales.embedding, out);
     } else {
       std::memcpy(out, batch->embeddings[row], static_cast<size_t>(spec.hidden) * sizeof(float));
     }
@@ -307,11 +309,16 @@ void CpuExecutor::Impl::rope_and_store(const PlanStep& step, int worker) {
   const LayerWeights& w = weights(step);
   const AttentionSpec& attn = spec.attention;
   const int64_t half = spec.rope.rotary / 2;
+  const bool rotates = spec.layer_kinds[static_cast<size_t>(step.layer)].rotates;
   float* scratch = workers[static_cast<size_t>(worker)].head.data();
-  const auto turn = [&](const MatrixView& weight, int64_t row, float* x) {
+  const auto turn = [&](const MatrixView& weight, const NormWeights& norm, int64_t row, float* x) {
     if (weight.row_order == RowOrder::interleaved_heads) {
       restore_head_order(x, attn.head_dim, scratch);
     }
+    if (attn.qk_norm) {
+      kernels.rms_norm(attn.head_dim, x, norm.weight.data(), spec.norm_eps, x);
+    }
+    if (!rotates) return;
     kernels.rope(1, attn.head_dim, spec.rope.rotary, cos.data() + row * half,
                  sin.data() + row * half, x);
   };
@@ -323,10 +330,10 @@ void CpuExecutor::Impl::rope_and_store(const PlanStep& step, int worker) {
     const int64_t unit = item % units;
     while (row >= batch->segments[s].first_row + batch->segments[s].rows) ++s;
     if (unit < attn.heads) {
-      turn(w.q.weight, row, q.data() + row * q_width + unit * attn.head_dim);
+      turn(w.q.weight, w.q_norm, row, q.data() + row * q_width + unit * attn.head_dim);
     } else {
       const int64_t kv_head = unit - attn.heads;
-      turn(w.k.weight, row, k.data() + row * kv_width + kv_head * attn.head_dim);
+      turn(w.k.weight, w.k_norm, row, k.data() + row * kv_width + kv_head * attn.head_dim);
       store_position(step, batch->segments[s], row, kv_head);
     }
   }
@@ -337,11 +344,11 @@ void CpuExecutor::Impl::store_position(const PlanStep& step, const RowSegment& s
   const int64_t head_dim = spec.attention.head_dim;
   const int64_t position = segment.first_position + row - segment.first_row;
   const int64_t slot = position % kPagePositions;
-  KvPage& page = segment.cache->page(position / kPagePositions);
+  const int64_t page = position / kPagePositions;
   const int64_t at = row * kv_width + kv_head * head_dim;
-  float* keys = page.keys(layout, step.layer, kv_head) + slot;
+  float* keys = segment.cache->keys(step.layer, kv_head, page) + slot;
   for (int64_t d = 0; d < head_dim; ++d) keys[d * kPagePositions] = k[static_cast<size_t>(at + d)];
-  std::memcpy(page.values(layout, step.layer, kv_head) + slot * head_dim, v.data() + at,
+  std::memcpy(segment.cache->values(step.layer, kv_head, page) + slot * head_dim, v.data() + at,
               static_cast<size_t>(head_dim) * sizeof(float));
 }
 
@@ -356,28 +363,44 @@ void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
     AttentionTile tile;
     tile.cache = segment.cache;
     tile.layer = step.layer;
+    tile.window = spec.layer_kinds[static_cast<size_t>(step.layer)].window;
     tile.kv_head = index.kv_head;
     tile.first_position = segment.first_position + index.first;
     tile.positions = index.positions;
     tile.q = q.data() + row * q_width;
     tile.out = attention.data() + row * q_width;
     tile.row_stride = q_width;
-    run_attention(kernels, spec.attention, layout, tile, scratch);
+    run_attention(kernels, spec.attention, tile, scratch);
   }
 }
 
-// hidden += layer(input), each worker for its own columns of hidden.
-void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer, const float* x,
-                                      int64_t width, int worker) {
+void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count) {
+  float* addend = projected.data() + row * spec.hidden + begin;
+  if (spec.scales.residual != 1) kernels.scale(count, spec.scales.residual, addend);
+  kernels.add(count, addend, hidden + row * spec.hidden + begin);
+}
+
+// hidden += layer(input), each worker for its own columns of hidden; with a norm in between, which
+// needs whole rows, for its own rows.
+void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer,
+                                      const NormWeights& post_norm, const float* x, int64_t width,
+                                      int worker) {
   observe(step, worker, x, batch->rows, width);
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
   const LinearInput input{x, batch->rows, width};
   const Share mine = share(spec.hidden, kRowGrain, worker);
   apply_linear(kernels, layer, input, mine.begin, mine.end, projected.data(), spec.hidden, scratch);
-  if (mine.begin >= mine.end) return;
-  for (int64_t r = 0; r < batch->rows; ++r) {
-    const int64_t at = r * spec.hidden + mine.begin;
-    kernels.add(mine.end - mine.begin, projected.data() + at, hidden + at);
+  if (spec.norm_place == NormPlace::before) {
+    if (mine.begin >= mine.end) return;
+    for (int64_t r = 0; r < batch->rows; ++r) add_to_hidden(r, mine.begin, mine.end - mine.begin);
+    return;
+  }
+  barrier();
+  const Share rows = share(batch->rows, 1, worker);
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    float* row = projected.data() + r * spec.hidden;
+    norm_row(post_norm, row, row);
+    add_to_hidden(r, 0, spec.hidden);
   }
 }
 
@@ -390,7 +413,7 @@ void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
   const Share mine = share(spec.intermediate, kRowGrain, worker);
   const int64_t count = mine.end - mine.begin;
   if (count <= 0) return;
-  const bool gated = spec.mlp == MlpKind::silu_gated;
+  const bool gated = is_gated(spec.mlp);
   apply_linear(kernels, w.up, input, mine.begin, mine.end, up.data(), spec.intermediate, scratch);
   if (gated) {
     apply_linear(kernels, w.gate, input, mine.begin, mine.end, gate.data(), spec.intermediate,
@@ -398,10 +421,16 @@ void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
   }
   for (int64_t r = 0; r < batch->rows; ++r) {
     const int64_t at = r * spec.intermediate + mine.begin;
-    if (gated) {
-      kernels.silu_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
-    } else {
-      kernels.gelu_tanh(count, up.data() + at);
+    switch (spec.mlp) {
+      case MlpKind::silu_gated:
+        kernels.silu_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
+        break;
+      case MlpKind::gelu_tanh_gated:
+        kernels.gelu_tanh_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
+        break;
+      case MlpKind::gelu_tanh:
+        kernels.gelu_tanh(count, up.data() + at);
+        break;
     }
   }
 }
@@ -423,6 +452,16 @@ void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
   const Share mine = share(spec.vocabulary, kRowGrain, worker);
   apply_linear(kernels, layer, input, mine.begin, mine.end, batch->logits, spec.vocabulary,
                scratch);
+  if (mine.begin >= mine.end) return;
+  for (int64_t i = 0; i < wanted; ++i) {
+    float* logits = batch->logits + i * spec.vocabulary + mine.begin;
+    const int64_t count = mine.end - mine.begin;
+    if (spec.logits_softcap > 0) {
+      kernels.softcap(count, spec.scales.logits, spec.logits_softcap, logits);
+    } else if (spec.scales.logits != 1) {
+      kernels.scale(count, spec.scales.logits, logits);
+    }
+  }
 }
 
 }  // namespace phial

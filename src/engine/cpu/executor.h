@@ -23,6 +23,8 @@ struct RowSegment {
   int64_t first_row = 0;
   int64_t rows = 0;
   int64_t first_position = 0;
+  // [rotary / 2] frequencies by which these rows turn; null: the spec's inv_freq.
+  const float* inv_freq = nullptr;
 };
 
 // The rows of one pass.

@@ -18,7 +18,8 @@ void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearI
   args.x_rows = static_cast<int32_t>(input.rows);
   args.y = y;
   args.y_stride = y_stride;
-  kernels.gemv[static_cast<size_t>(w.grid)](args);
+  args.affine = &w.affine;
+  (w.is_affine() ? kernels.gemv_affine : kernels.gemv[static_cast<size_t>(w.grid)])(args);
 }
 
 void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearInput& input,
@@ -26,8 +27,11 @@ void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearI
                   LinearScratch& scratch) {
   // Whole blocks of every grid fit a panel: kPanelColumns is a multiple of all block sizes.
   scratch.panel.resize(static_cast<size_t>(kPanelColumns * kPanelRows));
+  const UnpackFn unpack_fn =
+      w.is_affine() ? kernels.unpack_affine : kernels.unpack[static_cast<size_t>(w.grid)];
   for (int64_t row = row_begin; row < row_end; row += kPanelRows) {
     UnpackArgs unpack;
+    unpack.affine = &w.affine;
     unpack.weights = w.data;
     unpack.row_stride = w.row_stride;
     unpack.row_begin = row;
@@ -36,7 +40,7 @@ void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearI
     for (int64_t column = 0; column < w.columns; column += kPanelColumns) {
       unpack.column_begin = column;
       unpack.k = std::min(kPanelColumns, w.columns - column);
-      kernels.unpack[static_cast<size_t>(w.grid)](unpack);
+      unpack_fn(unpack);
       kernels.gemm(input.rows, unpack.n, unpack.k, input.x + column, input.width,
                    scratch.panel.data(), kPanelRows, y + row, y_stride, column > 0);
     }

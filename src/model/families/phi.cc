@@ -1,12 +1,12 @@
 // Phi-1, Phi-1.5 and Phi-2: attention and mlp read one LayerNorm and are added together; biases
 // everywhere; part of each head turns. Source: modeling_phi.py of transformers.
 #include "model/family.h"
+#include "model/rope.h"
 
 namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"phi"};
-constexpr const char* kIgnored[] = {"model.layers.#.self_attn.rotary_emb.inv_freq"};
 
 Result<ModelSpec> make_spec(const ConfigReader& config) {
   PHIAL_ASSIGN(ModelSpec spec, read_common(config));
@@ -21,7 +21,7 @@ Result<ModelSpec> make_spec(const ConfigReader& config) {
   spec.norm_eps = static_cast<float>(eps.value_or(1e-5));
   spec.mlp = MlpKind::gelu_tanh;
   spec.bias = {.qkv = true, .attention_out = true, .mlp = true, .lm_head = true};
-  PHIAL_TRY(read_plain_rope(config, spec));
+  PHIAL_TRY(read_rope(config, {.partial = true}, spec));
   return spec;
 }
 
@@ -32,7 +32,6 @@ const Family kPhiFamily = {
     .architecture = "PhiForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = false,
-    .ignored_tensors = kIgnored,
     .make_spec = make_spec,
 };
 

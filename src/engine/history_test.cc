@@ -1,0 +1,144 @@
+// Whatever was done to a sequence, its logits are those of one forward pass over its tokens: random
+// appends, computations, cancellations, rewinds and forks, on both sides of LongRoPE's limit and
+// with windows.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "engine/family_goldens.h"
+
+namespace phial {
+namespace {
+
+// Only the order of sums differs: some hundred roundings of 6e-8 each, part of which cancel.
+constexpr double kTolerance = 2e-5;  // of the range of the logits
+constexpr int kSequencesPerCase = 40;
+constexpr int kOperations = 25;
+
+struct Case {
+  std::string variant;
+  std::string isa;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  const KernelTable* best = must(select_kernels(""));
+  for (const char* variant : {"phi3-128k", "phi4-mini", "phi3-4k", "mistral", "qwen2-window",
+                              "gemma2", "llama3.1", "qwen3"}) {
+    cases.push_back({variant, "reference"});
+    if (best->isa != std::string("reference")) cases.push_back({variant, best->isa});
+  }
+  return cases;
+}
+
+class HistoryTest : public testing::TestWithParam<Case> {
+ protected:
+  HistoryTest() {
+    const FamilyVariant variant = family_variant(GetParam().variant);
+    model_ = load_family(variant, /*from_gguf=*/false);
+    decoder_ =
+        must(make_native_decoder(must(Runtime::create(2, GetParam().isa, disk_files())), model_));
+  }
+
+  int64_t below(int64_t n) { return static_cast<int64_t>(rng_.next() % static_cast<uint64_t>(n)); }
+
+  // One forward pass over the same tokens.
+  Logits whole(const std::vector<int32_t>& tokens) {
+    auto fresh = must(Sequence::create(decoder_, 0));
+    must(fresh->append(tokens));
+    must(fresh->compute_logits(LogitsRows::all, nullptr));
+    return std::move(fresh->logits());
+  }
+
+  void append(Sequence& sequence) {
+    // Mostly as decoding or a chat would; now and then a jump.
+    const int64_t most = below(4) == 0 ? 60 : 3;
+    const int64_t room = std::min(sequence.context() - sequence.length(), 1 + below(most));
+    std::vector<int32_t> ids(static_cast<size_t>(room));
+    for (int32_t& id : ids) id = static_cast<int32_t>(below(model_->spec.vocabulary));
+    must(sequence.append(ids));
+  }
+
+  void compute(Sequence& sequence) {
+    if (sequence.length() == 0) return;
+    if (sequence.computed() == sequence.length() && sequence.logits().rows() > 0) return;
+    const LogitsRows rows = below(2) == 0 ? LogitsRows::all : LogitsRows::last;
+    must(sequence.compute_logits(rows, nullptr));
+    Logits& got = sequence.logits();
+    Logits want = whole(sequence.tokens());
+    const auto [low, high] = std::ranges::minmax(want.values);
+    const double bound = kTolerance * (static_cast<double>(high) - static_cast<double>(low));
+    const int64_t first = want.rows() - got.rows();
+    double worst = 0;
+    for (int64_t r = 0; r < got.rows(); ++r) {
+      for (int64_t c = 0; c < got.vocabulary; ++c) {
+        const auto at = static_cast<size_t>(c);
+        worst = std::max(worst, std::abs(static_cast<double>(got.row(r)[at]) -
+                                         static_cast<double>(want.row(first + r)[at])));
+      }
+    }
+    ASSERT_LE(worst, bound) << "sequence of " << sequence.length();
+    ++computed_;
+  }
+
+  // A computation that is cancelled before its first layer leaves no trace.
+  void cancel(Sequence& sequence) {
+    if (sequence.computed() == sequence.length()) return;
+    CancelFlag flag;
+    flag.request();
+    EXPECT_FALSE(sequence.compute_logits(LogitsRows::last, &flag).ok());
+  }
+
+  std::shared_ptr<const Model> model_;
+  std::shared_ptr<Decoder> decoder_;
+  Rng rng_{17};
+  int computed_ = 0;
+};
+
+TEST_P(HistoryTest, AnyHistoryGivesTheLogitsOfOnePass) {
+  for (int round = 0; round < kSequencesPerCase && !HasFatalFailure(); ++round) {
+    std::vector<std::unique_ptr<Sequence>> family;
+    family.push_back(must(Sequence::create(decoder_, 0)));
+    append(*family[0]);
+    for (int i = 0; i < kOperations && !HasFatalFailure(); ++i) {
+      const auto which = static_cast<size_t>(below(static_cast<int64_t>(family.size())));
+      Sequence& sequence = *family[which];
+      switch (below(8)) {
+        case 0:
+          must(sequence.rewind(below(sequence.length() + 1)));
+          break;
+        case 1:
+          must(sequence.rewind(std::max<int64_t>(0, sequence.length() - 1 - below(3))));
+          break;
+        case 2:
+          if (family.size() < 4) family.push_back(must(sequence.fork()));
+          break;
+        case 3:
+          cancel(sequence);
+          break;
+        case 4:
+        case 5:
+          append(sequence);
+          break;
+        default:
+          compute(sequence);
+      }
+    }
+    for (auto& sequence : family) compute(*sequence);
+  }
+  EXPECT_GT(computed_, 5 * kSequencesPerCase);
+}
+
+std::string case_name(const testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.variant + "_" + info.param.isa;
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  }
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, HistoryTest, testing::ValuesIn(all_cases()), case_name);
+
+}  // namespace
+}  // namespace phial

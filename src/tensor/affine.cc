@@ -1,0 +1,250 @@
+#include "tensor/affine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "tensor/block_walk.h"
+#include "tensor/numbers.h"
+
+namespace phial {
+namespace {
+
+bool is_float(CodeKind kind) { return kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2; }
+
+// `bits` bits from bit `at` on; only bytes that hold some of them are read.
+uint32_t load_bits(const uint8_t* bytes, int64_t at, int bits) {
+  const uint8_t* p = bytes + at / 8;
+  const int shift = static_cast<int>(at % 8);
+  uint32_t word = p[0];
+  if (shift + bits > 8) word |= static_cast<uint32_t>(p[1]) << 8;
+  return word >> shift & ((1u << bits) - 1);
+}
+
+void store_bits(uint32_t code, int64_t at, int bits, uint8_t* bytes) {
+  for (int i = 0; i < bits; ++i, ++at) {
+    const uint32_t mask = 1u << at % 8;
+    const uint32_t bit = code >> i & 1 ? mask : 0;
+    bytes[at / 8] = static_cast<uint8_t>((bytes[at / 8] & ~mask) | bit);
+  }
+}
+
+float load_scale(ScaleKind kind, const uint8_t* bytes, int64_t i) {
+  switch (kind) {
+    case ScaleKind::f32:
+      return load_number<float>(bytes + 4 * i);
+    case ScaleKind::f16:
+      return f16_to_f32(load_number<uint16_t>(bytes + 2 * i));
+    case ScaleKind::bf16:
+      return bf16_to_f32(load_number<uint16_t>(bytes + 2 * i));
+    case ScaleKind::e8m0:
+      return e8m0_to_f32(bytes[i]);
+  }
+  return 0;
+}
+
+void store_scale(ScaleKind kind, float value, int64_t i, uint8_t* bytes) {
+  switch (kind) {
+    case ScaleKind::f32:
+      return store_number<float>(value, bytes + 4 * i);
+    case ScaleKind::f16:
+      return store_number<uint16_t>(f32_to_f16(value), bytes + 2 * i);
+    case ScaleKind::bf16:
+      return store_number<uint16_t>(f32_to_bf16(value), bytes + 2 * i);
+    case ScaleKind::e8m0:
+      bytes[i] = static_cast<uint8_t>(value > 0 ? std::clamp(std::ilogb(value) + 127, 0, 254) : 0);
+      return;
+  }
+}
+
+float code_value(const AffineGrid& grid, uint32_t code) {
+  switch (grid.codes) {
+    case CodeKind::unsigned_bits:
+      return static_cast<float>(code);
+    case CodeKind::signed_bits: {
+      const uint32_t sign = 1u << (grid.bits - 1);
+      return static_cast<float>(static_cast<int>(code ^ sign) - static_cast<int>(sign));
+    }
+    case CodeKind::f8_e4m3:
+      return f8_e4m3_to_f32(static_cast<uint8_t>(code));
+    case CodeKind::f8_e5m2:
+      return f8_e5m2_to_f32(static_cast<uint8_t>(code));
+  }
+  return 0;
+}
+
+// What the codes of one group mean.
+struct Group {
+  float scale = 0;
+  float zero = 0;
+  float minimum = 0;
+};
+
+Group group_at(const AffineMatrix& matrix, int64_t row, int64_t group) {
+  const AffineGrid& grid = matrix.grid;
+  const int64_t group_row = row / grid.group_rows;
+  Group out;
+  out.scale = load_scale(grid.scale, matrix.scales, group_row * matrix.scale_row + group);
+  const int64_t offset = group_row * matrix.offset_row;
+  switch (grid.offset) {
+    case OffsetKind::none:
+      break;
+    case OffsetKind::middle:
+      out.zero = static_cast<float>(1 << (grid.bits - 1));
+      break;
+    case OffsetKind::codes:
+      out.zero =
+          static_cast<float>(load_bits(matrix.offsets, offset + group * grid.bits, grid.bits));
+      break;
+    case OffsetKind::real:
+      out.zero = load_scale(grid.scale, matrix.offsets, offset + group);
+      break;
+    case OffsetKind::minimum:
+      out.minimum = load_scale(grid.scale, matrix.offsets, offset + group);
+      break;
+  }
+  return out;
+}
+
+// The largest number of an 8-bit float.
+float largest_f8(CodeKind kind) { return kind == CodeKind::f8_e4m3 ? 448.0f : 57344.0f; }
+
+// Scale and offset of a group, before they are rounded to how they are stored.
+Group choose_group(const AffineGrid& grid, const float* values, int count) {
+  const auto top = static_cast<float>((1 << grid.bits) - 1);
+  const float middle = static_cast<float>(1 << (grid.bits - 1));
+  const float low = *std::min_element(values, values + count);
+  const float high = *std::max_element(values, values + count);
+  const float largest = largest_value(values, count);
+  Group out;
+  switch (grid.offset) {
+    case OffsetKind::none:
+      if (is_float(grid.codes)) {
+        out.scale = std::fabs(largest) / largest_f8(grid.codes);
+      } else if (grid.codes == CodeKind::signed_bits) {
+        out.scale = (-low >= high ? -low : -high) / middle;
+      } else {
+        out.scale = std::max(high, 0.0f) / top;
+      }
+      break;
+    case OffsetKind::middle:
+      out.scale = -largest / middle;
+      out.zero = middle;
+      break;
+    case OffsetKind::codes: {
+      const float from = std::min(low, 0.0f);
+      out.scale = (std::max(high, 0.0f) - from) / top;
+      out.zero = std::clamp(std::nearbyint(-from * reciprocal(out.scale)), 0.0f, top);
+      break;
+    }
+    case OffsetKind::real:
+      out.scale = (std::max(high, 0.0f) - std::min(low, 0.0f)) / top;
+      out.zero = -std::min(low, 0.0f) * reciprocal(out.scale);
+      break;
+    case OffsetKind::minimum: {
+      const bool from_low = std::fabs(low) > std::fabs(high);
+      const float step = std::max((high - low) / top, 1e-7f);
+      const float edge = from_low ? low : high;
+      out.scale = from_low ? step : -step;
+      const float steps = std::nearbyint(edge / out.scale);
+      if (steps != 0) {
+        out.scale = edge / steps;
+        out.minimum = edge;
+      }
+      break;
+    }
+  }
+  return out;
+}
+
+uint32_t choose_code(const AffineGrid& grid, const Group& group, float value) {
+  if (grid.codes == CodeKind::f8_e4m3) return f32_to_f8_e4m3(value * reciprocal(group.scale));
+  if (grid.codes == CodeKind::f8_e5m2) return f32_to_f8_e5m2(value * reciprocal(group.scale));
+  const int top = (1 << grid.bits) - 1;
+  // MLX divides; so the codes are its own.
+  const float steps = grid.offset == OffsetKind::minimum
+                          ? (value - group.minimum) / group.scale
+                          : value * reciprocal(group.scale) + group.zero;
+  if (grid.codes == CodeKind::signed_bits) {
+    const int half = 1 << (grid.bits - 1);
+    return static_cast<uint32_t>(nearest_code(steps, -half, half - 1)) & static_cast<uint32_t>(top);
+  }
+  return static_cast<uint32_t>(nearest_code(steps, 0, top));
+}
+
+}  // namespace
+
+int scale_bytes(ScaleKind kind) {
+  switch (kind) {
+    case ScaleKind::f32:
+      return 4;
+    case ScaleKind::f16:
+    case ScaleKind::bf16:
+      return 2;
+    case ScaleKind::e8m0:
+      return 1;
+  }
+  return 0;
+}
+
+Status check_affine(const AffineGrid& grid) {
+  const bool floats = is_float(grid.codes);
+  if (grid.bits < 1 || grid.bits > 8 || (floats && grid.bits != 8)) {
+    return unsupported("grid", "codes of " + std::to_string(grid.bits) + " bits",
+                       "phial knows 1 to 8 bits, and 8-bit floats");
+  }
+  if (grid.group_columns < 1 || grid.group_rows < 1) {
+    return unsupported("grid", "groups of " + std::to_string(grid.group_rows) + " x " +
+                                   std::to_string(grid.group_columns) + " values");
+  }
+  const bool is_unsigned = grid.codes == CodeKind::unsigned_bits;
+  if (!is_unsigned && (grid.offset == OffsetKind::middle || grid.offset == OffsetKind::codes)) {
+    return unsupported("grid", "signed codes with a zero point of codes");
+  }
+  if (grid.scale == ScaleKind::e8m0 &&
+      (grid.offset == OffsetKind::real || grid.offset == OffsetKind::minimum)) {
+    return unsupported("grid", "zero points that are powers of two");
+  }
+  return {};
+}
+
+void decode_affine(const AffineMatrix& matrix, int64_t row, int64_t column, int64_t count,
+                   float* out) {
+  const AffineGrid& grid = matrix.grid;
+  const int64_t plane_row = matrix.first_row + row;
+  const int64_t row_bits = plane_row * matrix.code_row_bits;
+  const int64_t end = column + count;
+  while (column < end) {
+    const int64_t index = column / grid.group_columns;
+    const Group group = group_at(matrix, plane_row, index);
+    const int64_t group_end = std::min(end, (index + 1) * grid.group_columns);
+    for (; column < group_end; ++column) {
+      const float code =
+          code_value(grid, load_bits(matrix.codes, row_bits + column * grid.bits, grid.bits));
+      *out++ = grid.offset == OffsetKind::minimum ? group.scale * code + group.minimum
+                                                  : (code - group.zero) * group.scale;
+    }
+  }
+}
+
+void encode_affine_row(const AffineGrid& grid, const float* values, int64_t columns, uint8_t* codes,
+                       uint8_t* scales, uint8_t* offsets) {
+  for (int64_t begin = 0, index = 0; begin < columns; begin += grid.group_columns, ++index) {
+    const int count = static_cast<int>(std::min<int64_t>(grid.group_columns, columns - begin));
+    const Group group = choose_group(grid, values + begin, count);
+    for (int i = 0; i < count; ++i) {
+      store_bits(choose_code(grid, group, values[begin + i]), (begin + i) * grid.bits, grid.bits,
+                 codes);
+    }
+    store_scale(grid.scale, group.scale, index, scales);
+    if (grid.offset == OffsetKind::codes) {
+      store_bits(static_cast<uint32_t>(group.zero), index * grid.bits, grid.bits, offsets);
+    } else if (grid.offset == OffsetKind::real) {
+      store_scale(grid.scale, group.zero, index, offsets);
+    } else if (grid.offset == OffsetKind::minimum) {
+      store_scale(grid.scale, group.minimum, index, offsets);
+    }
+  }
+}
+
+}  // namespace phial
