@@ -413,8 +413,8 @@ PHIAL_API phial_error* phial_generate_outputs(phial_sequence* sequence,
  * the other. Each has its own options (`options` or its entries may be NULL) and gets, bit for bit,
  * what it would get alone; phial_sequence_cancel ends one of them between two steps and leaves the
  * others running. outputs[i] and errors[i] are set for every sequence, one of them to NULL. The
- * returned error is for arguments that make no sense (a sequence twice, or of another model); then
- * nothing is set. One thread at a time on all the sequences. */
+ * returned error is for arguments that make no sense (a sequence twice, or of another model) or no
+ * memory; then nothing is set. One thread at a time on all the sequences. */
 PHIAL_API phial_error* phial_generate_batch(phial_sequence* const* sequences,
                                             const phial_generate_options* const* options,
                                             size_t count, phial_outputs** outputs,

@@ -141,5 +141,36 @@ TEST_F(Allocation, Generation) {
   });
 }
 
+TEST_F(Allocation, Beams) {
+  const ModelPtr model = load_golden_model(context_, "llama-smol");
+  const std::vector<int32_t> prompt(20, 7);
+  fail_everywhere([&] {
+    phial_sequence* sequence = nullptr;
+    phial_outputs* outputs = nullptr;
+    phial_error* error = phial_sequence_create(model.get(), nullptr, &sequence);
+    if (error == nullptr) error = phial_sequence_append(sequence, prompt.data(), prompt.size());
+    const phial_text stop = {"never seen", 10};
+    const phial_ids word = {prompt.data(), 2};
+    phial_generate_options options = PHIAL_GENERATE_OPTIONS_INIT;
+    options.max_new_tokens = 3;
+    options.num_beams = 2;
+    options.repetition_penalty = 1.1f;
+    options.logprobs = 1;
+    options.stop_strings = &stop;
+    options.stop_string_count = 1;
+    options.bad_words = &word;
+    options.bad_word_count = 1;
+    if (error == nullptr) {
+      const phial_generate_options* const given = &options;
+      phial_error* own = nullptr;
+      error = phial_generate_batch(&sequence, &given, 1, &outputs, &own);
+      if (error == nullptr) error = own;
+    }
+    phial_outputs_free(outputs);
+    phial_sequence_free(sequence);
+    return error;
+  });
+}
+
 }  // namespace
 }  // namespace phial::capi

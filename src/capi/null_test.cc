@@ -88,6 +88,39 @@ TEST_F(NullArguments, Sequence) {
   phial_sequence_cancel(nullptr);
 }
 
+TEST_F(NullArguments, Outputs) {
+  phial_outputs* outputs = nullptr;
+  phial_error* error = nullptr;
+  phial_sequence* const sequence = sequence_.get();
+  phial_sequence* const none = nullptr;
+  EXPECT_EQ(code_of(phial_generate_outputs(nullptr, nullptr, &outputs)), "usage");
+  EXPECT_EQ(code_of(phial_generate_outputs(sequence, nullptr, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_generate_batch(nullptr, nullptr, 1, &outputs, &error)), "usage");
+  EXPECT_EQ(code_of(phial_generate_batch(&none, nullptr, 1, &outputs, &error)), "usage");
+  EXPECT_EQ(code_of(phial_generate_batch(&sequence, nullptr, 1, nullptr, &error)), "usage");
+  EXPECT_EQ(code_of(phial_generate_batch(&sequence, nullptr, 1, &outputs, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_process_logits(nullptr, nullptr, 0)), "usage");
+  EXPECT_EQ(phial_outputs_count(nullptr), 0u);
+  phial_output output = PHIAL_OUTPUT_INIT;
+  phial_generate_stats stats = PHIAL_GENERATE_STATS_INIT;
+  EXPECT_EQ(code_of(phial_outputs_get(nullptr, 0, &output)), "usage");
+  EXPECT_EQ(code_of(phial_outputs_stats(nullptr, &stats)), "usage");
+  must_succeed(phial_sequence_append(sequence, &id_, 1));
+  phial_generate_options one = PHIAL_GENERATE_OPTIONS_INIT;
+  one.max_new_tokens = 1;
+  must_succeed(phial_generate_outputs(sequence, &one, &outputs));
+  EXPECT_EQ(code_of(phial_outputs_get(outputs, 0, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_outputs_stats(outputs, nullptr)), "usage");
+  phial_logprob chosen = {};
+  const phial_logprob* top = nullptr;
+  size_t count = 0;
+  EXPECT_EQ(code_of(phial_outputs_logprobs(nullptr, 0, 0, &chosen, &top, &count)), "usage");
+  EXPECT_EQ(code_of(phial_outputs_logprobs(outputs, 0, 0, nullptr, &top, &count)), "usage");
+  EXPECT_EQ(code_of(phial_outputs_logprobs(outputs, 0, 0, &chosen, nullptr, &count)), "usage");
+  EXPECT_EQ(code_of(phial_outputs_logprobs(outputs, 0, 0, &chosen, &top, nullptr)), "usage");
+  phial_outputs_free(outputs);
+}
+
 TEST_F(NullArguments, FreeingNothingIsFine) {
   phial_error_free(nullptr);
   phial_buffer_free(nullptr);
@@ -95,6 +128,7 @@ TEST_F(NullArguments, FreeingNothingIsFine) {
   phial_model_free(nullptr);
   phial_sequence_free(nullptr);
   phial_detokenizer_free(nullptr);
+  phial_outputs_free(nullptr);
 }
 
 }  // namespace

@@ -67,6 +67,31 @@ TEST(Options, EveryStructEndsWithItsLastField) {
                      sizeof(phial_generate_options)));
   EXPECT_TRUE(
       covers(std::end(FieldEnds<phial_generate_stats>::kEnds)[-1], sizeof(phial_generate_stats)));
+  EXPECT_TRUE(covers(std::end(FieldEnds<phial_output>::kEnds)[-1], sizeof(phial_output)));
+}
+
+// Callers of 0.1.0 as first published know these structs up to has_seed and user.
+TEST(Options, FirstCallersGetWhatTheyGot) {
+  phial_generate_options given = PHIAL_GENERATE_OPTIONS_INIT;
+  given.size = offsetof(phial_generate_options, min_new_tokens);
+  given.max_new_tokens = 5;
+  given.num_beams = 7;  // behind the end of their struct
+  given.stop_string_count = 3;
+  const phial_generate_options defaults = PHIAL_GENERATE_OPTIONS_INIT;
+  const auto read = read_options(&given, defaults, "f");
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->max_new_tokens, 5);
+  EXPECT_EQ(read->num_beams, 0);
+  EXPECT_EQ(read->stop_string_count, 0u);
+  EXPECT_EQ(read->logprobs, -1);
+  phial_sampling sampling = filled();
+  sampling.size = offsetof(phial_sampling, min_p);
+  sampling.min_p = 0.5f;
+  const auto old = read_options(&sampling, kDefaults, "f");
+  ASSERT_TRUE(old.ok());
+  EXPECT_EQ(old->has_seed, 1);
+  EXPECT_EQ(old->min_p, 0.0f);
+  EXPECT_EQ(old->typical_p, 1.0f);
 }
 
 TEST(Options, SizesThatCannotBeAreUsageErrors) {

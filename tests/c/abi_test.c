@@ -36,6 +36,7 @@ static void test_structs(void) {
   const phial_sampling sampling = PHIAL_SAMPLING_INIT;
   const phial_generate_options generate = PHIAL_GENERATE_OPTIONS_INIT;
   const phial_generate_stats stats = PHIAL_GENERATE_STATS_INIT;
+  const phial_output output = PHIAL_OUTPUT_INIT;
   expect(context.size == sizeof context && context.threads == 0, "context options");
   expect(model.size == sizeof model && model.load == PHIAL_LOAD_ALL, "model options");
   expect(template.size == sizeof template && template.add_generation_prompt == 1, "template");
@@ -43,7 +44,15 @@ static void test_structs(void) {
   expect(sampling.size == sizeof sampling && sampling.do_sample == 0, "sampling");
   expect(sampling.temperature == 1.0f && sampling.top_p == 1.0f, "sampling filters are off");
   expect(generate.size == sizeof generate && generate.max_new_tokens == -1, "generate options");
+  expect(generate.on_token == NULL && generate.user == NULL, "callbacks are off");
+  expect(generate.min_new_tokens == -1 && generate.no_repeat_ngram_size == -1 &&
+             generate.repetition_penalty == 0.0f && generate.num_beams == 0 &&
+             generate.early_stopping == PHIAL_EARLY_STOPPING_MODEL,
+         "what the model says holds");
+  expect(generate.logprobs == -1 && generate.on_scores == NULL, "log-probabilities are off");
+  expect(sampling.min_p == 0.0f && sampling.typical_p == 1.0f, "newer filters are off");
   expect(stats.size == sizeof stats, "stats");
+  expect(output.size == sizeof output && output.ids == NULL, "output");
   expect(sizeof(phial_load) == 4 && sizeof(phial_logits_rows) == 4, "enums are as wide as int");
 }
 
@@ -99,8 +108,8 @@ static void test_generation(phial_model* model) {
   expect(phial_buffer_bytes(new_ids) == 8 * sizeof(int32_t), "eight ids");
   expect(*(const int32_t*)phial_buffer_data(new_ids) == first,
          "greedy generation begins with the most likely token");
-  expect(succeeded(phial_detokenize(model, (const int32_t*)phial_buffer_data(new_ids), 8, 0,
-                                    &decoded)),
+  expect(succeeded(
+             phial_detokenize(model, (const int32_t*)phial_buffer_data(new_ids), 8, 0, &decoded)),
          "detokenize");
 
   phial_buffer_free(decoded);
@@ -108,6 +117,63 @@ static void test_generation(phial_model* model) {
   phial_buffer_free(ids);
   phial_sequence_free(sequence);
   phial_sequence_free(fork);
+}
+
+static int forbid(void* user, size_t output, const int32_t* tokens, size_t token_count,
+                  float* scores, size_t vocabulary) {
+  const int32_t id = *(const int32_t*)user;
+  (void)output;
+  (void)tokens;
+  (void)token_count;
+  if ((size_t)id < vocabulary) scores[id] = -INFINITY;
+  return 0;
+}
+
+/* Two sequences together: beams with log-probabilities, and one whose scores are edited. */
+static void test_outputs(phial_model* model) {
+  const int32_t prompt[] = {51, 82, 339, 263, 279};
+  int32_t forbidden = 0;
+  phial_sequence* sequences[2] = {NULL, NULL};
+  phial_generate_options options[2] = {PHIAL_GENERATE_OPTIONS_INIT, PHIAL_GENERATE_OPTIONS_INIT};
+  const phial_generate_options* given[2];
+  phial_outputs* outputs[2] = {NULL, NULL};
+  phial_error* errors[2] = {NULL, NULL};
+  phial_output output = PHIAL_OUTPUT_INIT;
+  phial_logprob chosen;
+  const phial_logprob* top = NULL;
+  size_t top_count = 0, i;
+  for (i = 0; i < 2; ++i) {
+    if (!succeeded(phial_sequence_create(model, NULL, &sequences[i])) ||
+        !succeeded(phial_sequence_append(sequences[i], prompt, 5)) ||
+        !succeeded(phial_sequence_compute_logits(sequences[i], PHIAL_LOGITS_LAST)) ||
+        !succeeded(phial_sequence_sample(sequences[i], NULL, &forbidden))) {
+      ++failures;
+      return;
+    }
+    options[i].max_new_tokens = 6;
+    options[i].ignore_eos = 1;
+    given[i] = &options[i];
+  }
+  options[0].num_beams = 3;
+  options[0].num_return_sequences = 2;
+  options[0].logprobs = 4;
+  options[1].on_scores = forbid;
+  options[1].user = &forbidden;
+  expect(succeeded(phial_generate_batch(sequences, given, 2, outputs, errors)), "batch");
+  expect(errors[0] == NULL && errors[1] == NULL, "no errors");
+  expect(phial_outputs_count(outputs[0]) == 2 && phial_outputs_count(outputs[1]) == 1, "counts");
+  expect(succeeded(phial_outputs_get(outputs[0], 1, &output)), "the second beam");
+  expect(output.id_count == 6 && output.score < 0 && output.text != NULL, "a whole answer");
+  expect(succeeded(phial_outputs_logprobs(outputs[0], 1, 5, &chosen, &top, &top_count)),
+         "log-probabilities");
+  expect(top_count == 4 && chosen.id == output.ids[5] && top[0].logprob >= top[3].logprob,
+         "the most likely come first");
+  expect(succeeded(phial_outputs_get(outputs[1], 0, &output)), "the edited answer");
+  expect(output.ids[0] != forbidden, "a forbidden token is not chosen");
+  for (i = 0; i < 2; ++i) {
+    phial_outputs_free(outputs[i]);
+    phial_sequence_free(sequences[i]);
+  }
 }
 
 int main(int argc, char** argv) {
@@ -131,6 +197,7 @@ int main(int argc, char** argv) {
   expect(json != NULL && ((const char*)phial_buffer_data(json))[0] == '{', "info is an object");
   phial_buffer_free(json);
   test_generation(model);
+  test_outputs(model);
   phial_model_free(model);
   if (failures == 0) printf("abi_test: all well\n");
   return failures == 0 ? 0 : 1;
