@@ -1,6 +1,8 @@
 #include "chat.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -19,8 +21,6 @@ constexpr int64_t kMostRoom = 256;
 // After turns were forgotten, this part of the context is free, so that it does not happen anew
 // with every turn: each time the conversation has to be read again.
 constexpr int64_t kFreedPart = 4;
-
-constexpr char kRescueName[] = "rescued-chat.json";
 
 bool is_cancelled(phial_finish finish) { return finish == PHIAL_FINISH_CANCELLED; }
 
@@ -94,7 +94,7 @@ phial::Generation Chat::generate(int64_t max_new_tokens, phial::Detokenizer& tex
       // Padding rows of the logits have no text.
       if (std::strcmp(error.code(), "invalid_input") != 0) throw;
     }
-    return true;
+    return !view_.lost();
   };
   return talk_.answer(generate, on_token, on_progress, stats);
 }
@@ -163,7 +163,7 @@ int Chat::talk_at(SignalEvents& events, const EditorOptions& editor_options) {
       chat.events_ = nullptr;
     }
   } const forget{*this};
-  while (!leave_) {
+  while (!leave_ && !view_.lost()) {
     const Editor::Input input = editor.message("> ");
     if (input.kind == Editor::Kind::end) break;
     if (input.kind == Editor::Kind::interrupted) {
@@ -180,16 +180,15 @@ int Chat::talk_at(SignalEvents& events, const EditorOptions& editor_options) {
       const QuietKeys quiet_keys;
       turn(input.text);
     } catch (const phial::Error& error) {
-      if (events.ending() != 0 || std::strcmp(error.where(), "stdout") == 0) break;
       view_.say(error.what());
     }
   }
-  if (events.ending() == 0) {
+  if (events.ending() == 0 && !view_.lost()) {
     if (!leave_) view_.note("");
     return 0;
   }
   rescue();
-  return 128 + events.ending();
+  return 128 + (events.ending() != 0 ? events.ending() : SIGHUP);
 }
 
 std::string Chat::saved_text() {
@@ -222,14 +221,21 @@ void Chat::load(const std::string& path) {
     throw;
   }
   settings_ = settings;
+  // What was rescued has found its way back.
+  if (path == rescued_chat_path()) ::unlink(path.c_str());
 }
+
+std::string rescued_chat_path() { return HistoryFile::state_path("rescued-chat.json"); }
 
 // The terminal is gone, and with it what was said: unless it is kept for the next time.
 void Chat::rescue() {
-  const std::string path = HistoryFile::state_path(kRescueName);
+  const std::string path = rescued_chat_path();
   if (path.empty() || talk_.messages.size() < 2) return;
   try {
+    make_folders_of(path);
+    const mode_t mask = ::umask(0077);
     save(path);
+    ::umask(mask);
   } catch (const phial::Error&) {
     // Nobody is there to be told.
   }

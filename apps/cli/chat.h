@@ -64,6 +64,9 @@ class Chat {
   bool leave_ = false;
 };
 
+// Where a conversation is kept whose terminal has died; empty without a home.
+std::string rescued_chat_path();
+
 // Runs `line`, which begins with a slash. Throws phial::Error.
 void run_chat_command(Chat& chat, const std::string& line);
 // What may be typed in place of the last word of `line`.

@@ -106,6 +106,7 @@ void ChatCommands::set(Chat& chat, const std::string& text) {
   const std::string value = text.substr(begin);
   if (!value.empty()) {
     chat.settings_.set(name, value);
+    chat.view_.note(fmt::format("{} {}", name, value));
     return;
   }
   bool shown = false;

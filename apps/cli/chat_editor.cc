@@ -389,12 +389,16 @@ std::vector<std::string> HistoryFile::load() const {
   return entries;
 }
 
+void make_folders_of(const std::string& path) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    (void)::mkdir(path.substr(0, slash).c_str(), 0700);
+  }
+}
+
 void HistoryFile::append(const std::string& entry) const {
   if (path_.empty()) return;
-  for (size_t slash = path_.find('/', 1); slash != std::string::npos;
-       slash = path_.find('/', slash + 1)) {
-    (void)::mkdir(path_.substr(0, slash).c_str(), 0700);
-  }
+  make_folders_of(path_);
   struct stat status {};
   int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
   // Begun anew when it has grown out of proportion; the entries in memory stay.

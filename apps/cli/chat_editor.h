@@ -31,6 +31,9 @@ class HistoryFile {
   std::string path_;
 };
 
+// Makes the folders that the file lies in, for its owner alone, as far as they are missing.
+void make_folders_of(const std::string& path);
+
 struct EditorOptions {
   std::string history_path;  // empty: no history is kept
   bool color = true;

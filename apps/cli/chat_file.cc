@@ -82,7 +82,13 @@ std::string talk_json(const SavedTalk& talk) {
                      {"options", std::move(options)},
                      {"messages", talk.messages},
                      {"tokens", std::move(segments)}};
-  return file.dump(1, ' ', false, Json::error_handler_t::replace) + '\n';
+  // A line for each member: short enough to look into, and arrays of ids do not fill a page each.
+  std::string text = "{";
+  for (const auto& [name, value] : file.items()) {
+    text += fmt::format("{}\n\"{}\": {}", text.size() > 1 ? "," : "", name,
+                        value.dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+  return text + "\n}\n";
 }
 
 SavedTalk parse_talk(const std::string& json, const std::string& where) {

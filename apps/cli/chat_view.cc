@@ -46,16 +46,24 @@ ChatView::ChatView(const ViewOptions& options, SignalEvents* events)
 void ChatView::answer(std::string_view text) {
   if (text.empty()) return;
   if (!markdown_) {
-    write_stdout(terminal_ ? without_controls(text) : std::string(text));
+    write(terminal_ ? without_controls(text) : std::string(text));
     return;
   }
   if (events_ != nullptr && events_->take_resize()) markdown_->resize(terminal_columns());
-  write_stdout(markdown_->push(text));
+  write(markdown_->push(text));
 }
 
-void ChatView::end_answer() {
-  write_stdout((markdown_ ? markdown_->finish() : std::string()) + '\n');
+void ChatView::write(std::string_view text) {
+  if (lost_) return;
+  try {
+    write_stdout(text);
+  } catch (const phial::Error&) {
+    if (!terminal_) throw;
+    lost_ = true;
+  }
 }
+
+void ChatView::end_answer() { write((markdown_ ? markdown_->finish() : std::string()) + '\n'); }
 
 void ChatView::say(const std::string& text) const {
   const bool dim = color_ && stderr_is_terminal() && !text.empty();

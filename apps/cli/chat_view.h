@@ -24,7 +24,11 @@ class ChatView {
   bool color() const { return color_; }
   bool rich() const { return markdown_.has_value(); }
 
-  // An answer as it comes, and its end. What comes through a pipe is written as it is.
+  // Whether the terminal has gone away: nothing is shown any more.
+  bool lost() const { return lost_; }
+
+  // An answer as it comes, and its end. What comes through a pipe is written as it is, and an error
+  // of the pipe is thrown.
   void answer(std::string_view text);
   void end_answer();
   // A line for the reader of the terminal; nothing with --quiet.
@@ -35,10 +39,13 @@ class ChatView {
   void stats_line(const TurnStats& stats, int64_t length, int64_t context) const;
 
  private:
+  void write(std::string_view text);
+
   ViewOptions options_;
   SignalEvents* events_;
   bool terminal_;
   bool color_;
+  bool lost_ = false;
   std::optional<Markdown> markdown_;
 };
 

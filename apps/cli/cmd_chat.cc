@@ -159,6 +159,10 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   if (!interactive) return answer_pipe(options, chat);
 
   greet(view, model, talk);
+  const std::string rescued = rescued_chat_path();
+  if (!rescued.empty() && ::access(rescued.c_str(), R_OK) == 0) {
+    view.note("The last conversation lost its terminal: /load " + rescued);
+  }
   const std::string history = options.no_history ? "" : HistoryFile::state_path("chat_history");
   const int code = chat.talk_at(*events, {history, view.color()});
   events.reset();

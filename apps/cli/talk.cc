@@ -107,10 +107,33 @@ std::vector<int32_t> Talk::tokenize_from(const std::string& text, size_t begin) 
   return rest;
 }
 
+// A message holds what an answer said without its special tokens. Those that the model produced in
+// between stay where they were: they are part of what it has read.
 Segment Talk::said_by(const Segment& answer, std::string_view text) const {
   if (text.starts_with(answer.text)) return answer;
-  // A template may cut white space off, leave out what was thought, or end the turn with another
-  // token than the model did. It is right; the tokens that agree with it stay.
+  Segment said;
+  said.answer = true;
+  said.text = model_.detokenize(answer.ids, /*skip_special_tokens=*/true);
+  if (!text.starts_with(said.text)) return beginning_of(answer, text);
+  said.ids = answer.ids;
+  while (!said.ids.empty() &&
+         model_.detokenize({said.ids.begin(), said.ids.end() - 1}, true) == said.text) {
+    said.ids.pop_back();
+  }
+  // The special tokens that ended it, as far as the template ends it like that.
+  while (said.ids.size() < answer.ids.size()) {
+    const int32_t id = answer.ids[said.ids.size()];
+    const std::string end = model_.detokenize({id});
+    if (end.empty() || !text.substr(said.text.size()).starts_with(end)) break;
+    said.ids.push_back(id);
+    said.text += end;
+  }
+  return said;
+}
+
+// A template may cut white space off or leave out what was thought. It is right; the first tokens
+// that agree with it stay.
+Segment Talk::beginning_of(const Segment& answer, std::string_view text) const {
   Segment said;
   said.answer = true;
   phial::Detokenizer detokenizer(model_);

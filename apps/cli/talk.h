@@ -83,8 +83,9 @@ class Talk {
   };
   Plan plan() const;
   bool read_in_pieces(const OnProgress& on_progress, TurnStats& stats);
-  // How much of an answer's tokens say what `text` begins with.
+  // The tokens of an answer that say what `text` begins with; its text is that beginning.
   Segment said_by(const Segment& answer, std::string_view text) const;
+  Segment beginning_of(const Segment& answer, std::string_view text) const;
   std::vector<int32_t> tokenize_from(const std::string& text, size_t begin) const;
   std::vector<int32_t> held_ids() const;
 
