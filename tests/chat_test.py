@@ -63,13 +63,13 @@ class Terminal:
         """Waits until `pattern` is shown; returns all that was shown up to now, as plain text, and
         begins anew."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        alive = True
+        while alive and time.monotonic() < end:
+            alive = self.read(0.05)
             if re.search(pattern, self.plain()):
                 text = self.plain()
                 self.shown = ""
                 return text
-            if not self.read(0.05):
-                break
         raise AssertionError(f"{pattern!r} did not come; shown: {self.plain()[-2000:]!r}")
 
     def plain(self):

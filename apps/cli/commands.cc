@@ -11,9 +11,9 @@
 namespace phial_cli {
 
 std::span<const Command* const> commands() {
-  static constexpr std::array<const Command*, 7> kCommands = {
-      &kRunCommand,      &kChatCommand,   &kInfoCommand,  &kTokenizeCommand,
-      &kTemplateCommand, &kLogitsCommand, &kDoctorCommand};
+  static constexpr std::array<const Command*, 8> kCommands = {
+      &kRunCommand,      &kChatCommand,   &kInfoCommand,       &kTokenizeCommand,
+      &kTemplateCommand, &kLogitsCommand, &kPerplexityCommand, &kDoctorCommand};
   return kCommands;
 }
 
