@@ -124,7 +124,7 @@ class Help(Case):
     def test_help_begins_with_examples(self):
         for arguments in (("help",), ("--help",), ("-h",)):
             self.assertIn("Examples\n  phial run", self.good(*arguments).stdout.decode())
-        for name in ("run", "info", "tokenize", "template", "logits", "doctor"):
+        for name in ("run", "chat", "info", "tokenize", "template", "logits", "doctor"):
             text = self.good(name, "--help").stdout.decode()
             self.assertLess(text.index("Examples"), text.index("Usage"), name)
             self.assertEqual(text, self.good("help", name).stdout.decode())
@@ -151,7 +151,7 @@ class Help(Case):
         self.bad(2, "frobnicate", says="phial help")
 
     def test_promised_but_not_there_yet(self):
-        for command in ("chat", "perplexity", "compare", "quantize", "convert", "bench", "serve"):
+        for command in "perplexity", "compare", "quantize", "convert", "bench", "serve"):
             self.bad(4, command, says=command, name="unsupported")
         self.bad(4, "run", model("llama-smol"), "hi", "--adapter", "2", says="--adapter",
                  name="unsupported")

@@ -7,7 +7,6 @@
 #include <charconv>
 #include <cmath>
 #include <phial/phial.hpp>
-#include <set>
 
 namespace phial_cli {
 namespace {
@@ -115,7 +114,7 @@ std::vector<int64_t> parse_integer_list(const std::string& option, const std::st
 
 void CommandLine::add(const std::string& option, std::string value, std::string help,
                       std::function<void(const std::string&)> set) {
-  options_.push_back({heading_, option, std::move(value), std::move(help), std::move(set), false});
+  options_.push_back({heading_, option, std::move(value), std::move(help), std::move(set)});
 }
 
 void CommandLine::positional(std::string name, bool required, std::optional<std::string>& target) {
@@ -177,19 +176,35 @@ void CommandLine::real(const std::string& option, std::string value, std::option
 }
 
 void CommandLine::choice(const std::string& option, std::vector<Choice> choices, std::string help) {
+  add_choice(option, std::move(choices), nullptr, std::move(help));
+}
+
+void CommandLine::choice(const std::string& option, std::vector<Choice> choices,
+                         std::optional<std::string>& target, std::string help) {
+  add_choice(option, std::move(choices), &target, std::move(help));
+}
+
+void CommandLine::add_choice(const std::string& option, std::vector<Choice> choices,
+                             std::optional<std::string>* target, std::string help) {
   std::string names;
   for (const Choice& choice : choices) {
     names += (names.empty() ? "" : "|") + std::string(choice.name);
   }
-  add(option, "NAME", std::move(help), [option, choices, names](const std::string& text) {
+  add(option, "NAME", std::move(help), [option, choices, names, target](const std::string& text) {
     for (const Choice& choice : choices) {
       if (text != choice.name) continue;
-      if (choice.available) return;
+      if (choice.available) {
+        if (target != nullptr) *target = text;
+        return;
+      }
       throw phial::Error("unsupported", option,
                          fmt::format("{} is not available in this version", text));
     }
     fail_usage(option, fmt::format("expected {}; got '{}'", names, text));
   });
+  for (const Choice& choice : choices) {
+    if (choice.available) options_.back().choices.emplace_back(choice.name);
+  }
 }
 
 void CommandLine::planned(const std::vector<std::string>& options) {
@@ -218,10 +233,8 @@ void CommandLine::reject_extra(const std::vector<std::string>& extras) const {
              "put quotes around a text of several words");
 }
 
-std::vector<std::string> CommandLine::split_values(
-    const std::vector<std::string>& arguments) const {
+std::vector<std::string> CommandLine::split_values(const std::vector<std::string>& arguments) {
   std::vector<std::string> out;
-  std::set<std::string> given;
   for (size_t at = 0; at < arguments.size(); ++at) {
     const std::string& argument = arguments[at];
     if (argument == "--") {
@@ -236,16 +249,18 @@ std::vector<std::string> CommandLine::split_values(
       out.push_back(argument);
       continue;
     }
-    if (!given.insert(name).second && !option->repeatable) {
-      fail_usage(name, "is given more than once");
-    }
+    std::vector<std::string>& given = given_[name];
+    if (!given.empty() && !option->repeatable) fail_usage(name, "is given more than once");
     out.push_back(name);
     if (option->value.empty()) {
       if (equals != std::string::npos) fail_usage(name, "takes no value");
+      given.emplace_back();
     } else if (equals != std::string::npos) {
-      out.push_back(argument.substr(equals + 1));
+      given.push_back(argument.substr(equals + 1));
+      out.push_back(given.back());
     } else if (at + 1 < arguments.size()) {
-      out.push_back(arguments[++at]);
+      given.push_back(arguments[++at]);
+      out.push_back(given.back());
     } else {
       fail_usage(name, fmt::format("needs a value: {} {}", name, option->value));
     }
@@ -254,6 +269,7 @@ std::vector<std::string> CommandLine::split_values(
 }
 
 bool CommandLine::parse(const std::vector<std::string>& arguments) {
+  if (arguments.size() == 1 && arguments[0] == kTableArgument) throw TableRequest{*this};
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,6 +49,8 @@ class CommandLine {
             std::function<bool(double)> is_valid, std::string range, std::string help);
   // One of `choices`; those that are not available are `unsupported`.
   void choice(const std::string& option, std::vector<Choice> choices, std::string help);
+  void choice(const std::string& option, std::vector<Choice> choices,
+              std::optional<std::string>& target, std::string help);
   // Options that the promise names and this version lacks: `unsupported` when given.
   void planned(const std::vector<std::string>& options);
   // A paragraph at the end of the help.
@@ -59,7 +62,7 @@ class CommandLine {
   std::string help() const;
   const std::string& name() const { return name_; }
 
- private:
+  // The table itself, for what is generated from it: help, completions, the manual page.
   struct Option {
     std::string heading;
     std::string name;                             // "--top-k"
@@ -67,26 +70,47 @@ class CommandLine {
     std::string help;                             // empty: not shown
     std::function<void(const std::string&)> set;  // given the text of the value
     bool repeatable = false;
+    std::vector<std::string> choices = {};        // the values this version takes; empty: any
   };
   struct Positional {
     std::string name;
     bool required;
     std::optional<std::string>* target;
   };
+  const std::deque<Option>& options() const { return options_; }
+  const std::deque<Positional>& positionals() const { return positionals_; }
+  const std::string& summary() const { return summary_; }
+  const std::string& usage() const { return usage_; }
+  const std::string& examples() const { return examples_; }
+  const std::vector<std::string>& remarks() const { return remarks_; }
+  // What parse() was given, by option; "" for a flag.
+  using Values = std::map<std::string, std::vector<std::string>>;
+  const Values& given() const { return given_; }
 
+ private:
+  void add_choice(const std::string& option, std::vector<Choice> choices,
+                  std::optional<std::string>* target, std::string help);
   void add(const std::string& option, std::string value, std::string help,
            std::function<void(const std::string&)> set);
   // The arguments with "--name=value" as two. CLI11 would take the argument behind "--name=" for
   // the value, and "--flag=text" for a number.
-  std::vector<std::string> split_values(const std::vector<std::string>& arguments) const;
+  std::vector<std::string> split_values(const std::vector<std::string>& arguments);
   [[noreturn]] void reject_extra(const std::vector<std::string>& extras) const;
 
   std::string name_, summary_, usage_, examples_;
   std::string heading_;
   std::vector<std::string> remarks_;
-  std::vector<Positional> positionals_;
+  std::deque<Positional> positionals_;
   std::deque<Option> options_;  // stable addresses
+  Values given_;
   bool help_ = false;
+};
+
+// The argument that makes parse() throw a TableRequest instead of parsing: how the table of a
+// command is had without running it. It begins with a zero byte, which no shell can pass.
+inline const std::string kTableArgument{"\0table", 6};
+struct TableRequest {
+  CommandLine table;  // a copy, whose targets are gone: not to be parsed with
 };
 
 // The candidate closest to `given` in spelling; empty when none is close.

@@ -6,13 +6,14 @@
 
 #include "input.h"
 #include "output.h"
+#include "progress.h"
 
 namespace phial_cli {
 
 std::span<const Command* const> commands() {
-  static constexpr std::array<const Command*, 6> kCommands = {&kRunCommand,      &kInfoCommand,
-                                                              &kTokenizeCommand, &kTemplateCommand,
-                                                              &kLogitsCommand,   &kDoctorCommand};
+  static constexpr std::array<const Command*, 8> kCommands = {
+      &kRunCommand,      &kChatCommand,   &kInfoCommand,       &kTokenizeCommand,
+      &kTemplateCommand, &kLogitsCommand, &kPerplexityCommand, &kDoctorCommand};
   return kCommands;
 }
 
@@ -33,6 +34,16 @@ phial::Context make_context(const CommonOptions& common, Work work) {
     return phial::Context(static_cast<int32_t>(common.threads.value_or(unset)),
                           common.isa.value_or(""));
   });
+}
+
+phial::Model load_model(const phial::Context& context, const CommonOptions& common,
+                        const std::string& path) {
+  const double total = path_bytes(path);
+  const double before = resident_file_bytes();
+  const ProgressWatch watch("loading", "bytes", !common.quiet && total > 0, [total, before] {
+    return std::pair(resident_file_bytes() - before, total);
+  });
+  return phial::Model(context, path);
 }
 
 void EngineOptions::declare(CommandLine& line) {

@@ -22,10 +22,12 @@ struct Command {
 };
 
 extern const Command kRunCommand;
+extern const Command kChatCommand;
 extern const Command kInfoCommand;
 extern const Command kTokenizeCommand;
 extern const Command kTemplateCommand;
 extern const Command kLogitsCommand;
+extern const Command kPerplexityCommand;
 extern const Command kDoctorCommand;
 
 // In the order of the help.
@@ -45,6 +47,10 @@ enum class Work { text, compute };
 
 // Only compute needs more than one thread.
 phial::Context make_context(const CommonOptions& common, Work work);
+
+// Loads all of the model; says how far that is when it takes long.
+phial::Model load_model(const phial::Context& context, const CommonOptions& common,
+                        const std::string& path);
 
 // Engine options that are the same wherever tokens are computed.
 struct EngineOptions {

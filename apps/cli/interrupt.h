@@ -1,5 +1,6 @@
 // Ctrl-C: the first one stops the sequence that runs and keeps what it produced, the second one, or
-// the first while no sequence runs, ends the program.
+// the first while no sequence runs, ends the program. A program that talks at a terminal takes
+// signals as events instead.
 #pragma once
 
 #include <phial/phial.hpp>
@@ -18,6 +19,28 @@ class InterruptScope {
   ~InterruptScope();
   InterruptScope(const InterruptScope&) = delete;
   InterruptScope& operator=(const InterruptScope&) = delete;
+};
+
+// While this object lives, signals end nothing: they cancel the sequence that runs and are kept to
+// be asked for. One at a time.
+class SignalEvents {
+ public:
+  SignalEvents();
+  ~SignalEvents();
+  SignalEvents(const SignalEvents&) = delete;
+  SignalEvents& operator=(const SignalEvents&) = delete;
+
+  // Readable when a signal has come; drain() empties it.
+  int wake_fd() const { return wake_[0]; }
+  void drain() const;
+  // Whether Ctrl-C was pressed, or the terminal resized, since this was asked last.
+  bool take_interrupt();
+  bool take_resize();
+  // The signal that asks the program to end (SIGHUP, SIGTERM); 0: none.
+  int ending() const;
+
+ private:
+  int wake_[2] = {-1, -1};
 };
 
 }  // namespace phial_cli

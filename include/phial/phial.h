@@ -442,6 +442,36 @@ PHIAL_API phial_error* phial_sequence_process_logits(phial_sequence* sequence,
                                                      const phial_generate_options* options,
                                                      int64_t prompt_tokens);
 
+/* ---- Evaluation ------------------------------------------------------------------------------ */
+
+/* Called now and then during long work, in the thread that does it, with how much of it is done.
+ * Return 0 to go on, anything else to end it with the error `cancelled`. */
+typedef int (*phial_progress_callback)(void* user, int64_t done, int64_t total);
+
+typedef struct phial_perplexity_options {
+  size_t size;
+  /* Tokens of a window, 2 up to the sequence's context; 0: that, but at most 2048. */
+  int64_t context;
+  /* Tokens from one window's beginning to the next one's, 1..context; 0: 512, but at most
+   * context. */
+  int64_t stride;
+  phial_progress_callback on_progress; /* tokens scored; may be NULL */
+  void* user;
+} phial_perplexity_options;
+#define PHIAL_PERPLEXITY_OPTIONS_INIT \
+  { sizeof(phial_perplexity_options), 0, 0, NULL, NULL }
+
+/* The perplexity of the text that `ids` are, as JSON text: {"perplexity","nll","tokens","windows",
+ * "context","stride"}. Sliding windows as in Hugging Face's guide: a window scores the tokens that
+ * no window before it held, given those before them in the window; `nll` is the mean over all
+ * scored tokens in nats, `perplexity` its exponential. Give the ids of the whole text with the
+ * tokenizer's special tokens; windows get none of their own.
+ * The sequence is emptied before and after; phial_sequence_cancel ends the work. Errors: usage,
+ * invalid_input (fewer than two ids, or outside the vocabulary), cancelled. */
+PHIAL_API phial_error* phial_perplexity_json(phial_sequence* sequence, const int32_t* ids,
+                                             size_t count, const phial_perplexity_options* options,
+                                             phial_buffer** json);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -460,6 +460,42 @@ class Sequence {
         phial_sequence_process_logits(handle_.get(), &arguments.c_options, prompt_tokens));
   }
 
+  // Told how many tokens are scored, of how many; false stops.
+  using OnProgress = std::function<bool(int64_t done, int64_t total)>;
+
+  // The report as JSON; 0 for what suits the model.
+  std::string perplexity_json(const std::vector<int32_t>& ids, int64_t context = 0,
+                              int64_t stride = 0, const OnProgress& on_progress = {}) {
+    phial_perplexity_options options = PHIAL_PERPLEXITY_OPTIONS_INIT;
+    options.context = context;
+    options.stride = stride;
+    struct Call {
+      const OnProgress& on_progress;
+      std::exception_ptr thrown;
+    } call{on_progress, nullptr};
+    if (on_progress) {
+      options.user = &call;
+      options.on_progress = [](void* user, int64_t done, int64_t total) -> int {
+        auto* self = static_cast<Call*>(user);
+        try {
+          return self->on_progress(done, total) ? 0 : 1;
+        } catch (...) {
+          self->thrown = std::current_exception();
+          return 1;
+        }
+      };
+    }
+    phial_buffer* json = nullptr;
+    phial_error* error =
+        phial_perplexity_json(handle_.get(), ids.data(), ids.size(), &options, &json);
+    if (call.thrown) {
+      phial_error_free(error);
+      std::rethrow_exception(call.thrown);
+    }
+    detail::check(error);
+    return detail::take_text(json);
+  }
+
   phial_sequence* get() const { return handle_.get(); }
 
  private:

@@ -61,6 +61,13 @@ TEST_F(NullArguments, Template) {
   EXPECT_EQ(code_of(phial_template_render(model_.get(), "[]", 2, nullptr, nullptr)), "usage");
 }
 
+TEST_F(NullArguments, Evaluation) {
+  EXPECT_EQ(code_of(phial_perplexity_json(nullptr, &id_, 1, nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_perplexity_json(sequence_.get(), nullptr, 1, nullptr, &buffer_)),
+            "usage");
+  EXPECT_EQ(code_of(phial_perplexity_json(sequence_.get(), &id_, 1, nullptr, nullptr)), "usage");
+}
+
 TEST_F(NullArguments, Sequence) {
   phial_sequence* sequence = nullptr;
   EXPECT_EQ(code_of(phial_sequence_create(nullptr, nullptr, &sequence)), "usage");

@@ -1,0 +1,83 @@
+// phial perplexity: how surprised a model is by a text.
+#include <fmt/format.h>
+
+#include "commands.h"
+#include "input.h"
+#include "interrupt.h"
+#include "output.h"
+#include "progress.h"
+
+namespace phial_cli {
+namespace {
+
+int run(const Command& command, const std::vector<std::string>& arguments) {
+  CommandLine parser(command.name, command.summary, command.usage, command.examples);
+  CommonOptions common;
+  std::optional<std::string> model_path, text_file;
+  std::optional<int64_t> context_tokens, stride;
+  parser.positional("MODEL", true, model_path);
+  parser.heading("Perplexity");
+  parser.text("--text", "FILE", text_file, "the text, as it is; - for stdin");
+  parser.integer("--context", "N", context_tokens, 2, INT64_MAX,
+                 "tokens of a window (default: the model's context, at most 2,048)");
+  parser.integer("--stride", "N", stride, 1, INT64_MAX,
+                 "tokens from one window to the next (default: 512, at most the window)");
+  common.declare(parser);
+  parser.remark(
+      "Sliding windows as in Hugging Face's guide: each window scores the tokens that none before "
+      "it held, given the tokens before them in the window. The tokenizer's own special tokens are "
+      "added to the text as a whole. nll is the mean over the scored tokens, in nats; perplexity "
+      "is its exponential.");
+  if (!parser.parse(arguments)) {
+    write_stdout(parser.help());
+    return 0;
+  }
+  if (!text_file) fail_usage("perplexity", "--text FILE is missing");
+  if (context_tokens && stride && *stride > *context_tokens) {
+    fail_usage("--stride", fmt::format("expected a whole number, 1..{} (the window); got '{}'",
+                                       *context_tokens, *stride));
+  }
+  const std::string text = read_input(*text_file);
+  phial::check_text(text, input_name(*text_file));
+
+  const phial::Context context = make_context(common, Work::compute);
+  const phial::Model model = load_model(context, common, *model_path);
+  const std::vector<int32_t> ids = model.tokenize(text, true);
+  phial::Sequence sequence(model, context_tokens.value_or(0));
+  const InterruptScope interruptible(sequence);
+  Progress progress("scoring", "tokens", !common.quiet);
+  const Json report = Json::parse(naming(
+      {{"perplexity", input_name(*text_file)}, {"phial_perplexity_json", "perplexity"}}, [&] {
+        return sequence.perplexity_json(ids, context_tokens.value_or(0), stride.value_or(0),
+                                        [&progress](int64_t done, int64_t total) {
+                                          progress.update(static_cast<double>(done),
+                                                          static_cast<double>(total));
+                                          return true;
+                                        });
+      }));
+  progress.clear();
+  if (common.json) {
+    write_json(report);
+    return 0;
+  }
+  write_stdout(fmt::format(
+      "perplexity  {:.4f}\n"
+      "nll         {:.6f}\n"
+      "tokens      {}\n"
+      "windows     {} of {} tokens, {} apart\n",
+      report["perplexity"].get<double>(), report["nll"].get<double>(),
+      grouped(report["tokens"].get<int64_t>()), grouped(report["windows"].get<int64_t>()),
+      grouped(report["context"].get<int64_t>()), grouped(report["stride"].get<int64_t>())));
+  return 0;
+}
+
+}  // namespace
+
+const Command kPerplexityCommand = {
+    "perplexity", "how surprised a model is by a text", "MODEL --text FILE [options]",
+    "  phial perplexity smollm2.gguf --text book.txt\n"
+    "  phial perplexity smollm2.gguf --text book.txt --context 1024 --stride 512\n"
+    "  phial perplexity --json smollm2.gguf --text - < book.txt | jq .perplexity\n",
+    run};
+
+}  // namespace phial_cli
