@@ -10,11 +10,6 @@
 namespace phial {
 namespace {
 
-template <class... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-
 // CJK ideographs, as BERT lists their blocks (without those for Japanese and Korean alone).
 bool is_bert_ideograph(char32_t c) {
   return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
@@ -218,8 +213,9 @@ Result<Normalizer> Normalizer::create(const std::vector<normalizer::Step>& steps
       made.steps_.push_back(std::move(map));
     } else {
       std::visit(
-          Overloaded{[](const normalizer::Replace&) {}, [](const normalizer::Precompiled&) {},
-                     [&](const auto& plain) { made.steps_.push_back(plain); }},
+          [&made]<class T>(const T& plain) {
+            if constexpr (std::is_constructible_v<Step, T>) made.steps_.push_back(plain);
+          },
           step);
     }
   }

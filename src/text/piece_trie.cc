@@ -44,6 +44,9 @@ uint32_t PieceTrie::child(uint32_t node, uint8_t byte) const {
   const Node& from = nodes_[node];
   if (from.child_count == 256) return from.first_child + byte;
   const uint8_t* labels = labels_.data() + from.first_child;
+  if (from.child_count <= 1) {  // most nodes: the rest of one piece
+    return from.child_count == 1 && *labels == byte ? from.first_child : 0;
+  }
   const void* found = std::memchr(labels, byte, from.child_count);
   if (found == nullptr) return 0;
   return from.first_child + static_cast<uint32_t>(static_cast<const uint8_t*>(found) - labels);
