@@ -45,6 +45,13 @@ std::shared_ptr<KvPage> KvPage::copy(int64_t floats) const {
   return page;
 }
 
+Status check_room(int64_t taken, int64_t more, int64_t context) {
+  if (more <= context - taken) return {};
+  return context_full("sequence", fmt::format("{} more tokens do not fit the context of {}, of "
+                                              "which {} are taken",
+                                              more, context, taken));
+}
+
 int64_t KvCache::kept_pages(size_t group) const {
   const auto kept = [](const std::shared_ptr<KvPage>& page) { return page != nullptr; };
   return std::count_if(groups_[group].begin(), groups_[group].end(), kept);
@@ -59,11 +66,9 @@ Status KvCache::no_memory(int64_t n) const {
 
 Status KvCache::reserve(int64_t n) {
   const int64_t begin = length_ + reserved_;
-  if (n > context_ - begin) {
+  if (Status room = check_room(begin, n, context_); !room.ok()) {
     release_reserved();
-    return context_full("sequence", fmt::format("{} more tokens do not fit the context of {}, of "
-                                                "which {} are taken",
-                                                n, context_, begin));
+    return room;
   }
   const int64_t wanted = ceil_div(begin + n, kPagePositions);
   const bool writes_partial_page = n > 0 && begin % kPagePositions != 0;

@@ -66,6 +66,9 @@ class KvPage {
   std::unique_ptr<float, Free> floats_;
 };
 
+// context_full unless `more` positions fit a context of which `taken` are taken.
+Status check_room(int64_t taken, int64_t more, int64_t context);
+
 // The cache of one sequence: its length, pages and set of rope frequencies, nothing else. Not
 // thread safe by itself.
 class KvCache {

@@ -191,11 +191,7 @@ Result<Work> NativeDecoder::plan_work(const Step& step) {
   const KvCache& cache = work.state->cache;
   const int64_t step_rows = rows_of(step, model_->spec.hidden);
   work.old_length = work.state->length();
-  if (step_rows > cache.context() - work.old_length) {
-    return context_full("sequence", fmt::format("{} more tokens do not fit the context of {}, of "
-                                                "which {} are taken",
-                                                step_rows, cache.context(), work.old_length));
-  }
+  PHIAL_TRY(check_room(work.old_length, step_rows, cache.context()));
   const int64_t end = work.old_length + step_rows;
   const bool beyond = rope.by_length != RopeLength::any && end > rope.limit;
   const bool long_rope = beyond && rope.by_length == RopeLength::longrope;
