@@ -97,6 +97,8 @@ def complaints(outcome, file_bytes, name=None, reports=False, max_seconds=MAX_SE
             yield "failed without a message"
             return
         text = error + "\n"
+    # Remarks before the error, which --quiet leaves out.
+    text = re.sub(r"^(phial: note: [^\n]*\n)+", "", text)
     lines = text.splitlines()
     if len(lines) != 1 or not text.endswith("\n"):
         yield f"{len(lines)} lines on stderr"
