@@ -1,68 +1,136 @@
-// tokenizer.json, a zero byte, and a text: the file is read, the text encoded and decoded at once
-// and token by token. Seeds: tests/golden/tokenizers/*/tokenizer.json and
-// tests/golden/pipelines/*.tokenizer.json.
+// A bundle (support/mutate.h) of tokenizer.json, tokenizer_config.json, special_tokens_map.json and
+// a text: the files are read, the text encoded and decoded at once and token by token.
 #include "text/tokenizer.h"
 
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
-#include <string_view>
-
-#include "base/utf8.h"
+#include "support/checks.h"
+#include "support/mutate.h"
+#include "support/text.h"
 
 namespace {
 
-void require(bool truth) {
-  if (!truth) std::abort();
+using namespace phial;
+
+constexpr size_t kFiles = 4;
+constexpr const char* kWords[] = {"version",
+                                  "truncation",
+                                  "padding",
+                                  "added_tokens",
+                                  "normalizer",
+                                  "pre_tokenizer",
+                                  "post_processor",
+                                  "decoder",
+                                  "model",
+                                  "type",
+                                  "BPE",
+                                  "Unigram",
+                                  "WordPiece",
+                                  "vocab",
+                                  "merges",
+                                  "unk_token",
+                                  "byte_fallback",
+                                  "fuse_unk",
+                                  "ignore_merges",
+                                  "dropout",
+                                  "continuing_subword_prefix",
+                                  "end_of_word_suffix",
+                                  "ByteLevel",
+                                  "Sequence",
+                                  "Split",
+                                  "Digits",
+                                  "Metaspace",
+                                  "Whitespace",
+                                  "pretokenizers",
+                                  "normalizers",
+                                  "processors",
+                                  "decoders",
+                                  "pattern",
+                                  "Regex",
+                                  "String",
+                                  "behavior",
+                                  "Isolated",
+                                  "Removed",
+                                  "invert",
+                                  "individual_digits",
+                                  "add_prefix_space",
+                                  "trim_offsets",
+                                  "use_regex",
+                                  "TemplateProcessing",
+                                  "single",
+                                  "pair",
+                                  "special_tokens",
+                                  "SpecialToken",
+                                  "id",
+                                  "ids",
+                                  "tokens",
+                                  "content",
+                                  "single_word",
+                                  "lstrip",
+                                  "rstrip",
+                                  "normalized",
+                                  "special",
+                                  "Replace",
+                                  "Prepend",
+                                  "Strip",
+                                  "Fuse",
+                                  "ByteFallback",
+                                  "NFC",
+                                  "NFKC",
+                                  "Precompiled",
+                                  "precompiled_charsmap",
+                                  "(a+)+$",
+                                  "\\p{L}+(?=x)",
+                                  "(?i:'s)",
+                                  "added_tokens_decoder",
+                                  "bos_token",
+                                  "eos_token",
+                                  "add_bos_token",
+                                  "clean_up_tokenization_spaces",
+                                  "model_max_length",
+                                  "<0x00>",
+                                  "<0x-1>",
+                                  "<s>",
+                                  "\xC4\xA0",
+                                  "\xE2\x96\x81",
+                                  "a b",
+                                  " ",
+                                  "a",
+                                  "0"};
+
+std::string mutate(const std::string& input, fuzz::Choice& choice) {
+  std::vector<std::string> files =
+      fuzz::split_bundle({reinterpret_cast<const uint8_t*>(input.data()), input.size()}, kFiles);
+  const size_t which = choice.one_in(2) ? 0 : choice.below(kFiles);
+  files[which] = which + 1 < kFiles ? fuzz::mutate_json(files[which], kWords, choice)
+                                    : fuzz::mutate_bytes(files[which], kWords, choice);
+  return fuzz::join_bundle(files);
 }
 
-void run_text(const std::shared_ptr<const phial::Tokenizer>& tokenizer, std::string_view text) {
-  const auto ids = tokenizer->encode(text, {});
-  if (!ids.ok()) {
-    // Beside text that is not UTF-8: a word that the vocabulary lacks, or a limit.
-    require(phial::utf8::find_invalid(text) ||
-            ids.error().code == phial::ErrorCode::invalid_input ||
-            ids.error().code == phial::ErrorCode::over_limit);
-    return;
-  }
-  require(!phial::utf8::find_invalid(text));
-  for (const bool skip : {false, true}) {
-    const auto whole = tokenizer->decode(*ids, skip);
-    if (!whole.ok()) {
-      require(whole.error().code == phial::ErrorCode::over_limit);
-      continue;
-    }
-    require(!phial::utf8::find_invalid(*whole));
-    phial::StreamDecoder stream(tokenizer, skip);
-    std::string streamed;
-    for (const int32_t id : *ids) {
-      const auto part = stream.push(id);
-      require(part.ok() && !phial::utf8::find_invalid(*part));
-      streamed += *part;
-    }
-    streamed += stream.finish();
-    require(streamed == *whole);
-  }
+Json json_or_null(const std::string& text) {
+  auto value = parse_json(text, "side");
+  return value.ok() ? *std::move(value) : Json();
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string_view input(reinterpret_cast<const char*>(data), size);
-  const size_t zero = input.find('\0');
-  const std::string_view file = input.substr(0, zero);
-  const std::string_view text = zero == std::string_view::npos
-                                    ? "I'm <|endoftext|> 123  a\n\n \u00e9"
-                                    : input.substr(zero + 1);
-  auto spec = phial::tokenizer_spec_from_hf(file, {}, {}, "tokenizer.json");
-  if (!spec.ok()) return 0;
-  // The spec's own text: every piece as it is written.
-  std::string pieces;
-  for (const std::string& piece : spec->pieces) pieces += piece;
-  for (const phial::AddedToken& token : spec->added_tokens) pieces += " " + token.content;
-  const auto tokenizer = phial::Tokenizer::create(*std::move(spec));
-  if (!tokenizer.ok()) return 0;
-  run_text(*tokenizer, text);
-  run_text(*tokenizer, pieces);
+  const std::vector<std::string> files = fuzz::split_bundle({data, size}, kFiles);
+  auto spec = tokenizer_spec_from_hf(files[0], json_or_null(files[1]), json_or_null(files[2]),
+                                     "tokenizer.json");
+  if (!spec.ok()) {
+    fuzz::check_error(spec.error());
+    return 0;
+  }
+  const auto tokenizer = Tokenizer::create(*std::move(spec));
+  if (!tokenizer.ok()) {
+    fuzz::check_error(tokenizer.error());
+    return 0;
+  }
+  fuzz::run_text(*tokenizer, files[3]);
+  fuzz::run_tokenizer(*tokenizer);
   return 0;
+}
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size,
+                                          unsigned seed) {
+  return fuzz::mutate_in_place(data, size, max_size, seed, mutate);
 }

@@ -4,8 +4,8 @@
 #   scripts/fuzz.sh TARGET [SECONDS] [LIBFUZZER ARGUMENT...]
 #
 # New inputs are kept in build/fuzz/corpus/TARGET and used again by the next run; those that failed
-# lie in build/fuzz/failures. Files of the target's kind under fuzz/seeds and tests/golden are the
-# seeds; large ones are cut.
+# lie in build/fuzz/failures. The seeds are those that fuzz/make_seeds.py makes, the inputs that
+# failed once (fuzz/finds), and, for templates, the files under tests/golden.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,16 +30,11 @@ seeds=build/fuzz/seeds/$target
 failures=build/fuzz/failures
 mkdir -p "$corpus" "$seeds" "$failures"
 
-extension=$target
-[[ $target != jinja && $target != template ]] || extension=jinja
-[[ $target != tokenizer* ]] || extension=json
-folders=(fuzz/seeds)
-[[ ! -d tests/golden ]] || folders+=(tests/golden)
-number=0
-while IFS= read -r -d '' file; do
-  number=$((number + 1))
-  head -c "$max_bytes" "$file" >"$seeds/$number-$(basename "$file")"
-done < <(find "${folders[@]}" -type f -name "*.$extension" -print0 | sort -z)
+python3 fuzz/make_seeds.py build/fuzz/seeds
+[[ ! -d fuzz/finds/$target ]] || cp fuzz/finds/"$target"/* "$seeds"
+if [[ $target == template ]]; then
+  find tests/golden -name '*.jinja' -size -64k -exec cp {} "$seeds" \;
+fi
 
 exec "$(find build/fuzz -name "fuzz_$target" -type f -perm -u+x | head -n 1)" \
   -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len="$max_bytes" \

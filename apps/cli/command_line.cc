@@ -160,6 +160,24 @@ void CommandLine::seed(const std::string& option, std::optional<uint64_t>& targe
   });
 }
 
+void CommandLine::bytes(const std::string& option, std::string value,
+                        std::optional<uint64_t>& target, std::string help) {
+  add(option, std::move(value), std::move(help), [&target, option](const std::string& text) {
+    static constexpr std::string_view kUnits = "KMGT";
+    const size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
+    const bool has_unit = unit != std::string_view::npos;
+    const auto number = whole_number<uint64_t>(text.substr(0, text.size() - (has_unit ? 1 : 0)));
+    const size_t shift = has_unit ? 10 * (unit + 1) : 0;
+    if (!number || *number == 0 || *number > UINT64_MAX >> shift) {
+      fail_usage(option,
+                 fmt::format("expected a number of bytes, 1 or more, or one with K, M, G or T "
+                             "behind it; got '{}'",
+                             text));
+    }
+    target = *number << shift;
+  });
+}
+
 void CommandLine::real(const std::string& option, std::string value, std::optional<float>& target,
                        std::function<bool(double)> is_valid, std::string range, std::string help) {
   add(option, std::move(value), std::move(help),

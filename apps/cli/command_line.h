@@ -44,6 +44,9 @@ class CommandLine {
                int64_t min, int64_t max, std::string help);
   // Any 64-bit integer, signed or not.
   void seed(const std::string& option, std::optional<uint64_t>& target, std::string help);
+  // Sizes of 1 byte or more: a whole number, with K, M, G or T behind it for powers of 1024.
+  void bytes(const std::string& option, std::string value, std::optional<uint64_t>& target,
+             std::string help);
   // Finite numbers that `is_valid` accepts; `range` says which in words.
   void real(const std::string& option, std::string value, std::optional<float>& target,
             std::function<bool(double)> is_valid, std::string range, std::string help);

@@ -26,13 +26,16 @@ void CommonOptions::declare(CommandLine& line) {
                "compute threads, 1..1024 (default: one per core)");
   line.text("--isa", "NAME", isa,
             "instruction set: avx512, avx2, reference (default: $PHIAL_ISA, else the best here)");
+  line.bytes("--max-memory", "SIZE", max_memory,
+             "most memory for computing, such as 4G: what does not fit is refused before it is "
+             "begun (mapped weights do not count; default: no limit)");
 }
 
 phial::Context make_context(const CommonOptions& common, Work work) {
   const int64_t unset = work == Work::text ? 1 : 0;
   return naming({{"isa", "--isa"}}, [&] {
     return phial::Context(static_cast<int32_t>(common.threads.value_or(unset)),
-                          common.isa.value_or(""));
+                          common.isa.value_or(""), common.max_memory.value_or(0));
   });
 }
 

@@ -39,6 +39,7 @@ struct CommonOptions {
   bool quiet = false;
   std::optional<int64_t> threads;
   std::optional<std::string> isa;
+  std::optional<uint64_t> max_memory;  // bytes
 
   void declare(CommandLine& line);
 };

@@ -82,9 +82,15 @@ typedef struct phial_context_options {
   /* Instruction set: "avx512", "avx2", "reference"; NULL or "": the environment variable
    * PHIAL_ISA, else the best this machine has. */
   const char* isa;
+  /* Most bytes that the models of this context may take for computing; 0: no limit. What counts are
+   * the keys and values of each sequence's whole context, logits and buffers: what does not fit is
+   * refused with over_limit when a model is loaded or a sequence created, not when it is full. The
+   * weights do not count, they stay in the mapped file; nor does what is parsed from a model's
+   * files, at most 16 times their size plus 64 MB. */
+  uint64_t max_memory;
 } phial_context_options;
 #define PHIAL_CONTEXT_OPTIONS_INIT \
-  { sizeof(phial_context_options), 0, NULL }
+  { sizeof(phial_context_options), 0, NULL, 0 }
 
 /* A context carries the threads and the kernels. One is enough for a program. Its threads compute
  * for one caller at a time; calls from several threads take turns. */

@@ -92,11 +92,12 @@ inline std::string npy_header(uint64_t rows, uint64_t columns) {
 
 class Context {
  public:
-  // `threads` 0 and an empty `isa` choose what suits the machine.
-  explicit Context(int32_t threads = 0, const std::string& isa = {}) {
+  // `threads` 0 and an empty `isa` choose what suits the machine; `max_memory` 0 sets no limit.
+  explicit Context(int32_t threads = 0, const std::string& isa = {}, uint64_t max_memory = 0) {
     phial_context_options options = PHIAL_CONTEXT_OPTIONS_INIT;
     options.threads = threads;
     options.isa = isa.c_str();
+    options.max_memory = max_memory;
     phial_context* context = nullptr;
     detail::check(phial_context_create(&options, &context));
     handle_.reset(context);

@@ -39,11 +39,13 @@ void append_escaped(std::string& out, unsigned char byte) {
   }
 }
 
-// Control characters: C0, DEL, C1, the line and paragraph separators, and the bidirectional
-// overrides, which can make a terminal show another text than the one written.
+// Control characters: C0, DEL, C1, the line and paragraph separators; the marks and overrides of
+// writing direction (UAX 9), which can make a terminal show another text than the one written; and
+// what shows nothing at all, the byte order mark and the tag characters.
 bool is_unprintable(char32_t c) {
-  return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x2028 && c <= 0x202E) ||
-         (c >= 0x2066 && c <= 0x2069);
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||
+         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF ||
+         (c >= 0xE0000 && c <= 0xE007F);
 }
 
 }  // namespace

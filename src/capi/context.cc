@@ -1,4 +1,5 @@
 // Contexts and the loading of models.
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -26,7 +27,8 @@ phial_error* phial_context_create(const phial_context_options* options, phial_co
     const char* forced = isa.empty() ? std::getenv(kIsaVariable) : nullptr;
     if (forced != nullptr) isa = forced;
     Result<std::shared_ptr<const Runtime>> runtime =
-        Runtime::create(given.threads, isa, disk_files());
+        Runtime::create(given.threads, isa, disk_files(),
+                        static_cast<int64_t>(std::min<uint64_t>(given.max_memory, INT64_MAX)));
     if (!runtime.ok()) {
       Error error = std::move(runtime).error();
       // Who set no option should be told where the name came from.

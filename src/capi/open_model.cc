@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "engine/budgeted_decoder.h"
 #include "engine/native_decoder.h"
 
 namespace phial::capi {
@@ -41,7 +42,9 @@ Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime
   open->runtime_ = std::move(runtime);
   if (load == PHIAL_LOAD_ALL) {
     PHIAL_ASSIGN(open->model_, open_model(open->checkpoint_));
-    PHIAL_ASSIGN(open->decoder_, make_native_decoder(open->runtime_, open->model_));
+    PHIAL_ASSIGN(auto native, make_native_decoder(open->runtime_, open->model_));
+    PHIAL_ASSIGN(open->decoder_,
+                 with_memory_budget(std::move(native), open->runtime_, open->model_->spec));
     open->tokenizer_or_null();
   }
   return open;

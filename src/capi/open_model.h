@@ -18,14 +18,19 @@ struct phial_context {
 
 namespace phial::capi {
 
-// A value that is made when first asked for; what came out, value or error, is kept. Thread safe.
+// A value that is made when first asked for; what came out, value or error, is kept, unless there
+// was no memory to make it. Thread safe.
 template <class T>
 class Lazy {
  public:
   template <class Make>
   Result<T> get(Make&& make) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!result_) result_.emplace(make());
+    if (!result_) {
+      Result<T> made = make();
+      if (!made.ok() && made.error().code == ErrorCode::out_of_memory) return made;
+      result_.emplace(std::move(made));
+    }
     if (!result_->ok()) return Error(result_->error());
     return T(result_->value());
   }

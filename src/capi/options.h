@@ -23,7 +23,8 @@ template <>
 struct FieldEnds<phial_context_options> {
   static constexpr size_t kEnds[] = {PHIAL_FIELD_END(phial_context_options, size),
                                      PHIAL_FIELD_END(phial_context_options, threads),
-                                     PHIAL_FIELD_END(phial_context_options, isa)};
+                                     PHIAL_FIELD_END(phial_context_options, isa),
+                                     PHIAL_FIELD_END(phial_context_options, max_memory)};
 };
 template <>
 struct FieldEnds<phial_model_options> {

@@ -42,10 +42,11 @@ TEST(Options, SmallerCallersGetDefaultsForWhatTheyDoNotKnow) {
 
 TEST(Options, AFieldIsNeverReadInPart) {
   for (size_t size = sizeof(size_t); size <= sizeof(phial_context_options); ++size) {
-    phial_context_options given = {size, 3, "reference"};
+    phial_context_options given = {size, 3, "reference", 7};
     const auto read = read_options(&given, PHIAL_CONTEXT_OPTIONS_INIT, "f");
     ASSERT_TRUE(read.ok());
-    const bool knows_isa = size == sizeof(phial_context_options);
+    const bool knows_isa = size >= offsetof(phial_context_options, max_memory);
+    EXPECT_EQ(read->max_memory, size == sizeof(phial_context_options) ? 7u : 0u) << size;
     EXPECT_EQ(read->isa, knows_isa ? given.isa : nullptr) << size;
     EXPECT_EQ(read->threads, size >= offsetof(phial_context_options, threads) + 4 ? 3 : 0) << size;
   }

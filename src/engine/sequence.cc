@@ -3,6 +3,27 @@
 #include <fmt/format.h>
 
 namespace phial {
+namespace {
+
+// Closes a sequence of the decoder again unless a Sequence has taken it over: there may be no
+// memory for one.
+class Opened {
+ public:
+  Opened(Decoder& decoder, SequenceId id) : decoder_(decoder), id_(id) {}
+  ~Opened() {
+    if (!taken_) decoder_.close(id_);
+  }
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+  void taken() { taken_ = true; }
+
+ private:
+  Decoder& decoder_;
+  const SequenceId id_;
+  bool taken_ = false;
+};
+
+}  // namespace
 
 Sequence::Sequence(std::shared_ptr<Decoder> decoder, SequenceId id, int64_t context)
     : decoder_(std::move(decoder)),
@@ -23,7 +44,10 @@ Result<std::unique_ptr<Sequence>> Sequence::create(std::shared_ptr<Decoder> deco
                       fmt::format("ask for at most {}", longest));
   }
   PHIAL_ASSIGN(const SequenceId id, decoder->open(context));
-  return std::unique_ptr<Sequence>(new Sequence(std::move(decoder), id, context));
+  Opened opened(*decoder, id);
+  std::unique_ptr<Sequence> sequence(new Sequence(decoder, id, context));
+  opened.taken();
+  return sequence;
 }
 
 Status Sequence::append(std::span<const int32_t> ids) {
@@ -133,7 +157,9 @@ Result<std::unique_ptr<Sequence>> Sequence::fork() {
   } else {
     PHIAL_ASSIGN(id, decoder_->open(context_));
   }
+  Opened opened(*decoder_, id);
   std::unique_ptr<Sequence> copy(new Sequence(decoder_, id, context_));
+  opened.taken();
   copy->tokens_ = tokens_;
   copy->computed_ = shares ? computed_ : 0;
   copy->logits_ = logits_;

@@ -36,6 +36,11 @@ class CheckpointReader {
       case FileKind::folder:
         PHIAL_TRY(read_folder());
         break;
+      case FileKind::unreadable: {
+        auto opened = files_.map(path_);  // says why
+        if (!opened.ok() && opened.error().code == ErrorCode::io_error) return opened.error();
+        return io_error(path_, "cannot be looked at", "check the permissions");
+      }
       case FileKind::regular:
         PHIAL_TRY(read_file(path_));
         break;

@@ -293,10 +293,17 @@ Result<SafetensorsShards> read_sharded_safetensors(const Files& files,
                                       " files; at most " + std::to_string(kMaxShards) +
                                       " are opened");
   }
-  SafetensorsShards out;
+  // All names are looked at before any file is: an index with one bad name opens nothing.
+  std::vector<std::string> paths;
   for (const auto& [shard_name, expected] : shards) {
-    PHIAL_ASSIGN(const std::string path,
+    PHIAL_ASSIGN(std::string path,
                  resolve_sidecar(folder_of(index_path), shard_name, index_path + ": weight_map"));
+    paths.push_back(std::move(path));
+  }
+  SafetensorsShards out;
+  auto next_path = paths.begin();
+  for (const auto& [shard_name, expected] : shards) {
+    const std::string& path = *next_path++;
     PHIAL_ASSIGN(std::shared_ptr<const MappedFile> file, files.map(path));
     PHIAL_ASSIGN(std::vector<NamedTensor> shard, parse_safetensors(file->bytes(), path));
     PHIAL_TRY(check_shard(shard, shard_name, expected, map, path));

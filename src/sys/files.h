@@ -32,7 +32,8 @@ class MappedFile {
   }
 };
 
-enum class FileKind { none, regular, folder, other };
+// unreadable: the system refuses to tell (no permission, a failing disk); map() says why.
+enum class FileKind { none, regular, folder, other, unreadable };
 
 // Receives the bytes of a file that is being written. Nothing is visible under the final name
 // before commit(); dropping the writer without commit() removes the partial file.
@@ -50,7 +51,8 @@ class Files {
  public:
   virtual ~Files() = default;
 
-  // What `path` is after following symlinks; `none` also when it cannot be seen.
+  // What `path` is after following symlinks. `none` only when nothing is there: a file that cannot
+  // be looked at must not be taken for one that is absent.
   virtual FileKind kind(const std::string& path) const = 0;
   // Maps a regular file. An empty file gives empty bytes.
   virtual Result<std::shared_ptr<const MappedFile>> map(const std::string& path) const = 0;

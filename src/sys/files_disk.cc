@@ -159,9 +159,11 @@ class DiskWriter final : public FileWriter {
   // The new name itself must survive a power cut. Some file systems cannot sync a folder.
   Status sync_folder() const {
     const std::string folder = folder_of(path_);
-    const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const Descriptor fd(retry_interrupted(
+        [&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (fd.get() < 0) return {};  // a folder that may be written to but not read
-    if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS) {
+    if (retry_interrupted([&] { return ::fsync(fd.get()); }) != 0 && errno != EINVAL &&
+        errno != ENOTSUP && errno != EROFS) {
       return io_error(path_, "cannot write: " + std::generic_category().message(errno));
     }
     return {};
@@ -177,8 +179,11 @@ class DiskFiles final : public Files {
  public:
   FileKind kind(const std::string& path) const override {
     struct stat info;
-    if (holds_zero_byte(path) || ::stat(path.c_str(), &info) != 0) return FileKind::none;
-    return kind_of(info);
+    if (holds_zero_byte(path)) return FileKind::none;
+    if (::stat(path.c_str(), &info) == 0) return kind_of(info);
+    // A name that is too long cannot be there.
+    const bool absent = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+    return absent ? FileKind::none : FileKind::unreadable;
   }
 
   Result<std::shared_ptr<const MappedFile>> map(const std::string& path) const override {
@@ -215,6 +220,8 @@ class DiskFiles final : public Files {
         break;
       case FileKind::none:
         return not_found(folder, "no such folder");
+      case FileKind::unreadable:
+        break;  // opendir says why
       default:
         return unsupported(folder, "is a file, not a folder");
     }

@@ -1,0 +1,156 @@
+#include "engine/budgeted_decoder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "engine/kv_cache.h"
+#include "engine/memory_need.h"
+#include "sys/memory_budget.h"
+
+namespace phial {
+namespace {
+
+// As many rows as any pass has.
+constexpr int64_t kPassRows = 256;
+
+// "1.5 MB", rounded up, so that the figure is enough when it is given as a budget.
+std::string size_text(int64_t bytes) {
+  constexpr int64_t kMegabyte = int64_t{1} << 20;
+  if (bytes < 10 * kMegabyte) return fmt::format("{} KB", bytes / 1024 + (bytes % 1024 != 0));
+  return fmt::format("{} MB", bytes / kMegabyte + (bytes % kMegabyte != 0));
+}
+
+class BudgetedDecoder final : public Decoder {
+ public:
+  BudgetedDecoder(std::shared_ptr<Decoder> decoder, std::shared_ptr<MemoryBudget> budget,
+                  const ModelSpec& spec, MemoryLease buffers)
+      : decoder_(std::move(decoder)),
+        budget_(std::move(budget)),
+        spec_(spec),
+        buffers_(std::move(buffers)) {}
+
+  DecoderTraits traits() const override { return decoder_->traits(); }
+  int64_t length(SequenceId sequence) const override { return decoder_->length(sequence); }
+  Status truncate(SequenceId sequence, int64_t n) override {
+    return decoder_->truncate(sequence, n);
+  }
+
+  Result<SequenceId> open(int64_t context) override {
+    const std::lock_guard lock(mutex_);
+    PHIAL_ASSIGN(MemoryLease lease, charge_context(context));
+    PHIAL_ASSIGN(const SequenceId id, decoder_->open(context));
+    return keep(id, context, std::move(lease));
+  }
+
+  Result<SequenceId> fork(SequenceId sequence, int64_t n) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = sequences_.find(sequence);
+    const int64_t context = found == sequences_.end() ? 0 : found->second.context;
+    PHIAL_ASSIGN(MemoryLease lease, charge_context(context));
+    PHIAL_ASSIGN(const SequenceId id, decoder_->fork(sequence, n));
+    return keep(id, context, std::move(lease));
+  }
+
+  void close(SequenceId sequence) override {
+    const std::lock_guard lock(mutex_);
+    decoder_->close(sequence);
+    sequences_.erase(sequence);
+  }
+
+  Status forward(std::span<const Step> steps, Logits& logits, const CancelFlag* cancel) override {
+    int64_t rows = 0;
+    for (const Step& step : steps) {
+      if (step.logits == LogitsRows::last) rows += 1;
+      if (step.logits == LogitsRows::all) {
+        rows += std::max<int64_t>(std::ssize(step.tokens),
+                                  std::ssize(step.embeddings) / std::max<int64_t>(spec_.hidden, 1));
+      }
+    }
+    const std::lock_guard lock(mutex_);
+    const int64_t bytes = logits_bytes(spec_, rows);
+    if (!budget_->take(bytes)) {
+      return over_limit(
+          "logits",
+          fmt::format("the logits of {} rows take {}, of the memory allowed only {} is left", rows,
+                      size_text(bytes), size_text(budget_->left())),
+          "compute fewer rows at once, or allow more memory");
+    }
+    // The caller keeps the rows of a forward until its next one.
+    MemoryLease held(budget_, bytes);
+    PHIAL_TRY(decoder_->forward(steps, logits, cancel));
+    logits_ = std::move(held);
+    return {};
+  }
+
+ private:
+  struct Held {
+    int64_t context;
+    MemoryLease lease;
+  };
+
+  Result<MemoryLease> charge_context(int64_t context) {
+    const int64_t bytes = kv_bytes(spec_, context);
+    const int64_t logits = logits_bytes(spec_, 1);
+    const int64_t left = budget_->left();
+    if (bytes <= left && logits <= left - bytes && budget_->take(bytes)) {
+      return MemoryLease(budget_, bytes);
+    }
+    // A context of one position takes a whole page. No more positions than int64 holds: there are
+    // at least 2 floats of each.
+    const int64_t fits = (left - std::min(left, logits)) / kv_bytes(spec_, 1) * kPagePositions;
+    return over_limit(
+        "context",
+        fmt::format("{} tokens take {} for keys and values and {} for logits; of the {} of memory "
+                    "allowed, {} are left",
+                    context, size_text(bytes), size_text(logits), size_text(budget_->limit()),
+                    size_text(left)),
+        fits > 0 ? fmt::format("a context of {} fits", std::min(fits, context))
+                 : std::string("allow more memory"));
+  }
+
+  // A sequence that cannot be remembered is closed again.
+  Result<SequenceId> keep(SequenceId id, int64_t context, MemoryLease lease) {
+    try {
+      sequences_.emplace(id, Held{context, std::move(lease)});
+    } catch (...) {
+      decoder_->close(id);
+      throw;
+    }
+    return id;
+  }
+
+  const std::shared_ptr<Decoder> decoder_;
+  const std::shared_ptr<MemoryBudget> budget_;
+  const ModelSpec spec_;
+  const MemoryLease buffers_;
+  std::mutex mutex_;  // guards everything below
+  std::map<SequenceId, Held> sequences_;
+  MemoryLease logits_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> decoder,
+                                                    std::shared_ptr<const Runtime> runtime,
+                                                    const ModelSpec& spec) {
+  if (runtime->memory == nullptr) return decoder;
+  const int64_t bytes =
+      pass_bytes(spec, std::min(kPassRows, spec.context), runtime->threads->size());
+  if (!runtime->memory->take(bytes)) {
+    return over_limit("max_memory",
+                      fmt::format("computing takes {} for buffers; of the {} of memory allowed, {} "
+                                  "are left",
+                                  size_text(bytes), size_text(runtime->memory->limit()),
+                                  size_text(runtime->memory->left())),
+                      "allow more memory, or use fewer threads");
+  }
+  MemoryLease buffers(runtime->memory, bytes);
+  return std::shared_ptr<Decoder>(std::make_shared<BudgetedDecoder>(
+      std::move(decoder), runtime->memory, spec, std::move(buffers)));
+}
+
+}  // namespace phial

@@ -1,0 +1,118 @@
+#include "engine/budgeted_decoder.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/golden_models.h"
+#include "engine/memory_need.h"
+
+namespace phial {
+namespace {
+
+constexpr int64_t kMegabyte = int64_t{1} << 20;
+
+class BudgetedDecoderTest : public testing::Test {
+ protected:
+  std::shared_ptr<const Runtime> runtime(int64_t max_memory) {
+    return must(Runtime::create(1, "", disk_files(), max_memory));
+  }
+  Result<std::shared_ptr<Decoder>> decoder(std::shared_ptr<const Runtime> runtime) {
+    return with_memory_budget(must(make_native_decoder(runtime, model_)), runtime, model_->spec);
+  }
+  // What is needed to open a sequence of `context` tokens and to compute one row of logits.
+  int64_t need(int64_t context) const {
+    return pass_bytes(model_->spec, 256, 1) + kv_bytes(model_->spec, context) +
+           logits_bytes(model_->spec, 1);
+  }
+
+  const std::shared_ptr<const Model> model_ = load_model("llama-smol");
+  const std::vector<int32_t> prompt_ = {5, 6, 7};
+};
+
+TEST_F(BudgetedDecoderTest, WithoutABudgetNothingIsCounted) {
+  auto unlimited = runtime(0);
+  auto native = must(make_native_decoder(unlimited, model_));
+  EXPECT_EQ(must(with_memory_budget(native, unlimited, model_->spec)), native);
+}
+
+TEST_F(BudgetedDecoderTest, TheFigureIsEnoughAndOneByteLessIsNot) {
+  const int64_t context = 100;
+  auto enough = must(decoder(runtime(need(context))));
+  Logits logits;
+  Step step;
+  step.sequence = must(enough->open(context));
+  step.tokens = prompt_;
+  must(enough->forward({&step, 1}, logits, nullptr));
+  EXPECT_EQ(logits.rows(), 1);
+
+  const auto refused = must(decoder(runtime(need(context) - 1)))->open(context);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::over_limit);
+}
+
+TEST_F(BudgetedDecoderTest, TheHintNamesTheLargestContextThatFits) {
+  auto limited = must(decoder(runtime(need(3 * 64) + 1)));
+  const auto refused = limited->open(512);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().hint, "a context of 192 fits");
+  EXPECT_TRUE(limited->open(192).ok());
+  // Nothing is left for a second one.
+  EXPECT_EQ(limited->open(1).error().hint, "allow more memory");
+}
+
+TEST_F(BudgetedDecoderTest, ClosedSequencesGiveBackWhatTheyTook) {
+  auto limited = must(decoder(runtime(need(64))));
+  for (int i = 0; i < 3; ++i) {
+    const SequenceId sequence = must(limited->open(64));
+    EXPECT_FALSE(limited->open(64).ok());
+    limited->close(sequence);
+  }
+}
+
+TEST_F(BudgetedDecoderTest, ForksAreChargedLikeSequences) {
+  auto limited = must(decoder(runtime(need(64) + kv_bytes(model_->spec, 64))));
+  const SequenceId first = must(limited->open(64));
+  const SequenceId second = must(limited->fork(first, 0));
+  const auto third = limited->fork(first, 0);
+  ASSERT_FALSE(third.ok());
+  EXPECT_EQ(third.error().code, ErrorCode::over_limit);
+  limited->close(second);
+  EXPECT_TRUE(limited->fork(first, 0).ok());
+}
+
+TEST_F(BudgetedDecoderTest, LogitsOfAllRowsCount) {
+  auto limited = must(decoder(runtime(need(64) + logits_bytes(model_->spec, 1))));
+  Step step;
+  step.sequence = must(limited->open(64));
+  step.tokens = prompt_;
+  step.logits = LogitsRows::all;
+  Logits logits;
+  const Status refused = limited->forward({&step, 1}, logits, nullptr);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::over_limit);
+  EXPECT_EQ(limited->length(step.sequence), 0);
+  step.logits = LogitsRows::last;
+  must(limited->forward({&step, 1}, logits, nullptr));
+  // The next pass's row and the one that is kept fit together.
+  must(limited->forward({&step, 1}, logits, nullptr));
+}
+
+TEST_F(BudgetedDecoderTest, BuffersAreRefusedWhenTheModelIsLoaded) {
+  const auto refused = decoder(runtime(1000));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::over_limit);
+}
+
+TEST(MemoryNeed, SaturatesInsteadOfOverflowing) {
+  ModelSpec spec;
+  spec.layers = 1024;
+  spec.attention.heads = spec.attention.kv_heads = spec.attention.head_dim = 1024;
+  spec.hidden = spec.intermediate = int64_t{1} << 20;
+  spec.vocabulary = int64_t{1} << 24;
+  EXPECT_EQ(kv_bytes(spec, int64_t{1} << 30), INT64_MAX);
+  EXPECT_EQ(kv_bytes(spec, 1), int64_t{8} * 1024 * 1024 * 1024 * 64);
+  EXPECT_EQ(logits_bytes(spec, INT64_MAX / 2), INT64_MAX);
+  EXPECT_GT(pass_bytes(spec, 256, 1024), 1024 * kMegabyte);
+}
+
+}  // namespace
+}  // namespace phial

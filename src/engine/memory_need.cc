@@ -1,0 +1,57 @@
+#include "engine/memory_need.h"
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "base/checked.h"
+#include "engine/kv_cache.h"
+
+namespace phial {
+namespace {
+
+int64_t saturating_product(std::initializer_list<int64_t> factors) {
+  int64_t product = 1;
+  for (const int64_t factor : factors) {
+    const auto next = checked_mul(product, factor);
+    if (!next) return INT64_MAX;
+    product = *next;
+  }
+  return product;
+}
+
+int64_t saturating_sum(std::initializer_list<int64_t> terms) {
+  int64_t sum = 0;
+  for (const int64_t term : terms) sum = checked_add(sum, term).value_or(INT64_MAX);
+  return sum;
+}
+
+constexpr int64_t kFloat = sizeof(float);
+// A worker's own: an unpacked panel of weights, an attention tile's queries, scores and sums.
+constexpr int64_t kWorkerBytes = int64_t{1} << 20;
+
+}  // namespace
+
+int64_t kv_bytes(const ModelSpec& spec, int64_t context) {
+  const int64_t pages = ceil_div(context, kPagePositions);
+  return saturating_product({2, kFloat, spec.layers, spec.attention.kv_heads,
+                             spec.attention.head_dim, pages, kPagePositions});
+}
+
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads) {
+  const AttentionSpec& attention = spec.attention;
+  const int64_t q_width = saturating_product({attention.heads, attention.head_dim});
+  // The residual stream, what is normed, what is added and what the head reads; q and the
+  // attention's result; k and v; gate and up; the table of angles.
+  const int64_t row_floats =
+      saturating_sum({saturating_product({4, spec.hidden}), saturating_product({2, q_width}),
+                      saturating_product({2, attention.kv_heads, attention.head_dim}),
+                      saturating_product({2, spec.intermediate}), spec.rope.rotary});
+  return saturating_sum({saturating_product({kFloat, row_floats, rows}),
+                         saturating_product({kWorkerBytes, threads})});
+}
+
+int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {
+  return saturating_product({kFloat, spec.vocabulary, rows});
+}
+
+}  // namespace phial

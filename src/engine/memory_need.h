@@ -1,0 +1,23 @@
+// How much anonymous memory computing takes, told before any of it is taken.
+//
+// Counted, at its largest: keys and values of a sequence's whole context in pages of 64 positions
+// (they are taken page by page, but a sequence may fill them all); the buffers of one pass; the
+// logits of the passes that are held at once. Not counted: weights, which stay in the mapped file
+// and which the system may drop and read again; and what is parsed from a model's files, which
+// ParseBudget bounds.
+#pragma once
+
+#include <cstdint>
+
+#include "model/model_spec.h"
+
+namespace phial {
+
+// Keys and values of `context` positions. All of these saturate at INT64_MAX.
+int64_t kv_bytes(const ModelSpec& spec, int64_t context);
+// Buffers of a pass over at most `rows` rows by `threads` workers; taken once per decoder.
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads);
+// Logits of `rows` rows.
+int64_t logits_bytes(const ModelSpec& spec, int64_t rows);
+
+}  // namespace phial

@@ -1,0 +1,162 @@
+// Reads and writes that fail at any moment: every call on Files, one after another, while models of
+// each layout are read and files written. Each gives an error that names the file, or, where asking
+// again helped, the whole model; never one that is less. What was not committed is not there.
+#include "sys/files.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+
+#include "formats/checkpoint.h"
+#include "model/model.h"
+
+namespace phial {
+namespace {
+
+// Counts the calls; the one that `left` counts down to fails.
+class FaultyFiles final : public Files {
+ public:
+  mutable MemoryFiles memory;
+  mutable int64_t left = -1;
+  mutable int64_t failed = 0;
+
+  bool fails() const {
+    if (left < 0) return false;
+    if (left-- > 0) return false;
+    ++failed;
+    return true;
+  }
+  static Error fault(const std::string& path) { return io_error(path, "an injected fault"); }
+
+  FileKind kind(const std::string& path) const override {
+    return fails() ? FileKind::unreadable : memory.kind(path);
+  }
+  Result<std::shared_ptr<const MappedFile>> map(const std::string& path) const override {
+    if (fails()) return fault(path);
+    return memory.map(path);
+  }
+  Result<std::vector<std::string>> list(const std::string& folder) const override {
+    if (fails()) return fault(folder);
+    return memory.list(folder);
+  }
+  Result<std::string> canonical(const std::string& path) const override {
+    if (fails()) return fault(path);
+    return memory.canonical(path);
+  }
+  Result<std::unique_ptr<FileWriter>> create(const std::string& path) const override {
+    if (fails()) return fault(path);
+    PHIAL_ASSIGN(auto writer, memory.create(path));
+    return std::unique_ptr<FileWriter>(
+        std::make_unique<FaultyWriter>(*this, path, std::move(writer)));
+  }
+
+ private:
+  class FaultyWriter final : public FileWriter {
+   public:
+    FaultyWriter(const FaultyFiles& files, std::string path, std::unique_ptr<FileWriter> writer)
+        : files_(files), path_(std::move(path)), writer_(std::move(writer)) {}
+    Status append(std::span<const uint8_t> bytes) override {
+      if (files_.fails()) return fault(path_);
+      return writer_->append(bytes);
+    }
+    Status commit() override {
+      if (files_.fails()) return fault(path_);
+      return writer_->commit();
+    }
+
+   private:
+    const FaultyFiles& files_;
+    const std::string path_;
+    std::unique_ptr<FileWriter> writer_;
+  };
+};
+
+// A golden model's files under "m".
+void copy_golden(const std::string& name, FaultyFiles& files) {
+  namespace fs = std::filesystem;
+  const auto disk = disk_files();
+  const fs::path source = fs::path(PHIAL_SOURCE_DIR) / "tests/golden/models" / name;
+  const auto put = [&](const fs::path& from, const std::string& to) {
+    files.memory.put(to, *read_text(*disk, from.string(), UINT64_MAX));
+  };
+  if (!fs::is_directory(source)) return put(source, "m");
+  for (const auto& entry : fs::directory_iterator(source)) {
+    put(entry.path(), "m/" + entry.path().filename().string());
+  }
+}
+
+// Everything that is made from a model's files; the answer tells one model from a lesser one.
+Result<std::string> load(const Files& files) {
+  PHIAL_ASSIGN(Checkpoint read, read_checkpoint(files, "m"));
+  const auto checkpoint = std::make_shared<const Checkpoint>(std::move(read));
+  PHIAL_ASSIGN(const auto model, open_model(checkpoint));
+  PHIAL_ASSIGN(const auto tokenizer, open_tokenizer(*checkpoint));
+  PHIAL_ASSIGN(const auto defaults, generation_defaults(*checkpoint, tokenizer.get()));
+  PHIAL_ASSIGN(const std::string chat_template, chat_template_source(*checkpoint));
+  std::string out = chat_template + "/" + std::to_string(tokenizer->spec().added_tokens.size());
+  out += "/" + std::to_string(model->weights.layers.size()) + to_text(checkpoint->tokenizer_config);
+  for (const int32_t id : defaults.end_ids) out += "/" + std::to_string(id);
+  return out;
+}
+
+TEST(FileFaults, AReadThatFailsAnywhereLeavesNothingOutInSilence) {
+  for (const char* name : {"llama-smol", "llama-tiny-sharded", "llama-smol-q4_1.gguf"}) {
+    FaultyFiles files;
+    copy_golden(name, files);
+    const auto whole = load(files);
+    ASSERT_TRUE(whole.ok());
+    int64_t points = 0, errors = 0;
+    for (;; ++points) {
+      files.left = points;
+      files.failed = 0;
+      const auto again = load(files);
+      if (again.ok()) {
+        EXPECT_EQ(*again, *whole) << name << ": call " << points;
+      } else {
+        ++errors;
+        EXPECT_TRUE(again.error().code == ErrorCode::io_error ||
+                    again.error().code == ErrorCode::not_found)
+            << again.error().to_string();
+        EXPECT_EQ(again.error().where.rfind("m", 0), 0u) << again.error().to_string();
+      }
+      if (files.failed == 0) break;
+    }
+    files.left = -1;
+    EXPECT_TRUE(load(files).ok());
+    EXPECT_GE(points, 2);
+    std::printf("    %s: %ld calls failed, %ld errors\n", name, static_cast<long>(points),
+                static_cast<long>(errors));
+  }
+}
+
+Status write(const Files& files, const std::string& path) {
+  PHIAL_ASSIGN(const auto writer, files.create(path));
+  const std::vector<uint8_t> bytes(1000, 7);
+  for (int i = 0; i < 3; ++i) PHIAL_TRY(writer->append(bytes));
+  return writer->commit();
+}
+
+TEST(FileFaults, AWriteThatFailsAnywhereLeavesTheOldFile) {
+  int64_t points = 0;
+  for (;; ++points) {
+    FaultyFiles files;
+    files.memory.put("out", "old");
+    files.left = points;
+    const Status status = write(files, "out");
+    if (files.failed == 0) {
+      EXPECT_TRUE(status.ok());
+      break;
+    }
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().where, "out");
+    EXPECT_EQ((*files.memory.map("out"))->text(), "old") << points;
+  }
+  EXPECT_EQ(points, 5);  // create, three appends, commit
+  std::printf("    write: %ld calls failed, %ld errors\n", static_cast<long>(points),
+              static_cast<long>(points));
+}
+
+}  // namespace
+}  // namespace phial
