@@ -55,8 +55,8 @@ function(phial_library)
   # Hidden visibility is not enough: instances of standard templates would still be shown.
   target_link_options(phial_shared PRIVATE
     -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map)
-  target_include_directories(phial_static PUBLIC ${CMAKE_SOURCE_DIR}/include)
-  target_include_directories(phial_shared PUBLIC ${CMAKE_SOURCE_DIR}/include)
+  target_include_directories(phial_static PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>)
+  target_include_directories(phial_shared PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>)
   target_link_libraries(phial_static PUBLIC ${link})
   target_link_libraries(phial_shared PRIVATE ${link})
 endfunction()

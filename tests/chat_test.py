@@ -341,7 +341,7 @@ class Turns(Case):
         self.ask(chat, "/set max-new-tokens 10")
         saved = self.saved(chat)
         self.assertEqual(saved["messages"][0], {"role": "system", "content": "Be brief."})
-        self.assertEqual(saved["options"], {"--greedy": "", "--max-new-tokens": "10"})
+        self.assertEqual(saved["options"], {"--greedy": [""], "--max-new-tokens": ["10"]})
         self.ask(chat, "And sand?")
         gone_on = self.saved(chat, "gone_on.json")
 
@@ -354,7 +354,7 @@ class Turns(Case):
         self.assertEqual(self.saved(other, "other.json"), gone_on)
 
         third = self.chat("--load", self.path("gone_on.json"), "--max-new-tokens", "2")
-        self.assertEqual(self.saved(third, "third.json")["options"]["--max-new-tokens"], "2")
+        self.assertEqual(self.saved(third, "third.json")["options"]["--max-new-tokens"], ["2"])
 
     def test_damaged_files_change_nothing(self):
         chat = self.chat("--greedy", "--max-new-tokens", "4")

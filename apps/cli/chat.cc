@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstring>
 
 #include "chat_file.h"
 #include "input.h"
@@ -40,44 +39,40 @@ bool Chat::turn(const std::string& question) {
 
 // Answers the last message; false when no token came.
 bool Chat::answer() {
-  const int64_t most = settings_.options().max_new_tokens.value_or(-1);
+  const int64_t most = settings_.flags().max_new_tokens.value_or(-1);
   const int64_t room = std::clamp<int64_t>(most >= 0 ? most : kMostRoom, 1,
                                            std::max<int64_t>(1, talk_.context() / 8));
   last_ = {};
   std::vector<int32_t> ids;
-  phial::Detokenizer text(model_, /*skip_special_tokens=*/true);
+  std::string text;
   phial_finish finish = PHIAL_FINISH_LENGTH;
   if (events_ != nullptr) events_->take_interrupt();
   while (true) {
     if (!talk_.prepare(ids.empty() ? room : 1, ids, last_) && !make_room(last_, ids)) break;
     const int64_t left = most < 0 ? -1 : most - static_cast<int64_t>(ids.size());
-    const phial::Generation part = generate(left, text, last_);
+    const phial::Answer part = generate(left, last_);
     ids.insert(ids.end(), part.ids.begin(), part.ids.end());
+    text += part.text;
     finish = part.finish;
     const bool at_most = most >= 0 && static_cast<int64_t>(ids.size()) >= most;
     if (!last_.context_is_full || at_most || part.ids.empty()) break;
   }
-  view_.answer(text.finish());
-  if (ids.empty() && (last_.new_tokens == 0 && (is_cancelled(finish) || most != 0))) {
-    if (is_cancelled(finish)) view_.note("stopped before the answer began; the question is undone");
+  last_.finish = finish;
+  if (ids.empty() && is_cancelled(finish)) {
+    view_.note("stopped before the answer began; the question is undone");
     return false;
   }
   view_.end_answer();
-  talk_.messages.push_back({{"role", "assistant"}, {"content", model_.detokenize(ids, true)}});
-  last_.finish = finish;
+  talk_.messages.push_back({{"role", "assistant"}, {"content", text}});
   view_.stats_line(last_, talk_.length(), talk_.context());
   return true;
 }
 
-phial::Generation Chat::generate(int64_t max_new_tokens, phial::Detokenizer& text,
-                                 TurnStats& stats) {
-  std::optional<phial_sampling> sampling = settings_.options().sampling(model_);
-  if (sampling && sampling->has_seed != 0) sampling->seed += answers_;
+phial::Answer Chat::generate(int64_t max_new_tokens, TurnStats& stats) {
+  phial::GenerateOptions request = settings_.flags().request(model_);
+  if (request.sampling && request.sampling->has_seed != 0) request.sampling->seed += answers_;
   ++answers_;
-  phial_generate_options generate = PHIAL_GENERATE_OPTIONS_INIT;
-  generate.sampling = sampling ? &*sampling : nullptr;
-  generate.max_new_tokens = max_new_tokens;
-  generate.ignore_eos = settings_.options().ignore_eos ? 1 : 0;
+  if (max_new_tokens >= 0) request.plain.max_new_tokens = max_new_tokens;
   Progress progress("reading", "tokens", options_.show_progress);
   Talk::OnProgress on_progress;
   if (options_.show_progress) {
@@ -85,18 +80,18 @@ phial::Generation Chat::generate(int64_t max_new_tokens, phial::Detokenizer& tex
       progress.update(static_cast<double>(done), static_cast<double>(total));
     };
   }
-  const auto on_token = [&](int32_t id, std::string_view) {
+  bool streamed = false;
+  const auto on_token = [&](int32_t, std::string_view text) {
     progress.clear();
-    if (id < 0) return true;
-    try {
-      view_.answer(text.push(id));
-    } catch (const phial::Error& error) {
-      // Padding rows of the logits have no text.
-      if (std::strcmp(error.code(), "invalid_input") != 0) throw;
-    }
+    streamed = true;
+    view_.answer(text);
     return !view_.lost();
   };
-  return talk_.answer(generate, on_token, on_progress, stats);
+  const phial::Answer answer = talk_.answer(request, on_token, on_progress, stats);
+  progress.clear();
+  // Beams are known at the end only.
+  if (!streamed) view_.answer(answer.text);
+  return answer;
 }
 
 bool Chat::may_forget(int64_t needed) {

@@ -48,7 +48,7 @@ class Chat {
   bool answer();
   bool make_room(TurnStats& stats, const std::vector<int32_t>& ids);
   bool may_forget(int64_t needed);
-  phial::Generation generate(int64_t max_new_tokens, phial::Detokenizer& text, TurnStats& stats);
+  phial::Answer generate(int64_t max_new_tokens, TurnStats& stats);
   std::string saved_text();
   void rescue();
 

@@ -115,11 +115,11 @@ void ChatCommands::set(Chat& chat, const std::string& text) {
     if (!name.empty() && name != short_name && name != option.name) return;
     const auto found = chat.settings_.values().find(option.name);
     const bool is_set = found != chat.settings_.values().end();
-    chat.view_.say(fmt::format("{:<22} {:<10} {}", short_name,
-                               !is_set                 ? "-"
-                               : found->second.empty() ? "on"
-                                                       : found->second,
-                               option.help));
+    std::string now = is_set ? "" : "-";
+    for (const std::string& given : is_set ? found->second : std::vector<std::string>()) {
+      now += (now.empty() ? "" : ", ") + (option.value.empty() ? "on" : printable(given));
+    }
+    chat.view_.say(fmt::format("{:<22} {:<10} {}", short_name, now, option.help));
     shown = true;
   });
   // Says what is wrong with the name.
@@ -142,7 +142,7 @@ void ChatCommands::load(Chat& chat, const std::string& path) {
 void ChatCommands::regenerate(Chat& chat, const std::string&) {
   const Json before = chat.talk_.messages;
   if (!chat.talk_.take_answer()) fail_usage("/regen", "there is no answer yet");
-  const auto sampling = chat.settings_.options().sampling(chat.model_);
+  const auto sampling = chat.settings_.flags().request(chat.model_).sampling;
   if ((sampling ? *sampling : chat.model_.sampling()).do_sample == 0) {
     chat.view_.note(
         "greedy decoding gives the same answer again; '/set temperature 0.8' changes that");

@@ -75,7 +75,7 @@ std::string talk_json(const SavedTalk& talk) {
     segments.push_back({{"answer", segment.answer}, {"text", segment.text}, {"ids", segment.ids}});
   }
   Json options = Json::object();
-  for (const auto& [name, value] : talk.options) options[name] = value;
+  for (const auto& [name, values] : talk.options) options[name] = values;
   const Json file = {{"format", kFormat},
                      {"version", kVersion},
                      {"model", {{"fingerprint", talk.fingerprint}}},
@@ -104,9 +104,12 @@ SavedTalk parse_talk(const std::string& json, const std::string& where) {
   SavedTalk talk;
   talk.fingerprint =
       reader.text(reader.member(file, "model", Json::value_t::object), "fingerprint");
-  for (const auto& [name, value] : reader.member(file, "options", Json::value_t::object).items()) {
-    if (!value.is_string()) reader.fail("an option is no text");
-    talk.options[name] = value.get<std::string>();
+  for (const auto& [name, values] : reader.member(file, "options", Json::value_t::object).items()) {
+    if (!values.is_array() || values.empty()) reader.fail("an option is no list of texts");
+    for (const Json& value : values) {
+      if (!value.is_string()) reader.fail("an option is no list of texts");
+      talk.options[name].push_back(value.get<std::string>());
+    }
   }
   talk.messages = reader.member(file, "messages", Json::value_t::array);
   for (const Json& message : talk.messages) {

@@ -1,20 +1,20 @@
 // Conversations in files: what /save writes and /load reads. docs/chat.md describes the format.
 #pragma once
 
-#include <map>
 #include <phial/phial.hpp>
 #include <string>
 #include <vector>
 
+#include "command_line.h"
 #include "talk.h"
 
 namespace phial_cli {
 
 struct SavedTalk {
   Json messages = Json::array();
-  std::map<std::string, std::string> options;  // of generation, as ChatSettings holds them
-  std::string fingerprint;                     // of the model; see model_fingerprint()
-  std::vector<Segment> segments;               // what the sequence held
+  CommandLine::Values options;    // of generation, as ChatSettings holds them
+  std::string fingerprint;        // of the model; see model_fingerprint()
+  std::vector<Segment> segments;  // what the sequence held
 };
 
 // Names what token ids mean: a hash over the tensors' names, types and shapes and the vocabulary.

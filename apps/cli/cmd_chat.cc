@@ -16,7 +16,7 @@ namespace {
 struct ChatCommandLine {
   CommonOptions common;
   EngineOptions engine;
-  GenerationOptions generation;
+  GenerationFlags generation;
   std::optional<std::string> model_path;
   std::optional<std::string> input;
   std::optional<std::string> system;
@@ -45,6 +45,7 @@ void ChatCommandLine::declare(CommandLine& line) {
   generation.declare(line);
   engine.declare(line);
   common.declare(line);
+  generation.remarks(line);
   line.remark(
       "At a terminal, /help lists what can be typed. From a pipe, each line is a question; with -, "
       "all of it is one. Answers go to stdout.");
@@ -130,11 +131,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
                            (stdout_is_terminal() || stderr_is_terminal());
   std::optional<std::string> template_text;
   if (options.template_file) template_text = read_input(*options.template_file);
-  ChatSettings::Values given;
-  ChatSettings::for_each([&](const CommandLine::Option& option) {
-    const auto found = parser.given().find(option.name);
-    if (found != parser.given().end()) given.insert(*found);
-  });
+  const ChatSettings::Values given = ChatSettings::select(parser.given());
   ChatSettings settings(given);
 
   const phial::Context context = make_context(options.common, Work::compute);
@@ -148,9 +145,11 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
             {*options.model_path, on_full_of(options, interactive), !options.common.quiet});
   if (options.load) {
     chat.load(*options.load);
+    ChatSettings::Values values = settings.values();
     for (const auto& [name, value] : given) {
-      settings.set(name, value.empty() ? "on" : value);
+      values[name] = value;
     }
+    settings.assign(values);
   }
   if (options.system) {
     talk.set_system(options.system);

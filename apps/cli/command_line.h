@@ -73,7 +73,7 @@ class CommandLine {
     std::string help;                             // empty: not shown
     std::function<void(const std::string&)> set;  // given the text of the value
     bool repeatable = false;
-    std::vector<std::string> choices = {};        // the values this version takes; empty: any
+    std::vector<std::string> choices = {};  // the values this version takes; empty: any
   };
   struct Positional {
     std::string name;

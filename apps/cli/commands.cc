@@ -11,10 +11,19 @@
 namespace phial_cli {
 
 std::span<const Command* const> commands() {
-  static constexpr std::array<const Command*, 8> kCommands = {
-      &kRunCommand,      &kChatCommand,   &kInfoCommand,       &kTokenizeCommand,
-      &kTemplateCommand, &kLogitsCommand, &kPerplexityCommand, &kDoctorCommand};
+  static constexpr std::array<const Command*, 10> kCommands = {
+      &kRunCommand,    &kChatCommand,       &kInfoCommand,   &kTokenizeCommand,   &kTemplateCommand,
+      &kLogitsCommand, &kPerplexityCommand, &kDoctorCommand, &kCompletionCommand, &kManCommand};
   return kCommands;
+}
+
+CommandLine table_of(const Command& command) {
+  try {
+    command.run(command, {kTableArgument});
+  } catch (const TableRequest& request) {
+    return request.table;
+  }
+  throw phial::Error("internal", command.name, "has no option table", "please report it");
 }
 
 void CommonOptions::declare(CommandLine& line) {

@@ -29,9 +29,14 @@ extern const Command kTemplateCommand;
 extern const Command kLogitsCommand;
 extern const Command kPerplexityCommand;
 extern const Command kDoctorCommand;
+extern const Command kCompletionCommand;
+extern const Command kManCommand;
 
 // In the order of the help.
 std::span<const Command* const> commands();
+
+// What a command takes, without running it: help, completions and the manual page are made from it.
+CommandLine table_of(const Command& command);
 
 // Options that every command takes.
 struct CommonOptions {

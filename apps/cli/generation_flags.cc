@@ -49,9 +49,10 @@ void declare_outputs(GenerationFlags& flags, CommandLine& line) {
                "beam search with N beams, 1..256; 1: none");
   line.real("--length-penalty", "X", flags.length_penalty, any_number, "that is finite",
             "beams: above 0 favours long answers, below 0 short ones (default 1)");
-  line.text("--early-stopping", "true|false|never", flags.early_stopping,
-            "beams: stop when N answers are there, when no better one is likely (the default), or when "
-            "none is possible");
+  line.text(
+      "--early-stopping", "true|false|never", flags.early_stopping,
+      "beams: stop when N answers are there, when no better one is likely (the default), or when "
+      "none is possible");
   line.integer("--num-return-sequences", "N", flags.num_return_sequences, 1, kMaxAnswers,
                "answers to give, 1..256; with beams at most their number");
   line.texts("--stop", "TEXT", flags.stop_strings, "end before this text; may be repeated");

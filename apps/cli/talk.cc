@@ -212,18 +212,19 @@ bool Talk::prepare(int64_t room, const std::vector<int32_t>& answer, TurnStats& 
   return true;
 }
 
-phial::Generation Talk::answer(const phial_generate_options& options,
-                               const phial::Sequence::OnToken& on_token,
-                               const OnProgress& on_progress, TurnStats& stats) {
+phial::Answer Talk::answer(const phial::GenerateOptions& options,
+                           const phial::Sequence::OnToken& on_token, const OnProgress& on_progress,
+                           TurnStats& stats) {
   const InterruptScope interruptible(sequence_);
   if (on_progress && !read_in_pieces(on_progress, stats)) {
-    phial::Generation cancelled;
+    phial::Answer cancelled;
     cancelled.finish = PHIAL_FINISH_CANCELLED;
     stats.finish = PHIAL_FINISH_CANCELLED;
     return cancelled;
   }
   const int64_t prompt_length = sequence_.length();
-  phial::Generation result = sequence_.generate(options, on_token);
+  const phial::Answers answers = sequence_.generate_outputs(options, on_token);
+  phial::Answer result = answers.outputs.at(0);
   if (!result.ids.empty()) {
     computed_ = sequence_.length() - 1;
     try {
@@ -234,10 +235,10 @@ phial::Generation Talk::answer(const phial_generate_options& options,
       computed_ = std::min(computed_, prompt_length);
     }
   }
-  stats.computed_tokens += result.stats.prompt_tokens;
-  stats.new_tokens += result.stats.new_tokens;
-  stats.prefill_ms += result.stats.prefill_ms;
-  stats.decode_ms += result.stats.decode_ms;
+  stats.computed_tokens += answers.stats.prompt_tokens;
+  stats.new_tokens += static_cast<int64_t>(result.ids.size());
+  stats.prefill_ms += answers.stats.prefill_ms;
+  stats.decode_ms += answers.stats.decode_ms;
   stats.finish = result.finish;
   stats.context_is_full = result.finish == PHIAL_FINISH_LENGTH &&
                           prompt_length + static_cast<int64_t>(result.ids.size()) >= context_;

@@ -63,9 +63,9 @@ class Talk {
   using OnProgress = std::function<void(int64_t done, int64_t total)>;
   // Answers the prepared prompt with new tokens and adds them to what the sequence holds. With
   // `on_progress` a long prompt is read in pieces. A cancellation is no error.
-  phial::Generation answer(const phial_generate_options& options,
-                           const phial::Sequence::OnToken& on_token, const OnProgress& on_progress,
-                           TurnStats& stats);
+  phial::Answer answer(const phial::GenerateOptions& options,
+                       const phial::Sequence::OnToken& on_token, const OnProgress& on_progress,
+                       TurnStats& stats);
 
   int64_t context() const { return context_; }
   int64_t length() const { return sequence_.length(); }
