@@ -25,7 +25,7 @@ void CommonOptions::declare(CommandLine& line) {
   line.integer("--threads", "N", threads, 1, kMaxThreads,
                "compute threads, 1..1024 (default: one per core)");
   line.text("--isa", "NAME", isa,
-            "instruction set: avx512, avx2, reference (default: $PHIAL_ISA, else the best here)");
+            "instruction set: avx512, avx2, neon, reference (default: $PHIAL_ISA, else the best here)");
 }
 
 phial::Context make_context(const CommonOptions& common, Work work) {
