@@ -4,7 +4,8 @@
 
 build_packages=(g++ cmake ninja-build pkg-config libsimdjson-dev nlohmann-json3-dev libfmt-dev
   libcli11-dev libedit-dev libutf8proc-dev libonig-dev libgtest-dev libgmock-dev python3)
-check_packages=(ccache libbenchmark-dev clang-14 libclang-rt-14-dev clang-format-14)
+check_packages=(ccache libbenchmark-dev clang-14 libclang-rt-14-dev clang-format-14
+  g++-12-aarch64-linux-gnu qemu-user googletest)
 pip_package=python3-pip
 peers_packages=(python3-venv python3-pip)
 

@@ -4,6 +4,7 @@
 
 #include "base/utf8.h"
 #include "formats/gguf.h"
+#include "formats/gguf_split.h"
 #include "formats/safetensors.h"
 
 namespace phial {
@@ -72,9 +73,14 @@ class CheckpointReader {
   Status read_gguf(std::shared_ptr<const MappedFile> file, const std::string& file_path) {
     PHIAL_ASSIGN(GgufContents contents, parse_gguf(file->bytes(), file_path, text_only_));
     out_.format = Checkpoint::Format::gguf;
+    keep(std::move(file));
+    if (!text_only_) {
+      PHIAL_ASSIGN(std::vector<std::shared_ptr<const MappedFile>> parts,
+                   append_gguf_parts(files_, file_path, contents));
+      for (auto& part : parts) keep(std::move(part));
+    }
     out_.gguf = std::move(contents.metadata);
     out_.tensors = std::move(contents.tensors);
-    keep(std::move(file));
     return {};
   }
 
@@ -118,7 +124,9 @@ class CheckpointReader {
       if (std::binary_search(names.begin(), names.end(), name)) return std::string(name);
     }
     for (const char* extension : {kSafetensorsExtension, kGgufExtension}) {
-      const auto ends = [&](const std::string& name) { return name.ends_with(extension); };
+      const auto ends = [&](const std::string& name) {
+        return name.ends_with(extension) && !is_later_gguf_part(name);
+      };
       const auto count = std::count_if(names.begin(), names.end(), ends);
       if (count == 1) return *std::find_if(names.begin(), names.end(), ends);
       if (count > 1 && !text_only_) {

@@ -58,7 +58,8 @@ struct ReadOptions {
 
 // Opens `path`: a .gguf file, a .safetensors file, a tokenizer.json (text_only), or a folder that
 // holds one of them. In a folder, model.safetensors.index.json, then model.safetensors, then the
-// only *.safetensors, then the only *.gguf is taken.
+// only *.safetensors, then the only *.gguf is taken; later parts of a split GGUF model do not count
+// and are read with the first.
 // Errors: not_found; unsupported (an unknown kind of file, a folder without a model, a dtype or
 // GGUF type phial does not know - naming tensor and type); damaged (anything that contradicts
 // itself or the file size); over_limit (parse budget).

@@ -134,10 +134,7 @@ class Parser {
     out_.metadata.file = reader_.name();
     PHIAL_TRY(read_header());
     PHIAL_TRY(read_pairs());
-    if (!metadata_only) {
-      PHIAL_TRY(check_not_split());
-      PHIAL_TRY(read_tensors());
-    }
+    if (!metadata_only) PHIAL_TRY(read_tensors());
     return std::move(out_);
   }
 
@@ -319,16 +316,6 @@ class Parser {
     if (type == ValueType::f64) return reader_.read<double>(what);
     PHIAL_ASSIGN(const float value, reader_.read<float>(what));
     return static_cast<double>(value);
-  }
-
-  Status check_not_split() const {
-    PHIAL_ASSIGN(const auto parts, out_.metadata.integer("split.count"));
-    if (parts.value_or(1) > 1) {
-      return error(ErrorCode::unsupported,
-                   "is one of " + std::to_string(*parts) + " parts of a split model",
-                   "join them with llama-gguf-split --merge");
-    }
-    return {};
   }
 
   Result<uint64_t> alignment() const {

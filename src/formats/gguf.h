@@ -30,8 +30,8 @@ bool looks_like_gguf(std::span<const uint8_t> bytes);
 
 // Reads the file `bytes`, called `name` in messages; the result points into `bytes`. With
 // `metadata_only`, nothing behind the key-value pairs is looked at.
-// Errors: damaged; unsupported (version, byte order, nested array, tensor type, one part of a split
-// model); over_limit (parse budget).
+// Errors: damaged; unsupported (version, byte order, nested array, tensor type); over_limit (parse
+// budget).
 Result<GgufContents> parse_gguf(std::span<const uint8_t> bytes, std::string_view name,
                                 bool metadata_only);
 

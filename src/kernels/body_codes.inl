@@ -66,7 +66,7 @@ PHIAL_INLINE void load_part(const uint8_t* p, int64_t count, Vec (&out)[kChunkVe
 }
 
 // 16 bytes whose low nibbles are columns 0 to 15 and whose high ones are columns 16 to 31, through
-// Levels or a Book.
+// Levels, or a Book where that has no function of its own.
 template <class Meaning>
 PHIAL_INLINE void load_nibbles(const uint8_t* qs, const Meaning& meaning, Vec (&out)[kChunkVecs]) {
   PHIAL_UNROLL

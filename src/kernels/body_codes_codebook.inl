@@ -1,22 +1,11 @@
 // Readers of the blocks whose codes are places in a table (tensor/block_codebook.h). A level times
-// the scale is exact, so scaling the table first gives the bits of decode_row.
-
-struct LevelTable {
-  float levels[16];
-};
-constexpr LevelTable as_floats(const int8_t (&levels)[16]) {
-  LevelTable table = {};
-  for (int i = 0; i < 16; ++i) table.levels[i] = levels[i];
-  return table;
-}
-constexpr LevelTable kIq4Table = as_floats(kIq4Levels);
-constexpr LevelTable kMxfp4Table = as_floats(kMxfp4Levels);
+// the scale is exact, so scaling the table first gives the bits of decode_row, too.
 
 struct Iq4NlCodes : Unbatched<Iq4NlCodes, 18> {
   using Unbatched<Iq4NlCodes, 18>::load;
   static constexpr int kValueBytes = 0;
   PHIAL_INLINE void load(const uint8_t* p, Vec (&out)[kChunkVecs]) {
-    load_nibbles(p + 2, book_of(kIq4Table.levels, broadcast_f16(p)), out);
+    load_nibbles(p + 2, book_of(kIq4Levels, broadcast_f16(p)), out);
   }
 };
 
@@ -29,7 +18,7 @@ struct Mxfp4Codes : Unbatched<Mxfp4Codes, 17> {
     const uint32_t bits = e == 255 ? 0x7fc00000u : e < 2 ? 0x200000u << e : (e - 1) << 23;
     float scale;
     __builtin_memcpy(&scale, &bits, sizeof(scale));
-    load_nibbles(p + 1, book_of(kMxfp4Table.levels, broadcast(scale)), out);
+    load_nibbles(p + 1, book_of(kMxfp4Levels, broadcast(scale)), out);
   }
 };
 
@@ -48,6 +37,6 @@ struct Iq4XsCodes : Superblock<136> {
     }
   }
   PHIAL_INLINE void load(const uint8_t* p, const Scales& scales, int b, Vec (&out)[kChunkVecs]) {
-    load_nibbles(p + 8 + 16 * b, book_of(kIq4Table.levels, broadcast(scales.d[b])), out);
+    load_nibbles(p + 8 + 16 * b, book_of(kIq4Levels, broadcast(scales.d[b])), out);
   }
 };

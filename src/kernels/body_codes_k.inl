@@ -56,13 +56,11 @@ struct Q5KCodes : Superblock<176> {
   PHIAL_INLINE void load_scales(const uint8_t* p, Scales& scales) { load_6_bits(p, scales); }
   PHIAL_INLINE void load(const uint8_t* p, const Scales& scales, int b, Vec (&out)[kChunkVecs]) {
     const Vec d = broadcast(scales.values[b]), m = broadcast(scales.values[8 + b]);
-    const uint8_t* qs = p + 48 + b / 2 * 32;
+    const ByteCodes low = field(load_codes(p + 48 + b / 2 * 32), b % 2 * 4, 15);
+    const ByteCodes fifth = field(load_codes(p + 16), b, 1);
+    to_floats(codes_or(low, raise<4>(fifth)), out);
     PHIAL_UNROLL
-    for (int i = 0; i < kChunkVecs; ++i) {
-      const Bytes low = bits_and(shift_right(load_u8(qs + kLanes * i), b % 2 * 4), 15);
-      const Bytes fifth = bits_and(shift_right(load_u8(p + 16 + kLanes * i), b), 1);
-      out[i] = fma(to_float(bits_or(low, shift_left(fifth, 4))), d, m);
-    }
+    for (int i = 0; i < kChunkVecs; ++i) out[i] = fma(out[i], d, m);
   }
 };
 
@@ -70,10 +68,14 @@ struct Q5KCodes : Superblock<176> {
 PHIAL_INLINE Vec group_of_16(const float* scales, int b, int i) {
   return broadcast(scales[2 * b + i * kLanes / 16]);
 }
+PHIAL_INLINE void scale_groups_of_16(const float* scales, int b, Vec (&out)[kChunkVecs]) {
+  PHIAL_UNROLL
+  for (int i = 0; i < kChunkVecs; ++i) out[i] = mul(out[i], group_of_16(scales, b, i));
+}
 
 // Two bits of chunk b, of 32 bytes per 128 columns.
-PHIAL_INLINE Bytes two_bits(const uint8_t* qs, int b, int i) {
-  return bits_and(shift_right(load_u8(qs + b / 4 * 32 + kLanes * i), b % 4 * 2), 3);
+PHIAL_INLINE ByteCodes two_bits(const uint8_t* qs, int b) {
+  return field(load_codes(qs + b / 4 * 32), b % 4 * 2, 3);
 }
 
 struct Q2KCodes : Superblock<84> {
@@ -91,10 +93,10 @@ struct Q2KCodes : Superblock<84> {
     }
   }
   PHIAL_INLINE void load(const uint8_t* p, const Scales& scales, int b, Vec (&out)[kChunkVecs]) {
+    to_floats(two_bits(p + 16, b), out);
     PHIAL_UNROLL
     for (int i = 0; i < kChunkVecs; ++i) {
-      out[i] = fma(to_float(two_bits(p + 16, b, i)), group_of_16(scales.d, b, i),
-                   group_of_16(scales.m, b, i));
+      out[i] = fma(out[i], group_of_16(scales.d, b, i), group_of_16(scales.m, b, i));
     }
   }
 };
@@ -119,12 +121,9 @@ struct Q3KCodes : Superblock<110> {
     }
   }
   PHIAL_INLINE void load(const uint8_t* p, const Scales& scales, int b, Vec (&out)[kChunkVecs]) {
-    PHIAL_UNROLL
-    for (int i = 0; i < kChunkVecs; ++i) {
-      const Bytes third = bits_and(shift_right(load_u8(p + kLanes * i), b), 1);
-      const Bytes code = bits_or(two_bits(p + 32, b, i), shift_left(third, 2));
-      out[i] = mul(sub(to_float(code), broadcast(4.0f)), group_of_16(scales.d, b, i));
-    }
+    const ByteCodes third = field(load_codes(p), b, 1);
+    to_floats(codes_minus(codes_or(two_bits(p + 32, b), raise<2>(third)), 4), out);
+    scale_groups_of_16(scales.d, b, out);
   }
 };
 
@@ -139,12 +138,21 @@ struct Q6KCodes : Superblock<210> {
     for (int i = 0; i < 16; i += kLanes) store(scales.d + i, mul(load_i8(p + 192 + i), d));
   }
   PHIAL_INLINE void load(const uint8_t* p, const Scales& scales, int b, Vec (&out)[kChunkVecs]) {
-    const uint8_t* ql = p + b / 4 * 64 + b % 2 * 32;
+    const ByteCodes low = field(load_codes(p + b / 4 * 64 + b % 2 * 32), b % 4 / 2 * 4, 15);
+    to_floats(codes_minus(codes_or(low, raise<4>(two_bits(p + 128, b))), 32), out);
+    scale_groups_of_16(scales.d, b, out);
+  }
+};
+
+// tq2_0 (tensor/block_ternary.h): the same, with one scale.
+struct Tq2Codes : Superblock<66> {
+  struct Scales {
+    float d;
+  };
+  PHIAL_INLINE void load_scales(const uint8_t* p, Scales& scales) { scales.d = f16_at(p + 64); }
+  PHIAL_INLINE void load(const uint8_t* p, const Scales& scales, int b, Vec (&out)[kChunkVecs]) {
+    to_floats(codes_minus(two_bits(p, b), 1), out);
     PHIAL_UNROLL
-    for (int i = 0; i < kChunkVecs; ++i) {
-      const Bytes low = bits_and(shift_right(load_u8(ql + kLanes * i), b % 4 / 2 * 4), 15);
-      const Bytes code = bits_or(low, shift_left(two_bits(p + 128, b, i), 4));
-      out[i] = mul(sub(to_float(code), broadcast(32.0f)), group_of_16(scales.d, b, i));
-    }
+    for (int i = 0; i < kChunkVecs; ++i) out[i] = mul(out[i], broadcast(scales.d));
   }
 };

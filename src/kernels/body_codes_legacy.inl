@@ -1,6 +1,6 @@
 // Readers of the 32-value blocks (tensor/block_legacy.h).
 
-constexpr float kQ4_0Levels[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+constexpr int8_t kQ4_0Levels[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
 
 struct Q4_0Codes : Unbatched<Q4_0Codes, 18> {
   using Unbatched<Q4_0Codes, 18>::load;
@@ -33,15 +33,9 @@ struct Q4_1Codes {
   }
 };
 
-// Codes of 5 bits, as numbers 0 to 31: nibbles at `qs`, fifth bits in `qh`.
-PHIAL_INLINE void load_five_bits(const uint8_t* qs, uint32_t qh, Vec (&out)[kChunkVecs]) {
-  constexpr int kHalf = kChunkVecs / 2;
-  PHIAL_UNROLL
-  for (int i = 0; i < kHalf; ++i) {
-    const Bytes bytes = load_u8(qs + kLanes * i);
-    out[i] = to_float(bits_or(bits_and(bytes, 15), fifth_bits(qh, kLanes * i)));
-    out[i + kHalf] = to_float(bits_or(shift_right(bytes, 4), fifth_bits(qh, 16 + kLanes * i)));
-  }
+// Codes of 5 bits: nibbles at `qs`, fifth bits at `qh`.
+PHIAL_INLINE ByteCodes load_five_bits(const uint8_t* qs, const uint8_t* qh) {
+  return codes_or(load_nibble_codes(qs), fifth_bits(load_u32(qh)));
 }
 
 struct Q5_0Codes : Unbatched<Q5_0Codes, 22> {
@@ -49,9 +43,9 @@ struct Q5_0Codes : Unbatched<Q5_0Codes, 22> {
   static constexpr int kValueBytes = 0;
   PHIAL_INLINE void load(const uint8_t* p, Vec (&out)[kChunkVecs]) {
     const Vec d = broadcast_f16(p);
-    load_five_bits(p + 6, load_u32(p + 2), out);
+    to_floats(codes_minus(load_five_bits(p + 6, p + 2), 16), out);
     PHIAL_UNROLL
-    for (int i = 0; i < kChunkVecs; ++i) out[i] = mul(sub(out[i], broadcast(16.0f)), d);
+    for (int i = 0; i < kChunkVecs; ++i) out[i] = mul(out[i], d);
   }
 };
 
@@ -60,7 +54,7 @@ struct Q5_1Codes : Unbatched<Q5_1Codes, 24> {
   static constexpr int kValueBytes = 0;
   PHIAL_INLINE void load(const uint8_t* p, Vec (&out)[kChunkVecs]) {
     const Vec d = broadcast_f16(p), m = broadcast_f16(p + 2);
-    load_five_bits(p + 8, load_u32(p + 4), out);
+    to_floats(load_five_bits(p + 8, p + 4), out);
     PHIAL_UNROLL
     for (int i = 0; i < kChunkVecs; ++i) out[i] = fma(out[i], d, m);
   }

@@ -113,9 +113,7 @@ static void gelu_tanh_mul(int64_t n, const float* gate, const float* up, float* 
 static void softcap(int64_t n, float scale, float cap, float* x) {
   const Vec twice = broadcast(2 * scale / cap);
   const Vec top = broadcast(cap), twice_top = broadcast(2 * cap);
-  each(n, [&](auto at) {
-    put(x, sub(times_sigmoid(twice_top, mul(get(x, at), twice)), top), at);
-  });
+  each(n, [&](auto at) { put(x, sub(times_sigmoid(twice_top, mul(get(x, at), twice)), top), at); });
 }
 
 static void rope(int64_t heads, int64_t head_dim, int64_t rotary, const float* cos,

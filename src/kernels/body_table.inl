@@ -37,6 +37,7 @@ constexpr KernelTable make_table(const char* isa) {
   set_codes<Iq4NlCodes>(table, Grid::iq4_nl);
   set_codes<Iq4XsCodes>(table, Grid::iq4_xs);
   set_codes<Mxfp4Codes>(table, Grid::mxfp4);
+  set_codes<Tq2Codes>(table, Grid::tq2_0);
   table.gemv_affine = gemv_affine;
   table.unpack_affine = unpack_affine;
   table.gemm = gemm;

@@ -14,12 +14,19 @@
 //   select_greater(a, b, x, y)   a > b ? x : y by lane, y for NaN
 //   sum, largest        over the lanes, in the fixed order of halving
 //   Bytes               kLanes unsigned bytes, widened to lanes of 32 bits
-//   shift_left, shift_right   by n bits, 0 <= n < 32, in each lane
-//   fifth_bits(word, first)   16 where bit first + lane of `word` is set, else 0
+//   shift_right         by n bits, 0 <= n < 32, in each lane
 //   Levels              what the 16 codes of a 4-bit block stand for, d * code + m
-//   Book                the same for 16 numbers of a table times d
-//   low_nibbles         what bits 0 to 3 of each lane stand for (the others may be anything)
-//   high_nibbles        what bits 4 to 7 stand for (those above are 0)
+//   low_nibbles, high_nibbles   what bits 0 to 3, or 4 to 7, of each lane stand for; those above
+//                       are 0 for the high ones
+//   Book                the same for 16 small integers times d: load_nibbles (body_codes.inl) reads
+//                       its chunk
+//   ByteCodes           the 32 codes of a chunk, a byte each
+//   load_nibble_codes   16 bytes: the low nibbles, then the high ones
+//   field(c, shift, mask)   bits `shift` and on of each byte, as many as `mask` has
+//   raise<n>(c)         c * 2^n, which still fits a byte
+//   codes_minus         two's complement
+//   fifth_bits(word)    16 where the bit of `word` with the code's number is set, else 0
+//   to_floats           of two's complement codes
 //   load_pairs, load_pair   d and m of kPairs blocks of 20 bytes, or of one
 //   transpose           a kLanes x kLanes tile
 
@@ -31,6 +38,8 @@ constexpr bool kGemvSharesX = false;
 
 using Vec = __m256;
 using Bytes = __m256i;
+
+#include "kernels/vec_codes_x86.inl"
 
 PHIAL_INLINE Vec zero() { return _mm256_setzero_ps(); }
 PHIAL_INLINE Vec broadcast(float value) { return _mm256_set1_ps(value); }
@@ -121,17 +130,9 @@ PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
 }
 
 PHIAL_INLINE Vec to_float(Bytes b) { return _mm256_cvtepi32_ps(b); }
-PHIAL_INLINE Bytes shift_left(Bytes b, int n) { return _mm256_sll_epi32(b, _mm_cvtsi32_si128(n)); }
 PHIAL_INLINE Bytes shift_right(Bytes b, int n) { return _mm256_srl_epi32(b, _mm_cvtsi32_si128(n)); }
 PHIAL_INLINE Bytes bits_and(Bytes b, int mask) {
   return _mm256_and_si256(b, _mm256_set1_epi32(mask));
-}
-PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
-PHIAL_INLINE Bytes fifth_bits(uint32_t word, int first) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i at = _mm256_add_epi32(lane, _mm256_set1_epi32(first));
-  const __m256i bits = _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(word)), at);
-  return bits_and(_mm256_slli_epi32(bits, 4), 16);
 }
 
 struct Levels {
@@ -160,21 +161,26 @@ PHIAL_INLINE Vec high_nibbles(const Levels& levels, Bytes bytes) {
   return fma(_mm256_cvtepi32_ps(_mm256_srli_epi32(bytes, 4)), levels.d, levels.m);
 }
 
-// A permutation looks at the low three bits of an index; the fourth, moved to the sign, chooses
-// between the halves of the table.
+PHIAL_INLINE void to_floats(ByteCodes c, Vec (&out)[4]) {
+  const __m128i low = _mm256_castsi256_si128(c), high = _mm256_extracti128_si256(c, 1);
+  out[0] = to_float(_mm256_cvtepi8_epi32(low));
+  out[1] = to_float(_mm256_cvtepi8_epi32(_mm_srli_si128(low, 8)));
+  out[2] = to_float(_mm256_cvtepi8_epi32(high));
+  out[3] = to_float(_mm256_cvtepi8_epi32(_mm_srli_si128(high, 8)));
+}
+
 struct Book {
-  Vec low, high;
+  ByteCodes levels;  // the table, in both halves
+  Vec d;
 };
-PHIAL_INLINE Book book_of(const float* table, Vec d) {
-  return {mul(load(table), d), mul(load(table + 8), d)};
+PHIAL_INLINE Book book_of(const int8_t (&levels)[16], Vec d) {
+  const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i_u*>(levels));
+  return {_mm256_broadcastsi128_si256(table), d};
 }
-PHIAL_INLINE Vec low_nibbles(const Book& book, Bytes bytes) {
-  const Vec upper = _mm256_castsi256_ps(_mm256_slli_epi32(bytes, 28));
-  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(book.low, bytes),
-                          _mm256_permutevar8x32_ps(book.high, bytes), upper);
-}
-PHIAL_INLINE Vec high_nibbles(const Book& book, Bytes bytes) {
-  return low_nibbles(book, _mm256_srli_epi32(bytes, 4));
+PHIAL_INLINE void load_nibbles(const uint8_t* qs, const Book& book, Vec (&out)[4]) {
+  to_floats(_mm256_shuffle_epi8(book.levels, load_nibble_codes(qs)), out);
+  PHIAL_UNROLL
+  for (int i = 0; i < 4; ++i) out[i] = mul(out[i], book.d);
 }
 
 PHIAL_INLINE void transpose(Vec (&t)[kLanes]) {

@@ -9,6 +9,8 @@ constexpr bool kGemvSharesX = true;
 using Vec = __m512;
 using Bytes = __m512i;
 
+#include "kernels/vec_codes_x86.inl"
+
 PHIAL_INLINE Vec zero() { return _mm512_setzero_ps(); }
 PHIAL_INLINE Vec broadcast(float value) { return _mm512_set1_ps(value); }
 PHIAL_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
@@ -85,14 +87,14 @@ PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
 }
 
 PHIAL_INLINE Vec to_float(Bytes b) { return _mm512_cvtepi32_ps(b); }
-PHIAL_INLINE Bytes shift_left(Bytes b, int n) { return _mm512_sll_epi32(b, _mm_cvtsi32_si128(n)); }
 PHIAL_INLINE Bytes shift_right(Bytes b, int n) { return _mm512_srl_epi32(b, _mm_cvtsi32_si128(n)); }
 PHIAL_INLINE Bytes bits_and(Bytes b, int mask) {
   return _mm512_and_si512(b, _mm512_set1_epi32(mask));
 }
-PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return _mm512_or_si512(a, b); }
-PHIAL_INLINE Bytes fifth_bits(uint32_t word, int first) {
-  return _mm512_maskz_set1_epi32(static_cast<__mmask16>(word >> first), 16);
+
+PHIAL_INLINE void to_floats(ByteCodes c, Vec (&out)[2]) {
+  out[0] = to_float(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(c)));
+  out[1] = to_float(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(c, 1)));
 }
 
 // All 16 values of a block fit one register: decoding is a permutation, which looks at the low four
@@ -116,7 +118,9 @@ PHIAL_INLINE Levels levels_of(float d, float m) {
   return {fma(codes, broadcast(d), broadcast(m))};
 }
 using Book = Levels;
-PHIAL_INLINE Book book_of(const float* table, Vec d) { return {mul(load(table), d)}; }
+PHIAL_INLINE Book book_of(const int8_t (&levels)[16], Vec d) {
+  return {mul(load_i8(reinterpret_cast<const uint8_t*>(levels)), d)};
+}
 PHIAL_INLINE Vec low_nibbles(const Levels& levels, Bytes bytes) {
   return _mm512_permutexvar_ps(bytes, levels.table);
 }

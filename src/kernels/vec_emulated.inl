@@ -74,20 +74,30 @@ PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
 }
 
 PHIAL_INLINE Vec to_float(Bytes b) { return {half::to_float(b.lo), half::to_float(b.hi)}; }
-PHIAL_INLINE Bytes shift_left(Bytes b, int n) {
-  return {half::shift_left(b.lo, n), half::shift_left(b.hi, n)};
-}
 PHIAL_INLINE Bytes shift_right(Bytes b, int n) {
   return {half::shift_right(b.lo, n), half::shift_right(b.hi, n)};
 }
 PHIAL_INLINE Bytes bits_and(Bytes b, int mask) {
   return {half::bits_and(b.lo, mask), half::bits_and(b.hi, mask)};
 }
-PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) {
-  return {half::bits_or(a.lo, b.lo), half::bits_or(a.hi, b.hi)};
+
+using half::ByteCodes;
+using half::codes_and;
+using half::codes_minus;
+using half::codes_or;
+using half::field;
+using half::fifth_bits;
+using half::load_codes;
+using half::load_nibble_codes;
+using half::raise;
+PHIAL_INLINE void join(const half::Vec (&parts)[4], Vec (&out)[2]) {
+  out[0] = {parts[0], parts[1]};
+  out[1] = {parts[2], parts[3]};
 }
-PHIAL_INLINE Bytes fifth_bits(uint32_t word, int first) {
-  return {half::fifth_bits(word, first), half::fifth_bits(word, first + 8)};
+PHIAL_INLINE void to_floats(ByteCodes c, Vec (&out)[2]) {
+  half::Vec parts[4];
+  half::to_floats(c, parts);
+  join(parts, out);
 }
 
 using Levels = half::Levels;
@@ -102,12 +112,11 @@ PHIAL_INLINE void load_pairs(const uint8_t* p, float (&pairs)[2 * kPairs]) {
 PHIAL_INLINE void load_pair(const uint8_t* p, float (&pair)[2]) { half::load_pair(p, pair); }
 PHIAL_INLINE Levels levels_of(float d, float m) { return half::levels_of(d, m); }
 using Book = half::Book;
-PHIAL_INLINE Book book_of(const float* table, Vec d) { return half::book_of(table, d.lo); }
-PHIAL_INLINE Vec low_nibbles(const Book& book, Bytes b) {
-  return {half::low_nibbles(book, b.lo), half::low_nibbles(book, b.hi)};
-}
-PHIAL_INLINE Vec high_nibbles(const Book& book, Bytes b) {
-  return {half::high_nibbles(book, b.lo), half::high_nibbles(book, b.hi)};
+PHIAL_INLINE Book book_of(const int8_t (&levels)[16], Vec d) { return half::book_of(levels, d.lo); }
+PHIAL_INLINE void load_nibbles(const uint8_t* qs, const Book& book, Vec (&out)[2]) {
+  half::Vec parts[4];
+  half::load_nibbles(qs, book, parts);
+  join(parts, out);
 }
 PHIAL_INLINE Vec low_nibbles(const Levels& levels, Bytes b) {
   return {half::low_nibbles(levels, b.lo), half::low_nibbles(levels, b.hi)};

@@ -103,16 +103,59 @@ PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
 }
 
 PHIAL_INLINE Vec to_float(Bytes b) { return vcvtq_f32_u32(b); }
-PHIAL_INLINE Bytes shift_left(Bytes b, int n) { return vshlq_u32(b, vdupq_n_s32(n)); }
 PHIAL_INLINE Bytes shift_right(Bytes b, int n) { return vshlq_u32(b, vdupq_n_s32(-n)); }
 PHIAL_INLINE Bytes bits_and(Bytes b, int mask) {
   return vandq_u32(b, vdupq_n_u32(static_cast<uint32_t>(mask)));
 }
-PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return vorrq_u32(a, b); }
-PHIAL_INLINE Bytes fifth_bits(uint32_t word, int first) {
-  const int32x4_t at = vaddq_s32(vreinterpretq_s32_u32(lane_numbers()), vdupq_n_s32(first));
-  const Bytes bits = vshlq_u32(vdupq_n_u32(word), vnegq_s32(at));
-  return bits_and(vshlq_n_u32(bits, 4), 16);
+
+struct ByteCodes {
+  uint8x16_t lo, hi;
+};
+PHIAL_INLINE ByteCodes load_codes(const uint8_t* p) { return {vld1q_u8(p), vld1q_u8(p + 16)}; }
+PHIAL_INLINE ByteCodes load_nibble_codes(const uint8_t* p) {
+  const uint8x16_t bytes = vld1q_u8(p);
+  return {vandq_u8(bytes, vdupq_n_u8(15)), vshrq_n_u8(bytes, 4)};
+}
+PHIAL_INLINE ByteCodes codes_and(ByteCodes c, int mask) {
+  const uint8x16_t bits = vdupq_n_u8(static_cast<uint8_t>(mask));
+  return {vandq_u8(c.lo, bits), vandq_u8(c.hi, bits)};
+}
+PHIAL_INLINE ByteCodes codes_or(ByteCodes a, ByteCodes b) {
+  return {vorrq_u8(a.lo, b.lo), vorrq_u8(a.hi, b.hi)};
+}
+PHIAL_INLINE ByteCodes codes_minus(ByteCodes c, int number) {
+  const uint8x16_t other = vdupq_n_u8(static_cast<uint8_t>(number));
+  return {vsubq_u8(c.lo, other), vsubq_u8(c.hi, other)};
+}
+PHIAL_INLINE ByteCodes field(ByteCodes c, int shift, int mask) {
+  const int8x16_t left = vdupq_n_s8(static_cast<int8_t>(-shift));
+  return codes_and(ByteCodes{vshlq_u8(c.lo, left), vshlq_u8(c.hi, left)}, mask);
+}
+template <int kShift>
+PHIAL_INLINE ByteCodes raise(ByteCodes c) {
+  return {vshlq_n_u8(c.lo, kShift), vshlq_n_u8(c.hi, kShift)};
+}
+PHIAL_INLINE ByteCodes fifth_bits(uint32_t word) {
+  constexpr uint8_t kByteOfLane[32] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                       2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
+  constexpr uint8_t kBitOfLane[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const ByteCodes byte_of_lane = load_codes(kByteOfLane);
+  const uint8x16_t bit_of_lane = vld1q_u8(kBitOfLane);
+  const uint8x16_t bytes = vreinterpretq_u8_u32(vdupq_n_u32(word));
+  return codes_and(ByteCodes{vtstq_u8(vqtbl1q_u8(bytes, byte_of_lane.lo), bit_of_lane),
+                             vtstq_u8(vqtbl1q_u8(bytes, byte_of_lane.hi), bit_of_lane)},
+                   16);
+}
+PHIAL_INLINE void to_floats(int16x8_t halves, Vec* out) {
+  out[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(halves)));
+  out[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(halves)));
+}
+PHIAL_INLINE void to_floats(ByteCodes c, Vec (&out)[8]) {
+  const int8x16_t lo = vreinterpretq_s8_u8(c.lo), hi = vreinterpretq_s8_u8(c.hi);
+  to_floats(vmovl_s8(vget_low_s8(lo)), out);
+  to_floats(vmovl_s8(vget_high_s8(lo)), out + 2);
+  to_floats(vmovl_s8(vget_low_s8(hi)), out + 4);
+  to_floats(vmovl_s8(vget_high_s8(hi)), out + 6);
 }
 
 struct Levels {
@@ -136,25 +179,18 @@ PHIAL_INLINE Vec high_nibbles(const Levels& levels, Bytes bytes) {
   return fma(to_float(vshrq_n_u32(bytes, 4)), levels.d, levels.m);
 }
 
-// A table look-up takes bytes: code c is the bytes 4 c ... 4 c + 3 of 16 floats.
 struct Book {
-  uint8x16x4_t table;
+  uint8x16_t levels;
+  Vec d;
 };
-PHIAL_INLINE Book book_of(const float* table, Vec d) {
-  Book book;
+PHIAL_INLINE Book book_of(const int8_t (&levels)[16], Vec d) {
+  return {vreinterpretq_u8_s8(vld1q_s8(levels)), d};
+}
+PHIAL_INLINE void load_nibbles(const uint8_t* qs, const Book& book, Vec (&out)[8]) {
+  const ByteCodes codes = load_nibble_codes(qs);
+  to_floats(ByteCodes{vqtbl1q_u8(book.levels, codes.lo), vqtbl1q_u8(book.levels, codes.hi)}, out);
   PHIAL_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    book.table.val[i] = vreinterpretq_u8_f32(mul(load(table + 4 * i), d));
-  }
-  return book;
-}
-PHIAL_INLINE Vec low_nibbles(const Book& book, Bytes bytes) {
-  const uint32x4_t first = vmulq_n_u32(bits_and(bytes, 15), 0x04040404u);
-  const uint32x4_t at = vaddq_u32(first, vdupq_n_u32(0x03020100u));
-  return vreinterpretq_f32_u8(vqtbl4q_u8(book.table, vreinterpretq_u8_u32(at)));
-}
-PHIAL_INLINE Vec high_nibbles(const Book& book, Bytes bytes) {
-  return low_nibbles(book, vshrq_n_u32(bytes, 4));
+  for (int i = 0; i < 8; ++i) out[i] = mul(out[i], book.d);
 }
 
 PHIAL_INLINE void transpose(Vec (&t)[kLanes]) {

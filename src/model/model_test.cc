@@ -206,6 +206,16 @@ TEST_F(ModelTest, NonFiniteWeightsAreNamed) {
   EXPECT_EQ(status.error().code, ErrorCode::damaged);
 }
 
+TEST_F(ModelTest, IntegersAreNoWeights) {
+  load("llama-smol");
+  std::string bytes = text("model.safetensors");
+  const std::string from = R"("dtype":"F32")";
+  const size_t at = bytes.find(from);
+  ASSERT_NE(at, std::string::npos);
+  files_.put("model/model.safetensors", bytes.replace(at, from.size(), R"("dtype":"I32")"));
+  expect_error(ErrorCode::unsupported, "is stored as I32");
+}
+
 TEST(Roles, PatternsMatchNumbers) {
   EXPECT_TRUE(matches_name("a.#.b", "a.12.b"));
   EXPECT_FALSE(matches_name("a.#.b", "a..b"));

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "model/config_reader.h"
+#include "model/f8_weights.h"
 #include "model/roles.h"
 
 namespace phial {
@@ -57,8 +58,18 @@ class Binder {
                      fmt::format("expected the shape {} from the configuration, found {}",
                                  shape_text(shape), shape_text(tensor->view.shape)));
     }
-    used_[static_cast<size_t>(tensor - checkpoint_.tensors.data())] = true;
+    if (grid_info(tensor->view.grid).is_integer) {
+      return unsupported(
+          tensor->file + ": " + tensor->name,
+          fmt::format("is stored as {}, which are codes of a quantization that phial does not know",
+                      tensor->dtype));
+    }
+    mark_used(tensor);
     return tensor;
+  }
+
+  void mark_used(const NamedTensor* tensor) {
+    used_[static_cast<size_t>(tensor - checkpoint_.tensors.data())] = true;
   }
 
   Result<MatrixView> matrix(Role role, int64_t layer, int64_t rows, int64_t columns) {
@@ -69,6 +80,11 @@ class Binder {
     view.columns = columns;
     view.row_stride = row_bytes(view.grid, columns);
     view.data = tensor->view.bytes.data();
+    if (view.grid == Grid::f8_e4m3 || view.grid == Grid::f8_e5m2) {
+      PHIAL_ASSIGN(const F8Weight f8, bind_f8_weight(checkpoint_, *tensor, rows, columns));
+      view.affine = f8.matrix;
+      for (const NamedTensor* companion : f8.companions) mark_used(companion);
+    }
     return view;
   }
 
@@ -194,7 +210,7 @@ class Binder {
     weights.lm_head.weight = weights.embedding;
     // Some files repeat a tied head; the configuration says that it is the embedding.
     if (const NamedTensor* head = find_role(checkpoint_, Role::lm_head, 0, ".weight")) {
-      used_[static_cast<size_t>(head - checkpoint_.tensors.data())] = true;
+      mark_used(head);
     }
     return {};
   }
@@ -232,8 +248,8 @@ Result<Weights> bind_weights(const Checkpoint& checkpoint, const ModelSpec& spec
 Status check_finite(const Checkpoint& checkpoint) {
   std::vector<float> row;
   for (const NamedTensor& tensor : checkpoint.tensors) {
-    if (tensor.view.shape.empty()) continue;
-    const int64_t columns = tensor.view.shape.back();
+    // A tensor without axes is one number.
+    const int64_t columns = tensor.view.shape.empty() ? 1 : tensor.view.shape.back();
     if (columns == 0 || columns % grid_info(tensor.view.grid).block_values != 0) continue;
     const int64_t stride = row_bytes(tensor.view.grid, columns);
     row.resize(static_cast<size_t>(columns));

@@ -57,22 +57,6 @@ void store_scale(ScaleKind kind, float value, int64_t i, uint8_t* bytes) {
   }
 }
 
-float code_value(const AffineGrid& grid, uint32_t code) {
-  switch (grid.codes) {
-    case CodeKind::unsigned_bits:
-      return static_cast<float>(code);
-    case CodeKind::signed_bits: {
-      const uint32_t sign = 1u << (grid.bits - 1);
-      return static_cast<float>(static_cast<int>(code ^ sign) - static_cast<int>(sign));
-    }
-    case CodeKind::f8_e4m3:
-      return f8_e4m3_to_f32(static_cast<uint8_t>(code));
-    case CodeKind::f8_e5m2:
-      return f8_e5m2_to_f32(static_cast<uint8_t>(code));
-  }
-  return 0;
-}
-
 // What the codes of one group mean.
 struct Group {
   float scale = 0;
@@ -104,6 +88,39 @@ Group group_at(const AffineMatrix& matrix, int64_t row, int64_t group) {
       break;
   }
   return out;
+}
+
+// `code_at(i)` are the bits of code i of the group, `value_of` what they stand for.
+template <class CodeAt, class ValueOf>
+void decode_values(OffsetKind offset, const CodeAt& code_at, const ValueOf& value_of,
+                   const Group& group, int64_t count, float* out) {
+  if (offset == OffsetKind::minimum) {
+    for (int64_t i = 0; i < count; ++i) out[i] = group.scale * value_of(code_at(i)) + group.minimum;
+  } else {
+    for (int64_t i = 0; i < count; ++i) out[i] = (value_of(code_at(i)) - group.zero) * group.scale;
+  }
+}
+
+template <class CodeAt>
+void decode_codes(const AffineGrid& grid, const CodeAt& code_at, const Group& group, int64_t count,
+                  float* out) {
+  const auto decode = [&](const auto& value_of) {
+    decode_values(grid.offset, code_at, value_of, group, count, out);
+  };
+  switch (grid.codes) {
+    case CodeKind::unsigned_bits:
+      return decode([](uint32_t code) { return static_cast<float>(static_cast<int>(code)); });
+    case CodeKind::signed_bits: {
+      const int sign = 1 << (grid.bits - 1);
+      return decode([sign](uint32_t code) {
+        return static_cast<float>((static_cast<int>(code) ^ sign) - sign);
+      });
+    }
+    case CodeKind::f8_e4m3:
+      return decode([](uint32_t code) { return f8_e4m3_to_f32(static_cast<uint8_t>(code)); });
+    case CodeKind::f8_e5m2:
+      return decode([](uint32_t code) { return f8_e5m2_to_f32(static_cast<uint8_t>(code)); });
+  }
 }
 
 // The largest number of an 8-bit float.
@@ -217,13 +234,19 @@ void decode_affine(const AffineMatrix& matrix, int64_t row, int64_t column, int6
   while (column < end) {
     const int64_t index = column / grid.group_columns;
     const Group group = group_at(matrix, plane_row, index);
-    const int64_t group_end = std::min(end, (index + 1) * grid.group_columns);
-    for (; column < group_end; ++column) {
-      const float code =
-          code_value(grid, load_bits(matrix.codes, row_bits + column * grid.bits, grid.bits));
-      *out++ = grid.offset == OffsetKind::minimum ? group.scale * code + group.minimum
-                                                  : (code - group.zero) * group.scale;
+    const int64_t values = std::min(end, (index + 1) * grid.group_columns) - column;
+    const int64_t bits = row_bits + column * grid.bits;
+    if (grid.bits == 8 && bits % 8 == 0) {
+      const uint8_t* codes = matrix.codes + bits / 8;
+      decode_codes(
+          grid, [codes](int64_t i) { return codes[i]; }, group, values, out);
+    } else {
+      decode_codes(
+          grid, [&](int64_t i) { return load_bits(matrix.codes, bits + i * grid.bits, grid.bits); },
+          group, values, out);
     }
+    column += values;
+    out += values;
   }
 }
 

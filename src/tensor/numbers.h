@@ -2,6 +2,7 @@
 // nearest, ties to even.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -17,7 +18,8 @@ uint16_t f32_to_bf16(float value);
 // The two 8-bit floats of OFP8 (Open Compute Project, 2023): e4m3 has no infinity, 0x7f and 0xff
 // are NaN and 448 is the largest number; e5m2 is laid out like the upper half of binary16. Beyond
 // the range narrowing gives NaN and infinity, as PyTorch does.
-float f8_e4m3_to_f32(uint8_t bits);
+extern const std::array<float, 256> kF8E4m3Values;
+inline float f8_e4m3_to_f32(uint8_t bits) { return kF8E4m3Values[bits]; }
 uint8_t f32_to_f8_e4m3(float value);
 float f8_e5m2_to_f32(uint8_t bits);
 uint8_t f32_to_f8_e5m2(float value);

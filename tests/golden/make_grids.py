@@ -9,11 +9,14 @@ Needs: pip install gguf==0.19.0. Writes grids/<grid>.txt beside this file, one c
     decoded HEX   what dequantize() makes of the codes
 
 All fields are little-endian bytes in hex, values as float32. Hand-made codes are random bytes with
-scales that are large, subnormal, negative and ordinary. Plain text, so that a test needs no JSON.
+scales that are large, subnormal, negative and ordinary. Plain text, so that a test needs no JSON. Also writes two seeds for the
+fuzz targets.
 """
 
+import json
 import pathlib
 
+import gguf
 import numpy as np
 from gguf import quants
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType as Type
@@ -51,6 +54,12 @@ GRIDS = {
 }
 
 
+SAFETENSORS_DTYPES = {
+    **{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "BOOL": 1},
+    **{f"{kind}{bits}": bits // 8 for bits in (8, 16, 32, 64) for kind in "IU"},
+}
+
+
 def encode_cases(rng, n, blocks):
     ramp = np.arange(n, dtype=np.float32)
     yield "normal", rng.standard_normal((blocks, n)).astype(np.float32)
@@ -82,7 +91,30 @@ def hand_made(rng, name, offsets, n, size):
     return np.stack(blocks)
 
 
+def write_seeds(folder):
+    """One tensor of every type, for the fuzz targets to start from: types.gguf and types.safetensors."""
+    rng = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(folder / "types.gguf", "llama")
+    for qtype in Type:
+        if qtype in (Type.Q8_1, Type.NVFP4):  # which phial refuses
+            continue
+        n, size = GGML_QUANT_SIZES[qtype]
+        writer.add_tensor(qtype.name, rng.integers(0, 256, (2, size), dtype=np.uint8), raw_dtype=qtype)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    header, at = {}, 0
+    for dtype, size in SAFETENSORS_DTYPES.items():
+        header[dtype] = {"dtype": dtype, "shape": [2, 3], "data_offsets": [at, at + 6 * size]}
+        at += 6 * size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    data = rng.integers(0, 256, at, dtype=np.uint8).tobytes()
+    (folder / "types.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
 def main():
+    write_seeds(pathlib.Path(__file__).parents[2] / "fuzz/seeds")
     folder = pathlib.Path(__file__).parent / "grids"
     folder.mkdir(exist_ok=True)
     for name, (qtype, offsets, encodes) in GRIDS.items():
