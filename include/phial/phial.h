@@ -364,11 +364,15 @@ typedef struct phial_generate_options {
    * raw logits; -1: none. */
   int32_t logprobs;
   phial_scores_callback on_scores; /* may be NULL */
+  /* Lengths that count the prompt; used where max_new_tokens or min_new_tokens is -1. -1: the
+   * model's. */
+  int64_t max_length;
+  int64_t min_length;
 } phial_generate_options;
 #define PHIAL_GENERATE_OPTIONS_INIT                                                             \
   {                                                                                             \
     sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL, -1, 0.0f, 0.0f, 0.0f, -1, NULL, 0, \
-        NULL, 0, NULL, 0, 0, 0, 0.0f, 0, PHIAL_EARLY_STOPPING_MODEL, -1, NULL                   \
+        NULL, 0, NULL, 0, 0, 0, 0.0f, 0, PHIAL_EARLY_STOPPING_MODEL, -1, NULL, -1, -1           \
   }
 
 typedef struct phial_generate_stats {

@@ -84,19 +84,32 @@ Status read_outputs(const phial_generate_options& given, const GenerationDefault
   return {};
 }
 
-void read_lengths(const phial_generate_options& given, const GenerationDefaults& defaults,
-                  int64_t prompt_tokens, GenerateOptions& out) {
+// A minimum or maximum of new tokens wins over one that counts the prompt, as in transformers; both
+// of the caller win over those of the model.
+Status read_lengths(const phial_generate_options& given, const GenerationDefaults& defaults,
+                    int64_t prompt_tokens, GenerateOptions& out) {
   out.max_new_tokens = given.max_new_tokens;
-  if (given.max_new_tokens == -1) {
+  if (given.max_new_tokens == -1 && given.max_length != -1) {
+    out.max_length = given.max_length;
+    if (given.max_length >= 0 && given.max_length < prompt_tokens) {
+      return usage_error("max_length", "the prompt is longer: it has " +
+                                           std::to_string(prompt_tokens) + " tokens");
+    }
+  } else if (given.max_new_tokens == -1) {
     out.max_new_tokens = defaults.max_new_tokens.value_or(-1);
+    // A prompt that has reached the model's own limit goes on to the context.
     const int64_t max_length = defaults.max_length.value_or(-1);
-    if (out.max_new_tokens == -1 && max_length > prompt_tokens) out.max_length = max_length;
+    if (max_length > prompt_tokens) out.max_length = max_length;
   }
-  out.min_new_tokens = given.min_new_tokens;
-  if (given.min_new_tokens == -1) {
+  if (given.min_new_tokens != -1) {
+    out.min_new_tokens = given.min_new_tokens;
+  } else if (given.min_length != -1) {
+    out.min_length = given.min_length;
+  } else {
     out.min_new_tokens = defaults.min_new_tokens.value_or(0);
     out.min_length = defaults.min_length.value_or(0);
   }
+  return {};
 }
 
 EditScores edit_scores_of(const phial_generate_options& given) {
@@ -151,7 +164,7 @@ Result<GenerateCall> read_generate_options(OpenModel& model, const phial_generat
   GenerateOptions& out = call.options;
   out.sampling = sampling.options;
   if (read.ignore_eos == 0) out.end_ids = defaults.end_ids;
-  read_lengths(read, defaults, prompt_tokens, out);
+  PHIAL_TRY(read_lengths(read, defaults, prompt_tokens, out));
   out.repetition_penalty = read.repetition_penalty == 0 ? defaults.repetition_penalty.value_or(1.0f)
                                                         : read.repetition_penalty;
   out.presence_penalty = read.presence_penalty;

@@ -79,7 +79,9 @@ struct FieldEnds<phial_generate_options> {
                                      PHIAL_FIELD_END(phial_generate_options, has_length_penalty),
                                      PHIAL_FIELD_END(phial_generate_options, early_stopping),
                                      PHIAL_FIELD_END(phial_generate_options, logprobs),
-                                     PHIAL_FIELD_END(phial_generate_options, on_scores)};
+                                     PHIAL_FIELD_END(phial_generate_options, on_scores),
+                                     PHIAL_FIELD_END(phial_generate_options, max_length),
+                                     PHIAL_FIELD_END(phial_generate_options, min_length)};
 };
 template <>
 struct FieldEnds<phial_generate_stats> {

@@ -135,6 +135,28 @@ TEST_F(Outputs, ListsAreRead) {
   EXPECT_NE(ids_of_output(generate(prompt(), options), 0)[0], first);
 }
 
+TEST_F(Outputs, LengthsMayCountThePrompt) {
+  phial_generate_options options = plain(-1);
+  options.max_length = 70;
+  EXPECT_EQ(ids_of_output(generate(prompt(), options), 0).size(), 6u);
+  options.max_length = 63;
+  EXPECT_NE(refusal(options).find("max_length"), std::string::npos);
+  options.max_new_tokens = 3;  // wins
+  EXPECT_EQ(ids_of_output(generate(prompt(), options), 0).size(), 3u);
+  // Token 2 ends an answer, and is all that a great bias leaves.
+  const int32_t end = 2;
+  const phial_bias bias = {&end, 1, 1e6f};
+  options = plain(9);
+  options.ignore_eos = 0;
+  options.biases = &bias;
+  options.bias_count = 1;
+  EXPECT_EQ(ids_of_output(generate(prompt(), options), 0).size(), 1u);
+  options.min_length = 67;
+  EXPECT_EQ(ids_of_output(generate(prompt(), options), 0).size(), 4u);
+  options.min_new_tokens = 1;
+  EXPECT_EQ(ids_of_output(generate(prompt(), options), 0).size(), 2u);
+}
+
 TEST_F(Outputs, WhatMakesNoSenseIsNamed) {
   phial_generate_options options = plain(8);
   options.num_beams = 300;

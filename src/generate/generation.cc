@@ -7,11 +7,10 @@ namespace phial {
 Generation::Generation(const GenerateRequest& request)
     : request_(request), options_(request.options), prompt_tokens_(request.sequence->length()) {
   max_new_tokens_ = request.sequence->context() - prompt_tokens_;
-  if (options_.max_length >= 0) {
-    max_new_tokens_ = std::min(max_new_tokens_, options_.max_length - prompt_tokens_);
-  }
   if (options_.max_new_tokens >= 0) {
     max_new_tokens_ = std::min(max_new_tokens_, options_.max_new_tokens);
+  } else if (options_.max_length >= 0) {
+    max_new_tokens_ = std::min(max_new_tokens_, options_.max_length - prompt_tokens_);
   }
   max_new_tokens_ = std::max<int64_t>(max_new_tokens_, 0);
 }

@@ -55,11 +55,11 @@ using EditScores =
 
 struct GenerateOptions {
   SamplingOptions sampling = {};
-  int64_t max_new_tokens = -1;        // -1: up to max_length or the context
+  int64_t max_new_tokens = -1;        // -1: up to max_length
   std::vector<int32_t> end_ids = {};  // generation stops behind one of these; empty: never
   int64_t max_length = -1;            // prompt and answer together; -1: the context
   int64_t min_new_tokens = 0;         // end ids are impossible until then
-  int64_t min_length = 0;             // the same, the prompt counted
+  int64_t min_length = 0;             // the same, the prompt counted; without min_new_tokens only
   // Generation stops with the token that completes one of these texts, whatever tokens it is spread
   // over, the last ones of the prompt included. None is empty. Needs a tokenizer.
   std::vector<std::string> stop_strings = {};

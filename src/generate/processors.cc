@@ -25,9 +25,9 @@ Status LogitsProcessors::apply(size_t output, std::span<const int32_t> tokens,
   if (!options.bad_words.empty()) {
     apply_sequence_bias(bad_word_biases(options.bad_words, options.end_ids), tokens, scores);
   }
-  if (length < options.min_length || length - prompt_tokens < options.min_new_tokens) {
-    ban_ids(options.end_ids, scores);
-  }
+  const int64_t least =
+      options.min_new_tokens > 0 ? prompt_tokens + options.min_new_tokens : options.min_length;
+  if (length < least) ban_ids(options.end_ids, scores);
   if (options.edit_scores) PHIAL_TRY(options.edit_scores(output, tokens, scores));
   return {};
 }

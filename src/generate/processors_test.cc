@@ -74,6 +74,8 @@ TEST(Processors, EndIdsAreMaskedUntilTheMinimum) {
   const std::vector<float> zeros(4);
   EXPECT_EQ(processed(options, {0, 0, 0}, 2, zeros), masked);
   EXPECT_EQ(processed(options, {0, 0, 0}, 1, zeros), zeros);
+  options.min_length = 9;  // min_new_tokens wins
+  EXPECT_EQ(processed(options, {0, 0, 0}, 1, zeros), zeros);
   options.min_new_tokens = 0;
   options.min_length = 4;
   EXPECT_EQ(processed(options, {0, 0, 0}, 1, zeros), masked);

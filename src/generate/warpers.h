@@ -23,8 +23,8 @@ struct Candidate {
 //
 // Scores are float32, as in transformers. Probabilities are computed in double where transformers
 // computes them in float32, so that a token whose rank is decided by the last bits of a float32 sum
-// may fall on the other side. Of equal scores at top-p's edge the larger ids stay, which is what torch
-// does on a CPU; at the edge of min_tokens_to_keep the smaller ones, which torch leaves open.
+// may fall on the other side. Of equal scores at top-p's edge the larger ids stay, which is what
+// torch does on a CPU; at the edge of min_tokens_to_keep the smaller ones, which torch leaves open.
 Result<std::vector<Candidate>> warp(std::span<const float> scores, const SamplingOptions& options,
                                     size_t min_tokens_to_keep = 1);
 
