@@ -1,7 +1,7 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
-#include <deque>
+#include <list>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -246,6 +246,7 @@ class Tokenizer::Impl::Encoding {
       : impl_(impl),
         scratch_(impl.model->make_scratch()),
         cut_before_(impl.model->cut_before()),
+        known_(text_bytes),
         bytes_left_(text_bytes * kMaxNormalGrowth + kMaxNormalExtraBytes) {
     ids.reserve(text_bytes / 4);  // English has four to five bytes a token
   }
@@ -286,19 +287,28 @@ class Tokenizer::Impl::Encoding {
   }
 
   Status encode_normal(std::string_view text, size_t origin_bytes) {
-    const WordEnd word_end = impl_.pre_tokenizer.only_words();
-    if (word_end == nullptr) {
+    const auto& cuts = impl_.pre_tokenizer.only_cuts();
+    if (!cuts) {
       PHIAL_TRY(impl_.pre_tokenizer.split(text, origin_bytes, bytes_left_, parts_));
       for (const PreTokenizer::Part& part : parts_.parts) PHIAL_TRY(encode_word(part.text));
       return {};
     }
-    if (impl_.pre_tokenizer.only_words_after_space() && !text.starts_with(' ')) {
+    if (impl_.pre_tokenizer.only_cuts_after_space() && !text.starts_with(' ')) {
       text = texts_.emplace_back(" " + std::string(text));
     }
+    return encode_cuts(text, *cuts);
+  }
+
+  // The words that the cuts make of `text`.
+  Status encode_cuts(std::string_view text, std::span<const WordEnd> cuts) {
     for (size_t at = 0; at < text.size();) {
-      const size_t end = word_end(text, at);
+      const size_t end = cuts[0](text, at);
       const std::string_view word = text.substr(at, end - at);
-      if (!known_.copy(word, ids)) PHIAL_TRY(encode_word(word));
+      if (cuts.size() > 1) {
+        PHIAL_TRY(encode_cuts(word, cuts.subspan(1)));
+      } else if (!known_.copy(word, ids)) {
+        PHIAL_TRY(encode_word(word));
+      }
       at = end;
     }
     return {};
@@ -337,7 +347,7 @@ class Tokenizer::Impl::Encoding {
   const std::string_view cut_before_;
   WordCache known_;
   PreTokenizer::Scratch parts_;
-  std::deque<std::string> texts_;  // made from the text; words point into them
+  std::list<std::string> texts_;  // made from the text; words point into them
   size_t bytes_left_;
 };
 

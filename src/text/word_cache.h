@@ -1,6 +1,7 @@
 // The words of one text that have their ids already.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -17,6 +18,10 @@ namespace phial {
 // word of one id, as most are, has that in its slot too.
 class WordCache {
  public:
+  // For texts of about so many bytes: a short one is read before a large table is cleared.
+  explicit WordCache(size_t text_bytes)
+      : slots_(std::clamp(std::bit_ceil(text_bytes / 4), kFewSlots, kManySlots) + kMaxProbes) {}
+
   // Appends the ids of `word` if it is known. `ids` is what earlier words left, others may have
   // been appended. REQUIRES: word is not empty
   bool copy(std::string_view word, std::vector<int32_t>& ids) const {
@@ -58,7 +63,8 @@ class WordCache {
   static constexpr size_t kMaxWords = size_t{1} << 16;
   static constexpr size_t kShortBytes = 16;
   static constexpr size_t kMaxProbes = 16;
-  static constexpr size_t kFirstSlots = size_t{1} << 10;
+  static constexpr size_t kFewSlots = size_t{1} << 5;
+  static constexpr size_t kManySlots = size_t{1} << 10;
 
   struct Slot {
     uint64_t first = 0;   // the word's first bytes; of a longer word its hash
@@ -139,8 +145,8 @@ class WordCache {
   }
 
   // Behind the last home there is room for its probes.
-  std::vector<Slot> slots_ = std::vector<Slot>(kFirstSlots + kMaxProbes);
-  int shift_ = 64 - std::countr_zero(kFirstSlots);
+  std::vector<Slot> slots_;
+  int shift_ = 64 - std::countr_zero(slots_.size() - kMaxProbes);
   size_t used_ = 0;
 };
 
