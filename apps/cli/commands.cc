@@ -10,9 +10,9 @@
 namespace phial_cli {
 
 std::span<const Command* const> commands() {
-  static constexpr std::array<const Command*, 6> kCommands = {&kRunCommand,      &kInfoCommand,
-                                                              &kTokenizeCommand, &kTemplateCommand,
-                                                              &kLogitsCommand,   &kDoctorCommand};
+  static constexpr std::array kCommands = {&kRunCommand,      &kInfoCommand,   &kTokenizeCommand,
+                                           &kTemplateCommand, &kLogitsCommand, &kBenchCommand,
+                                           &kDoctorCommand};
   return kCommands;
 }
 

@@ -26,6 +26,7 @@ extern const Command kInfoCommand;
 extern const Command kTokenizeCommand;
 extern const Command kTemplateCommand;
 extern const Command kLogitsCommand;
+extern const Command kBenchCommand;
 extern const Command kDoctorCommand;
 
 // In the order of the help.

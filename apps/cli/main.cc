@@ -14,8 +14,8 @@ namespace phial_cli {
 namespace {
 
 // Commands that the promise names and this version lacks.
-constexpr const char* kPlannedCommands[] = {"chat",    "perplexity", "compare", "quantize",
-                                            "convert", "bench",      "serve"};
+constexpr const char* kPlannedCommands[] = {"chat",     "perplexity", "compare",
+                                            "quantize", "convert",    "serve"};
 
 std::string overview() {
   std::string out =

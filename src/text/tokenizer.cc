@@ -307,7 +307,7 @@ class Tokenizer::Impl::Encoding {
       if (cuts.size() > 1) {
         PHIAL_TRY(encode_cuts(word, cuts.subspan(1)));
       } else if (!known_.copy(word, ids)) {
-        PHIAL_TRY(encode_word(word));
+        PHIAL_TRY(cut_before_.empty() ? encode_new(word) : encode_word(word));
       }
       at = end;
     }
@@ -331,7 +331,11 @@ class Tokenizer::Impl::Encoding {
   }
 
   Status encode_cut(std::string_view word) {
-    if (known_.copy(word, ids)) return {};
+    return known_.copy(word, ids) ? Status() : encode_new(word);
+  }
+
+  // A word that the cache does not hold.
+  Status encode_new(std::string_view word) {
     const size_t begin = ids.size();
     if (const int32_t id = impl_.model->whole_word(word, hash_of_word(word)); id >= 0) {
       ids.push_back(id);
