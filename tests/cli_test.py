@@ -124,7 +124,7 @@ class Help(Case):
     def test_help_begins_with_examples(self):
         for arguments in (("help",), ("--help",), ("-h",)):
             self.assertIn("Examples\n  phial run", self.good(*arguments).stdout.decode())
-        for name in ("run", "chat", "info", "tokenize", "template", "logits", "doctor"):
+        for name in ("run", "chat", "info", "tokenize", "template", "logits", "perplexity", "bench", "doctor"):
             text = self.good(name, "--help").stdout.decode()
             self.assertLess(text.index("Examples"), text.index("Usage"), name)
             self.assertEqual(text, self.good("help", name).stdout.decode())
@@ -151,7 +151,7 @@ class Help(Case):
         self.bad(2, "frobnicate", says="phial help")
 
     def test_promised_but_not_there_yet(self):
-        for command in "perplexity", "compare", "quantize", "convert", "bench", "serve"):
+        for command in ("compare", "quantize", "convert", "serve"):
             self.bad(4, command, says=command, name="unsupported")
         self.bad(4, "run", model("llama-smol"), "hi", "--adapter", "2", says="--adapter",
                  name="unsupported")
@@ -224,6 +224,32 @@ class Doctor(Case):
 
     def test_threads(self):
         self.assertEqual(self.good_json("doctor", "--threads", "3")["threads"], 3)
+
+
+class Bench(Case):
+    def test_tokenizer(self):
+        report = self.good_json("bench", model("llama-smol"), "--tokenizer", "--text", "-", "--rounds", "1",
+                                stdin=b"Some words. And more.\n")
+        self.assertLessEqual({"machine", "probes", "rows"}, set(report))
+        self.assertEqual(report["text"]["bytes"], 22)
+        rows = {row["name"]: row for row in report["rows"]}
+        for name in ("tokenizer_mbps", "detokenizer_mbps", "tokenizer_worst_spaces_mbps"):
+            self.assertEqual(rows[name]["unit"], "MB/s")
+            self.assertGreater(rows[name]["value"], 0)
+            self.assertGreater(rows[name]["percent_of_probe"], 0)
+        text = self.good("bench", model("llama-smol"), "--tokenizer", "--text", "-", "--rounds", "1",
+                         stdin=b"Some words.").stdout.decode()
+        self.assertIn("tokenizer_mbps", text)
+
+    def test_usage(self):
+        self.bad(2, "bench", model("llama-smol"), says="--tokenizer")
+        self.bad(2, "bench", "--tokenizer", says="MODEL")
+        self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--rounds", "0", says="--rounds")
+        self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--text", "-", stdin=b"", says="--text")
+        self.bad(3, "bench", model("llama-smol"), "--tokenizer", "--text", "-", stdin=b"\xff",
+                 says="byte 0")
+        self.bad(3, "bench", model("llama-smol"), "--tokenizer", "--text", "/nonexistent")
+        self.bad(4, "bench", model("llama-smol"), "--depth", "0", says="--depth")
 
 
 class Info(Case):

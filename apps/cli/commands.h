@@ -28,6 +28,7 @@ extern const Command kTokenizeCommand;
 extern const Command kTemplateCommand;
 extern const Command kLogitsCommand;
 extern const Command kPerplexityCommand;
+extern const Command kBenchCommand;
 extern const Command kDoctorCommand;
 extern const Command kCompletionCommand;
 extern const Command kManCommand;

@@ -134,6 +134,33 @@ PHIAL_API void phial_model_free(phial_model* model);
 PHIAL_API phial_error* phial_model_info_json(phial_model* model, int with_tensors,
                                              phial_buffer** json);
 
+/* ---- Benchmarks ------------------------------------------------------------------------------ */
+
+typedef enum phial_bench {
+  /* Encoding and decoding of text. Needs no weights. */
+  PHIAL_BENCH_TOKENIZER = 1,
+  PHIAL_BENCH_FORCE_INT = 0x7fffffff /* no value: lets the type hold every int, for checks */
+} phial_bench;
+
+typedef struct phial_bench_options {
+  size_t size;
+  phial_bench what;
+  /* Rounds whose median counts, 1..1000; one more comes first and does not count. */
+  int32_t rounds;
+  /* The text to encode, UTF-8; NULL: 4 MB of made-up English. */
+  const char* text;
+  size_t text_bytes;
+} phial_bench_options;
+#define PHIAL_BENCH_OPTIONS_INIT \
+  { sizeof(phial_bench_options), PHIAL_BENCH_TOKENIZER, 5, NULL, 0 }
+
+/* Measures on the calling thread, in its processor time. The report as JSON text:
+ * {"machine":{as phial_doctor_json},"text":{"source","bytes","tokens"},"probes":{"text_scan_mbps"},
+ *  "rows":[{"name","value","unit","percent_of_probe"}]}. The probe copies the text and counts its
+ * characters; a row that is no rate has a null percentage. Errors: those of phial_tokenize. */
+PHIAL_API phial_error* phial_bench_json(phial_context* context, phial_model* model,
+                                        const phial_bench_options* options, phial_buffer** json);
+
 /* ---- Text ------------------------------------------------------------------------------------ */
 
 /* Whether `text` is UTF-8. Error: invalid_input, naming `where` and the byte offset. */

@@ -202,6 +202,18 @@ class Model {
     return sampling;
   }
 
+  // A benchmark of this model's tokenizer; an empty text: made-up English.
+  std::string bench_tokenizer_json(const Context& context, std::string_view text,
+                                   int32_t rounds) const {
+    phial_bench_options options = PHIAL_BENCH_OPTIONS_INIT;
+    options.rounds = rounds;
+    options.text = text.empty() ? nullptr : text.data();
+    options.text_bytes = text.size();
+    phial_buffer* json = nullptr;
+    detail::check(phial_bench_json(context.get(), handle_.get(), &options, &json));
+    return detail::take_text(json);
+  }
+
   phial_model* get() const { return handle_.get(); }
 
  private:

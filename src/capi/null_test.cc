@@ -35,6 +35,12 @@ TEST_F(NullArguments, Model) {
   EXPECT_EQ(code_of(phial_model_sampling(model_.get(), nullptr)), "usage");
 }
 
+TEST_F(NullArguments, Bench) {
+  EXPECT_EQ(code_of(phial_bench_json(nullptr, model_.get(), nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_bench_json(context_.get(), nullptr, nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_bench_json(context_.get(), model_.get(), nullptr, nullptr)), "usage");
+}
+
 TEST_F(NullArguments, Text) {
   EXPECT_EQ(code_of(phial_tokenize(nullptr, "a", 1, 1, &buffer_)), "usage");
   EXPECT_EQ(code_of(phial_tokenize(model_.get(), nullptr, 1, 1, &buffer_)), "usage");

@@ -32,6 +32,13 @@ struct FieldEnds<phial_model_options> {
                                      PHIAL_FIELD_END(phial_model_options, load)};
 };
 template <>
+struct FieldEnds<phial_bench_options> {
+  static constexpr size_t kEnds[] = {PHIAL_FIELD_END(phial_bench_options, size),
+                                     PHIAL_FIELD_END(phial_bench_options, what),
+                                     PHIAL_FIELD_END(phial_bench_options, rounds),
+                                     PHIAL_FIELD_END(phial_bench_options, text_bytes)};
+};
+template <>
 struct FieldEnds<phial_template_options> {
   static constexpr size_t kEnds[] = {
       PHIAL_FIELD_END(phial_template_options, size),

@@ -100,6 +100,22 @@ bool is_bert_punctuation(const unicode::Char& c) {
   return unicode::is_bert_punctuation(c.code_point);
 }
 
+// A WordEnd for Digits.
+template <bool individual>
+size_t digits_end(std::string_view text, size_t at) {
+  const auto is_digit = [](const unicode::Char& c) { return unicode::is_numeric(c.code_point); };
+  const unicode::Char first = unicode::char_at(text, at);
+  const bool in_digits = is_digit(first);
+  at += first.length;
+  if (individual && in_digits) return at;
+  while (at < text.size()) {
+    const unicode::Char c = unicode::char_at(text, at);
+    if (is_digit(c) != in_digits) break;
+    at += c.length;
+  }
+  return at;
+}
+
 // \w+|[^\w\s]+
 void split_whitespace(PartWriter out) {
   enum class Kind { space, word, other };
@@ -336,15 +352,20 @@ Status PreTokenizer::add_step(const pre_tokenizer::Step& step, bool keeps_bytes)
   return {};
 }
 
-void PreTokenizer::find_only_words() {
-  const bool after_space = !steps_.empty() && std::holds_alternative<PrefixSpace>(steps_[0]);
-  const size_t first = after_space ? 1 : 0;
-  if (steps_.size() == first) {
-    only_words_ = word_end_function(Splitter::none);
-  } else if (steps_.size() == first + 1 && std::holds_alternative<Words>(steps_[first])) {
-    only_words_ = std::get<Words>(steps_[first]).end;
+void PreTokenizer::find_only_cuts() {
+  only_cuts_after_space_ = !steps_.empty() && std::holds_alternative<PrefixSpace>(steps_[0]);
+  std::vector<WordEnd> cuts;
+  for (size_t i = only_cuts_after_space_ ? 1 : 0; i < steps_.size(); ++i) {
+    if (const auto* words = std::get_if<Words>(&steps_[i])) {
+      cuts.push_back(words->end);
+    } else if (const auto* digits = std::get_if<pre_tokenizer::Digits>(&steps_[i])) {
+      cuts.push_back(digits->individual ? digits_end<true> : digits_end<false>);
+    } else {
+      return;
+    }
   }
-  only_words_after_space_ = after_space;
+  if (cuts.empty()) cuts.push_back(word_end_function(Splitter::none));
+  only_cuts_ = std::move(cuts);
 }
 
 Result<PreTokenizer> PreTokenizer::create(const std::vector<pre_tokenizer::Step>& steps,
@@ -356,7 +377,7 @@ Result<PreTokenizer> PreTokenizer::create(const std::vector<pre_tokenizer::Step>
   }
   PreTokenizer made;
   for (const pre_tokenizer::Step& step : steps) PHIAL_TRY(made.add_step(step, keeps_bytes));
-  made.find_only_words();
+  made.find_only_cuts();
   return made;
 }
 

@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -35,7 +36,7 @@ class PreTokenizer {
   struct Scratch {
     std::vector<Part> parts;
     std::vector<Part> next;
-    std::deque<std::string> texts;
+    std::list<std::string> texts;
   };
 
   // Leaves the words of `text` in scratch.parts. over_limit: a regular expression gives up, or the
@@ -44,10 +45,10 @@ class PreTokenizer {
   Status split(std::string_view text, size_t origin_bytes, size_t& bytes_left,
                Scratch& scratch) const;
 
-  // The splitter that alone does what the steps do, with or without a space put before the text;
-  // null when there is none.
-  WordEnd only_words() const { return only_words_; }
-  bool only_words_after_space() const { return only_words_after_space_; }
+  // The cuts that alone do what the steps do, each within the parts that the one before left; with
+  // or without a space put before the text. Nothing when the steps do more than that.
+  const std::optional<std::vector<WordEnd>>& only_cuts() const { return only_cuts_; }
+  bool only_cuts_after_space() const { return only_cuts_after_space_; }
 
  private:
   struct Split {
@@ -69,11 +70,11 @@ class PreTokenizer {
 
   Status add_step(const pre_tokenizer::Step& step, bool keeps_bytes);
   Status add_split(const pre_tokenizer::Split& split);
-  void find_only_words();
+  void find_only_cuts();
 
   std::vector<Step> steps_;
-  WordEnd only_words_ = nullptr;
-  bool only_words_after_space_ = false;
+  std::optional<std::vector<WordEnd>> only_cuts_;
+  bool only_cuts_after_space_ = false;
 };
 
 }  // namespace phial

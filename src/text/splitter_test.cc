@@ -8,9 +8,11 @@
 #undef re_registers
 
 #include <memory>
+#include <set>
 
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "sys/clock.h"
 
 namespace phial {
 namespace {
@@ -198,12 +200,56 @@ TEST(Splitter, EveryCharacterHasTheClassOfOniguruma) {
   }
 }
 
+// Processor time that cutting `text` takes.
+double seconds_for(WordEnd word_end, std::string_view text) {
+  const double begin = thread_cpu_seconds();
+  for (size_t at = 0; at < text.size();) at = word_end(text, at);
+  return thread_cpu_seconds() - begin;
+}
+
+// A scan over the rest of the text for every word would take a million times as long as one scan.
+TEST(Splitter, LinearForAnyText) {
+  constexpr size_t kBytes = size_t{1} << 20;
+  const auto repeated = [](std::string_view unit) {
+    std::string text;
+    while (text.size() < kBytes) text += unit;
+    return text;
+  };
+  std::vector<std::string> texts;
+  for (const char* unit :
+       {"a",   "A",    "漢",  "\u0301", " ",      "\t", "\u3000", "1",       "\u00B2",  "\n",
+        "\r",  "\r\n", "'",   "=",      "\u2014", "/",  "\u0378", "\u0001",  "'s",      "A漢",
+        "漢A", " \n",  "\n ", "  x",    "1,",     ". ", "a b ",   "\u0301A", "1\u0301", "=\n"}) {
+    texts.push_back(repeated(unit));
+    texts.push_back("\n" + texts.back() + "x");
+  }
+  const std::string ordinary = repeated("It's 1999, and some WORDS (or so) follow: été, 漢字.\n");
+  std::set<WordEnd> seen;
+  for (const SplitterPattern& pattern : splitter_patterns()) {
+    const WordEnd word_end = word_end_function(pattern.splitter);
+    if (!seen.insert(word_end).second) continue;
+    const double usual = seconds_for(word_end, ordinary);
+    for (const std::string& text : texts) {
+      EXPECT_LT(seconds_for(word_end, text), 100 * usual + 0.05)
+          << pattern.regex << " on " << printable(text.substr(0, 8));
+    }
+  }
+}
+
 TEST(Splitter, KnowsPatterns) {
   EXPECT_EQ(splitter_of_pattern(kGpt2), Splitter::gpt2);
   EXPECT_EQ(splitter_of_pattern(kGpt2Short), Splitter::gpt2);
   EXPECT_EQ(splitter_of_pattern(kLlama3), Splitter::llama3);
   EXPECT_EQ(splitter_of_pattern("\\s+\\d"), std::nullopt);
   EXPECT_EQ(splitter_of_pattern(""), std::nullopt);
+}
+
+TEST(Splitter, ParsesLineBreaksInPatterns) {
+  EXPECT_EQ(splitter_of_pattern("[\r\n]"), Splitter::line_break);
+  EXPECT_EQ(splitter_of_pattern("[\\r\\n]"), Splitter::line_break);
+  for (const SplitterPattern& pattern : splitter_patterns()) {
+    EXPECT_EQ(splitter_of_pattern(pattern.regex), pattern.splitter) << pattern.regex;
+  }
 }
 
 TEST(Splitter, Examples) {

@@ -1,7 +1,7 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
-#include <deque>
+#include <list>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -245,8 +245,11 @@ class Tokenizer::Impl::Encoding {
   Encoding(const Impl& impl, size_t text_bytes)
       : impl_(impl),
         scratch_(impl.model->make_scratch()),
+        cut_before_(impl.model->cut_before()),
         known_(text_bytes),
-        bytes_left_(text_bytes * kMaxNormalGrowth + kMaxNormalExtraBytes) {}
+        bytes_left_(text_bytes * kMaxNormalGrowth + kMaxNormalExtraBytes) {
+    ids.reserve(text_bytes / 4);  // English has four to five bytes a token
+  }
 
   std::vector<int32_t> ids;
 
@@ -284,18 +287,28 @@ class Tokenizer::Impl::Encoding {
   }
 
   Status encode_normal(std::string_view text, size_t origin_bytes) {
-    const WordEnd word_end = impl_.pre_tokenizer.only_words();
-    if (word_end == nullptr) {
+    const auto& cuts = impl_.pre_tokenizer.only_cuts();
+    if (!cuts) {
       PHIAL_TRY(impl_.pre_tokenizer.split(text, origin_bytes, bytes_left_, parts_));
       for (const PreTokenizer::Part& part : parts_.parts) PHIAL_TRY(encode_word(part.text));
       return {};
     }
-    if (impl_.pre_tokenizer.only_words_after_space() && !text.starts_with(' ')) {
+    if (impl_.pre_tokenizer.only_cuts_after_space() && !text.starts_with(' ')) {
       text = texts_.emplace_back(" " + std::string(text));
     }
+    return encode_cuts(text, *cuts);
+  }
+
+  // The words that the cuts make of `text`.
+  Status encode_cuts(std::string_view text, std::span<const WordEnd> cuts) {
     for (size_t at = 0; at < text.size();) {
-      const size_t end = word_end(text, at);
-      PHIAL_TRY(encode_word(text.substr(at, end - at)));
+      const size_t end = cuts[0](text, at);
+      const std::string_view word = text.substr(at, end - at);
+      if (cuts.size() > 1) {
+        PHIAL_TRY(encode_cuts(word, cuts.subspan(1)));
+      } else if (!known_.copy(word, ids)) {
+        PHIAL_TRY(cut_before_.empty() ? encode_new(word) : encode_word(word));
+      }
       at = end;
     }
     return {};
@@ -303,7 +316,7 @@ class Tokenizer::Impl::Encoding {
 
   // A word, cut where the model allows.
   Status encode_word(std::string_view word) {
-    const std::string_view mark = impl_.model->cut_before();
+    const std::string_view mark = cut_before_;
     if (mark.empty()) return encode_cut(word);
     size_t begin = 0;
     size_t after_mark = 0;  // a mark there follows a mark
@@ -318,23 +331,27 @@ class Tokenizer::Impl::Encoding {
   }
 
   Status encode_cut(std::string_view word) {
-    const uint64_t hash = hash_of_word(word);
-    if (const int32_t id = impl_.model->whole_word(word, hash); id >= 0) {
-      ids.push_back(id);
-      return {};
-    }
-    if (known_.copy(word, hash, ids)) return {};
+    return known_.copy(word, ids) ? Status() : encode_new(word);
+  }
+
+  // A word that the cache does not hold.
+  Status encode_new(std::string_view word) {
     const size_t begin = ids.size();
-    PHIAL_TRY(impl_.model->encode_word(word, *scratch_, ids));
-    known_.note(word, hash, begin, ids.size());
+    if (const int32_t id = impl_.model->whole_word(word, hash_of_word(word)); id >= 0) {
+      ids.push_back(id);
+    } else {
+      PHIAL_TRY(impl_.model->encode_word(word, *scratch_, ids));
+    }
+    known_.note(word, ids, begin);
     return {};
   }
 
   const Impl& impl_;
   std::unique_ptr<WordModel::Scratch> scratch_;
+  const std::string_view cut_before_;
   WordCache known_;
   PreTokenizer::Scratch parts_;
-  std::deque<std::string> texts_;  // made from the text; words point into them
+  std::list<std::string> texts_;  // made from the text; words point into them
   size_t bytes_left_;
 };
 
@@ -358,7 +375,9 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text,
   }
   Impl::Encoding encoding(*impl_, text.size());
   const TokenizerSpec& spec = impl_->spec;
-  if (options.add_special_tokens) encoding.ids = spec.prefix_ids;
+  if (options.add_special_tokens) {
+    encoding.ids.insert(encoding.ids.end(), spec.prefix_ids.begin(), spec.prefix_ids.end());
+  }
   PHIAL_TRY(encoding.encode(text));
   if (options.add_special_tokens) {
     encoding.ids.insert(encoding.ids.end(), spec.suffix_ids.begin(), spec.suffix_ids.end());

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares phial with other programs: llama.cpp and Hugging Face transformers.
+"""Compares phial with other programs: llama.cpp, Hugging Face transformers and tokenizers.
 
     tests/peers/run.py [--phial build/release/phial] [--model FILE.gguf] [--only NAME]
 
@@ -28,7 +28,10 @@ COMPARISONS = {
     "transformers": ("transformers_golden.py", "transformers"),
     "llama_cpp": ("llama_cpp_compare.py", "llama_cpp"),
     "families": ("llama_cpp_families.py", "llama_cpp"),
+    "tokenizer_speed": ("tokenizer_speed.py", "tokenizer_speed"),
 }
+NEEDS_PHIAL = {"llama_cpp", "families", "tokenizer_speed"}
+NEEDS_MODEL = {"llama_cpp", "tokenizer_speed"}
 
 
 class SetupError(Exception):
@@ -54,7 +57,7 @@ def pinned(name):
         path = pending.pop()
         texts.append(path.read_text("utf-8"))
         for line in texts[-1].splitlines():
-            if line.startswith("-r "):
+            if line.startswith(("-r ", "-c ")):
                 pending.append(path.parent / line[3:].strip())
     return "".join(texts)
 
@@ -104,9 +107,9 @@ def compare(name, options):
     scratch = WORK / name
     scratch.mkdir(parents=True, exist_ok=True)
     command = [python, HERE / script, "--scratch", scratch]
-    if needs == "llama_cpp":
+    if name in NEEDS_PHIAL:
         command += ["--phial", options.phial]
-    if name == "llama_cpp":
+    if name in NEEDS_MODEL:
         command += ["--model", options.model or find_model(python)]
     print(f"==> {name}", flush=True)
     with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True,
@@ -133,7 +136,7 @@ def main():
     totals = {}
     for name in options.only or COMPARISONS:
         try:
-            if COMPARISONS[name][1] == "llama_cpp" and not options.phial.is_file():
+            if name in NEEDS_PHIAL and not options.phial.is_file():
                 raise SetupError(f"{options.phial} is not there; build it first, or name it by --phial")
             totals[name] = compare(name, options)
         except SetupError as error:
