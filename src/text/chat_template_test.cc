@@ -37,22 +37,42 @@ Json parse(std::string_view text) {
   return json.ok() ? *json : Json();
 }
 
-// Renders each case and compares it with what jinja2 made of it.
-void check_cases(const std::string& path) {
-  Result<Json> cases = parse_json(read_file(path), path);
-  ASSERT_TRUE(cases.ok()) << cases.error().to_string();
-  ASSERT_FALSE(cases->if_array()->empty());
-  for (const Json& c : *cases->if_array()) {
+// The template and the variables of a case: its own, or those of a family and a conversation.
+std::pair<std::string, Json> inputs_of(const Json& file, const Json& c) {
+  if (const Json* own = c.find("template")) return {*own->if_string(), *c.find("variables")};
+  const auto named = [&](const char* group, const char* member) -> const Json& {
+    return *file.find(group)->find(*c.find(member)->if_string());
+  };
+  Json variables = named("conversations", "conversation");
+  variables.set("add_generation_prompt", *c.find("prompt"));
+  return {*named("templates", "family").if_string(), std::move(variables)};
+}
+
+// Renders all cases of a file that tests/golden/make_templates.py describes. The result of each
+// goes to `results` as {"text"} or {"error","message"}.
+void check_cases(const std::string& path, Json* results = nullptr) {
+  const Result<Json> file = parse_json(read_file(path), path);
+  ASSERT_TRUE(file.ok()) << file.error().to_string();
+  const Json::Array& cases = *file->find("cases")->if_array();
+  ASSERT_FALSE(cases.empty());
+  for (const Json& c : cases) {
     const std::string& name = *c.find("name")->if_string();
-    const Result<std::string> text = render(*c.find("template")->if_string(), *c.find("variables"));
-    const Json* expected = c.find("expected");
-    if (expected == nullptr) {
+    const auto [source, variables] = inputs_of(*file, c);
+    const Result<std::string> text = render(source, variables);
+    if (results != nullptr) {
+      Json result;
+      if (text.ok()) {
+        result.set("text", *text);
+      } else {
+        result.set("error", std::string(error_info(text.error().code).name));
+        result.set("message", text.error().message);
+      }
+      results->push(std::move(result));
+    } else if (const Json* expected = c.find("expected"); expected == nullptr) {
       EXPECT_FALSE(text.ok()) << name << " should raise, gave " << *text;
     } else {
       EXPECT_TRUE(text.ok()) << name << ": " << text.error().to_string();
-      if (text.ok()) {
-        EXPECT_EQ(*text, *expected->if_string()) << name;
-      }
+      EXPECT_EQ(text.ok() ? *text : std::string(), *expected->if_string()) << name;
     }
   }
 }
@@ -61,11 +81,16 @@ TEST(ChatTemplate, EqualsJinja2) {
   check_cases(PHIAL_SOURCE_DIR "/tests/golden/templates/cases.json");
 }
 
-// For cases that are not part of the project: `make_templates.py --export DIR`.
-TEST(ChatTemplate, EqualsJinja2OnGivenCases) {
-  const char* path = std::getenv("PHIAL_TEMPLATE_CASES");
-  if (path == nullptr) GTEST_SKIP() << "PHIAL_TEMPLATE_CASES names no file";
-  check_cases(path);
+// For tests/peers/template_compare.py, which compares the results.
+TEST(ChatTemplate, RendersGivenCases) {
+  const char* cases = std::getenv("PHIAL_TEMPLATE_CASES");
+  const char* results = std::getenv("PHIAL_TEMPLATE_RESULTS");
+  if (cases == nullptr || results == nullptr) {
+    GTEST_SKIP() << "PHIAL_TEMPLATE_CASES and PHIAL_TEMPLATE_RESULTS name no files";
+  }
+  Json all{Json::Array{}};
+  check_cases(cases, &all);
+  std::ofstream(results, std::ios::binary) << to_text(all);
 }
 
 struct Refused {

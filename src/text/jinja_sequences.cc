@@ -421,14 +421,13 @@ Result<Value> filter_dictsort(Runtime& rt, const Value& self, Args& args) {
 class SeenValues {
  public:
   Result<bool> insert(Runtime& rt, const Value& key) {
-    const auto hash = hash_of(key);
-    if (!hash) return rt.raise("unhashable type: '" + std::string(key.type_name()) + "'");
-    const auto range = seen_.equal_range(*hash);
+    PHIAL_ASSIGN(const uint64_t hash, hash_of_key(rt, key));
+    const auto range = seen_.equal_range(hash);
     for (auto it = range.first; it != range.second; ++it) {
       PHIAL_ASSIGN(const bool same, equals(rt, it->second, key));
       if (same) return false;
     }
-    seen_.emplace(*hash, key);
+    seen_.emplace(hash, key);
     return true;
   }
 
