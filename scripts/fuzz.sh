@@ -25,6 +25,7 @@ cmake --build --preset fuzz --target "fuzz_$target"
 
 # Inputs above this size make the fuzzer slow and teach it little.
 max_bytes=65536
+[[ $target != template ]] || max_bytes=400
 corpus=build/fuzz/corpus/$target
 seeds=build/fuzz/seeds/$target
 failures=build/fuzz/failures
@@ -40,7 +41,16 @@ while IFS= read -r -d '' file; do
   number=$((number + 1))
   head -c "$max_bytes" "$file" >"$seeds/$number-$(basename "$file")"
 done < <(find "${folders[@]}" -type f -name "*.$extension" -print0 | sort -z)
+# The golden templates of one feature each.
+[[ $target != template ]] || python3 - "$seeds" <<'PYTHON'
+import json, pathlib, sys
+cases = json.loads(pathlib.Path("tests/golden/templates/cases.json").read_text("utf-8"))["cases"]
+for number, case in enumerate(case for case in cases if "template" in case):
+    pathlib.Path(sys.argv[1], f"case-{number}").write_text(case["template"], encoding="utf-8")
+PYTHON
 
-exec "$(find build/fuzz -name "fuzz_$target" -type f -perm -u+x | head -n 1)" \
+dictionary=()
+[[ ! -f fuzz/$target.dict ]] || dictionary=("-dict=fuzz/$target.dict")
+exec "build/fuzz/fuzz/fuzz_$target" \
   -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len="$max_bytes" \
-  -artifact_prefix="$failures/$target-" "$@" "$corpus" "$seeds"
+  -artifact_prefix="$failures/$target-" "${dictionary[@]}" "$@" "$corpus" "$seeds"

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -42,6 +43,8 @@ struct Checkpoint {
   std::string tokenizer_json;  // text of tokenizer.json, not parsed
   // Text of chat_template.jinja or of the chat_template.json member; wins over tokenizer_config.
   std::string chat_template;
+  // additional_chat_templates/NAME.jinja: NAME and text, by name.
+  std::vector<std::pair<std::string, std::string>> additional_chat_templates;
 
   // GGUF: the key-value pairs. Empty otherwise.
   GgufMetadata gguf;

@@ -60,6 +60,32 @@ Result<std::vector<int32_t>> read_ids(const Json* value, const std::string& wher
   return ids;
 }
 
+constexpr const char* kDefaultName = "default";
+
+// A later template of the same name replaces the earlier one.
+void add_template(std::vector<NamedTemplate>& out, std::string_view name, std::string_view source) {
+  for (NamedTemplate& present : out) {
+    if (present.name != name) continue;
+    present.source = source;
+    return;
+  }
+  out.push_back({std::string(name), std::string(source)});
+}
+
+Result<std::vector<NamedTemplate>> gguf_templates(const GgufMetadata& gguf) {
+  constexpr std::string_view kKey = "tokenizer.chat_template";
+  std::vector<NamedTemplate> out;
+  for (const GgufMetadata::Entry& entry : gguf.entries()) {
+    const std::string_view key = entry.key;
+    if (!key.starts_with(kKey) || (key.size() > kKey.size() && key[kKey.size()] != '.')) continue;
+    PHIAL_ASSIGN(const auto source, gguf.string(key));
+    if (source->empty()) continue;
+    const std::string_view name = key.substr(std::min(key.size(), kKey.size() + 1));
+    add_template(out, name.empty() ? kDefaultName : name, *source);
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const Checkpoint& checkpoint) {
@@ -78,27 +104,63 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const Checkpoint& checkp
   return Tokenizer::create(std::move(spec));
 }
 
-Result<std::string> chat_template_source(const Checkpoint& checkpoint) {
-  if (checkpoint.format == Checkpoint::Format::gguf) {
-    PHIAL_ASSIGN(const auto text, checkpoint.gguf.string("tokenizer.chat_template"));
-    return std::string(text.value_or(""));
+Result<std::vector<NamedTemplate>> chat_templates(const Checkpoint& checkpoint) {
+  if (checkpoint.format == Checkpoint::Format::gguf) return gguf_templates(checkpoint.gguf);
+  std::vector<NamedTemplate> out;
+  if (!checkpoint.chat_template.empty()) out.push_back({kDefaultName, checkpoint.chat_template});
+  for (const auto& [name, source] : checkpoint.additional_chat_templates) {
+    add_template(out, name, source);
   }
-  if (!checkpoint.chat_template.empty()) return checkpoint.chat_template;
+  if (!out.empty()) return out;
   const Json* value = checkpoint.tokenizer_config.find("chat_template");
-  if (value == nullptr || value->is_null()) return std::string();
-  if (const std::string* text = value->if_string()) return *text;
-  // Several templates: [{"name": "default", "template": "..."}, ...]
-  if (const Json::Array* list = value->if_array()) {
-    for (const Json& item : *list) {
-      const Json* name = item.find("name");
-      const Json* text = item.find("template");
-      if (name != nullptr && *name == Json("default") && text != nullptr && text->if_string()) {
-        return *text->if_string();
-      }
-    }
+  if (value == nullptr || value->is_null()) return out;
+  if (const std::string* text = value->if_string()) {
+    if (!text->empty()) out.push_back({kDefaultName, *text});
+    return out;
   }
-  return damaged("tokenizer_config.json: chat_template",
-                 "expected a string, or a list that has a template named \"default\"");
+  // Several templates: [{"name": "default", "template": "..."}, ...]
+  constexpr const char* kWhere = "tokenizer_config.json: chat_template";
+  const Json::Array* list = value->if_array();
+  if (list == nullptr) {
+    return damaged(kWhere, fmt::format("expected a string or a list of templates, found {}",
+                                       value->kind_name()));
+  }
+  for (const Json& item : *list) {
+    const Json* name = item.find("name");
+    const Json* text = item.find("template");
+    if (name == nullptr || text == nullptr || !name->if_string() || !text->if_string()) {
+      return damaged(kWhere, "a template of the list lacks its \"name\" or \"template\"");
+    }
+    add_template(out, *name->if_string(), *text->if_string());
+  }
+  return out;
+}
+
+Result<NamedTemplate> choose_chat_template(const std::vector<NamedTemplate>& templates,
+                                           std::string_view name, bool with_tools) {
+  const auto find = [&](std::string_view wanted) -> const NamedTemplate* {
+    for (const NamedTemplate& candidate : templates) {
+      if (candidate.name == wanted) return &candidate;
+    }
+    return nullptr;
+  };
+  const NamedTemplate* chosen = find(name);
+  if (name.empty()) {
+    chosen = with_tools ? find("tool_use") : nullptr;
+    if (chosen == nullptr) chosen = find(kDefaultName);
+  }
+  if (chosen != nullptr) return *chosen;
+  std::vector<std::string> known;
+  for (const NamedTemplate& candidate : templates) known.push_back(printable(candidate.name, 40));
+  const std::string names = fmt::format("{}", fmt::join(known, ", "));
+  if (name.empty()) {
+    return not_found("chat template",
+                     "the model has several and none of them is called \"default\"",
+                     "name one: " + names);
+  }
+  return not_found("chat template",
+                   fmt::format("the model has none called \"{}\"", printable(name, 60)),
+                   "it has: " + names);
 }
 
 Json template_variables(const Checkpoint& checkpoint, const Tokenizer* tokenizer) {

@@ -251,6 +251,24 @@ std::vector<std::string> hostile_templates() {
       "{% set " + repeat("(", 100000) + "a",
       std::string(600 << 10, 'x'),
       "{{ strftime_now('%1000000000d') }}{{ 1 / 0 }}",
+      repeat("{% for x in range(100) %}", 10) + "x" + repeat("{% endfor %}", 10),
+      repeat("{% for x in 'abcdefghij' %}", 10) + repeat("{% endfor %}", 10),
+      "{{ range(100000) | sort(attribute='a.b.c') }}{{ range(100000) | map('tojson') | sort }}"
+      "{{ range(100000) | map('string') | sort(reverse=true) | map('list') | sort | tojson }}"
+      "{{ range(100000) | list | tojson(indent=100) | length }}",
+      "{{ ('x' * 100000) | list | groupby(0) }}{{ range(100000) | groupby('a') | list }}" +
+          repeated("{{ range(1000) | sum }}"),
+      "{{ range(100000) | list | unique | list | unique | list | batch(1) | list | sort | unique "
+      "}}",
+      "{{ 'a' * 1000000 | int('1' * 1000000) }}{{ ('1' * 1000000) | int }}" +
+          repeated("{{ '1' * 99 | int }}"),
+      "{{ ('{' * 100000).format() }}",
+      "{{ ('{:' * 100000).format(1) }}",
+      "{{ ('{0.a' * 100000).format(1) }}",
+      "{{ ('%s' * 100000) % range(100000) }}",
+      "{{ '{:_}'.format(9) | center(9) | wordcount }}{{ '{:0999999999,}'.format(1) }}",
+      "{{ ('a ' * 1000000) | title | truncate(999999999999) | indent(7) }}" +
+          repeated("{{ ('a ' * 10000) | title }}"),
       "{% for i in range(100000) %}{% set x %}" + repeat("x", 100000) +
           "{% endset %}{{ x }}{% endfor %}",
   };
@@ -271,6 +289,33 @@ TEST(ChatTemplate, HostileTemplatesEndSoonWithANamedError) {
                 code == ErrorCode::damaged)
         << source.substr(0, 200) << ": " << text.error().to_string();
   }
+}
+
+// Python's ways out of a sandbox lead nowhere: attributes with underscores do not exist.
+TEST(ChatTemplate, HasNoHostObjects) {
+  const Json variables = parse(R"({"messages": [{"role": "user"}]})");
+  for (const char* source :
+       {"{{ ''.__class__.__mro__ }}", "{{ messages.__class__.__base__ }}",
+        "{{ messages[0].__init__.__globals__ }}", "{{ namespace.__init__.__globals__ }}",
+        "{{ range.__self__.x }}", "{{ (1).__class__.__bases__ }}",
+        "{{ '{0.__class__.x}'.format(1) }}", "{{ ''['__class__'].x }}",
+        "{{ ('' | attr('__class__')).x }}",
+        "{{ messages | map(attribute='__class__.__name__') | first | tojson }}",
+        "{{ strftime_now.__globals__.os }}", "{{ cycler.__init__.__globals__.os.popen }}",
+        "{{ self.__init__.x }}", "{% set ns = namespace(__class__=1) %}",
+        "{% set ns = namespace() %}{% set ns._x = 1 %}", "{{ messages[0].update({'a': 1}) }}",
+        "{{ messages.append(1) }}", "{{ messages[0].__setitem__('a', 1) }}"}) {
+    const Result<std::string> text = render(source, variables);
+    EXPECT_FALSE(text.ok()) << source << " gave " << *text;
+    if (!text.ok()) EXPECT_EQ(text.error().code, ErrorCode::template_error) << source;
+  }
+}
+
+TEST(ChatTemplate, GiantLiteralsAreNamedErrors) {
+  EXPECT_EQ(render("{{ " + repeat("9", 100000) + " }}").error().code, ErrorCode::unsupported);
+  EXPECT_EQ(render("{{ 0x" + repeat("f", 100000) + " }}").error().code, ErrorCode::unsupported);
+  EXPECT_EQ(text_of("{{ 1" + repeat("0", 1000) + ".0 > 1 }}"), "True");
+  EXPECT_EQ(text_of("{{ '" + repeat("x", 400000) + "' | length }}"), "400000");
 }
 
 // Many operands in one expression are not deep.
