@@ -131,7 +131,8 @@ class CheckpointReader {
 
   Status read_text_folder() {
     PHIAL_TRY(read_side_files(path_));
-    if (out_.tokenizer_json.empty() && out_.tokenizer_config.is_null() &&
+    if (out_.tokenizer_json.empty() && out_.vocab_json.empty() &&
+        out_.sentence_piece_model.empty() && out_.tokenizer_config.is_null() &&
         out_.chat_template.empty() && out_.additional_chat_templates.empty()) {
       return unsupported(path_, "holds neither a model nor a tokenizer", kReadableKinds);
     }
@@ -148,8 +149,24 @@ class CheckpointReader {
                  read_json_object(join_path(folder, "special_tokens_map.json")));
     PHIAL_ASSIGN(out_.tokenizer_json,
                  read_optional_text(join_path(folder, kTokenizerName), kMaxTokenizerBytes));
+    if (out_.tokenizer_json.empty()) PHIAL_TRY(read_slow_tokenizer(folder));
     PHIAL_TRY(read_additional_templates(join_path(folder, kTemplateFolder)));
     return read_chat_template(folder);
+  }
+
+  // The files from before tokenizer.json.
+  Status read_slow_tokenizer(const std::string& folder) {
+    for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+      PHIAL_ASSIGN(out_.sentence_piece_model,
+                   read_optional_text(join_path(folder, name), kMaxTokenizerBytes));
+      if (!out_.sentence_piece_model.empty()) break;
+    }
+    PHIAL_ASSIGN(out_.vocab_json,
+                 read_optional_text(join_path(folder, "vocab.json"), kMaxTokenizerBytes));
+    PHIAL_ASSIGN(out_.merges_txt,
+                 read_optional_text(join_path(folder, "merges.txt"), kMaxTokenizerBytes));
+    PHIAL_ASSIGN(out_.added_tokens, read_json_object(join_path(folder, "added_tokens.json")));
+    return {};
   }
 
   // Empty when the file is absent.
