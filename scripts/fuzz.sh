@@ -25,6 +25,7 @@ cmake --build --preset fuzz --target "fuzz_$target"
 
 # Inputs above this size make the fuzzer slow and teach it little.
 max_bytes=65536
+[[ $target != template ]] || max_bytes=400
 corpus=build/fuzz/corpus/$target
 seeds=build/fuzz/seeds/$target
 failures=build/fuzz/failures
@@ -34,8 +35,17 @@ python3 fuzz/make_seeds.py build/fuzz/seeds
 [[ ! -d fuzz/finds/$target ]] || cp fuzz/finds/"$target"/* "$seeds"
 if [[ $target == template ]]; then
   find tests/golden -name '*.jinja' -size -64k -exec cp {} "$seeds" \;
+  # The golden templates of one feature each.
+  python3 - "$seeds" <<'PYTHON'
+import json, pathlib, sys
+cases = json.loads(pathlib.Path("tests/golden/templates/cases.json").read_text("utf-8"))["cases"]
+for number, case in enumerate(case for case in cases if "template" in case):
+    pathlib.Path(sys.argv[1], f"case-{number}").write_text(case["template"], encoding="utf-8")
+PYTHON
 fi
 
-exec "$(find build/fuzz -name "fuzz_$target" -type f -perm -u+x | head -n 1)" \
+dictionary=()
+[[ ! -f fuzz/$target.dict ]] || dictionary=("-dict=fuzz/$target.dict")
+exec "build/fuzz/fuzz/fuzz_$target" \
   -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len="$max_bytes" \
-  -artifact_prefix="$failures/$target-" "$@" "$corpus" "$seeds"
+  -artifact_prefix="$failures/$target-" "${dictionary[@]}" "$@" "$corpus" "$seeds"

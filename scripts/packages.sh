@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2034
 
 build_packages=(g++ cmake ninja-build pkg-config libsimdjson-dev nlohmann-json3-dev libfmt-dev
-  libcli11-dev libedit-dev libutf8proc-dev libonig-dev libgtest-dev libgmock-dev python3)
+  libcli11-dev libedit-dev libutf8proc-dev libonig-dev libprotozero-dev libgtest-dev libgmock-dev python3)
 check_packages=(ccache libbenchmark-dev clang-14 libclang-rt-14-dev clang-format-14
   g++-12-aarch64-linux-gnu qemu-user googletest)
 pip_package=python3-pip

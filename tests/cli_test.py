@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import struct
@@ -47,6 +48,16 @@ def read_npy(path):
     assert header["descr"] == "<f4" and not header["fortran_order"], header
     assert (10 + length) % 64 == 0
     return header["shape"], array.array("f", data[10 + length:])
+
+
+def vocabulary_of(path):
+    """The bytes of a GGUF without its tensors: what is before their table, for none of them."""
+    with open(path, "rb") as file:
+        data = file.read()
+    end = data.index(struct.pack("<Q", len(b"token_embd.weight")) + b"token_embd.weight")
+    first = min(end, *(data.index(struct.pack("<Q", len(name)) + name)
+                       for name in (b"blk.0.attn_norm.weight", b"output_norm.weight")))
+    return data[:8] + struct.pack("<Q", 0) + data[16:first]
 
 
 class Case(unittest.TestCase):
@@ -446,6 +457,35 @@ class Template(Case):
         self.assertEqual(self.good(*render).stdout, b"<|im_start|>|<|im_end|>")
         variables = self.file("vars.json", {"bos_token": "B"})
         self.assertEqual(self.good(*render, "--vars", variables).stdout, b"B|<|im_end|>")
+
+    def test_templates_by_name(self):
+        folder = self.path("named")
+        os.makedirs(os.path.join(folder, "additional_chat_templates"))
+        for name, text in (("chat_template.jinja", "plain"),
+                           ("additional_chat_templates/tool_use.jinja", "{{ tools|length }} tools"),
+                           ("additional_chat_templates/rag.jinja", "rag")):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        messages = self.file("m.json", [])
+        tools = ("--tools", self.file("tools.json", [{"type": "function"}]))
+        render = ("template", folder, "--messages", messages)
+        for flags, expected in (((), b"plain"), (tools, b"1 tools"), (("--name", "rag"), b"rag"),
+                                ((*tools, "--name", "default"), b"plain")):
+            self.assertEqual(self.good(*render, *flags).stdout, expected, flags)
+        self.bad(3, *render, "--name", "ragg", name="not_found", says="default, rag, tool_use")
+        source = self.file("t.jinja", "x")
+        self.bad(2, *render, "--name", "rag", "--template", source, name="usage", says="--name")
+        os.remove(os.path.join(folder, "chat_template.jinja"))
+        self.bad(3, *render, name="not_found", says="rag, tool_use")
+
+    def test_messages_are_prepared_as_transformers_does(self):
+        source = self.file("t.jinja", "{{ messages|tojson }}")
+        messages = self.file("m.json", [{"role": "assistant", "content": None, "reasoning": "r"}])
+        out = self.good("template", "--template", source, "--messages", messages).stdout
+        self.assertEqual(json.loads(out), [{"thinking": "r", "role": "assistant", "reasoning": "r",
+                                            "reasoning_content": "r"}])
+        self.bad(3, "template", "--template", source, "--messages", self.file("b.json", [{}, "x"]),
+                 name="invalid_input", says="[1]")
 
     def test_errors(self):
         messages = self.file("m.json", [{"role": "user", "content": "x"}])
@@ -847,6 +887,40 @@ class Streams(Case):
         self.assertEqual(seen[:-1].replace(b"\r", b""), text.replace(b"\r", b""))
         os.close(parent)
         os.close(child)
+
+    def test_tokens_are_coloured_on_a_terminal(self):
+        command = [PHIAL, "tokenize", model("llama-smol"), "The capital\x1b[0m"]
+        plain = subprocess.run(command, capture_output=True, check=True, timeout=TIMEOUT).stdout
+        self.assertNotIn(b"\x1b", plain)
+
+        def shown(*flags, **variables):
+            parent, child = pty.openpty()
+            environment = {**os.environ, "TERM": "xterm", **variables}
+            environment = {key: value for key, value in environment.items() if value is not None}
+            subprocess.run([*command, *flags], stdin=subprocess.DEVNULL, stdout=child, check=True,
+                           stderr=subprocess.PIPE, timeout=TIMEOUT, env=environment)
+            seen = os.read(parent, 65536).replace(b"\r\n", b"\n")
+            os.close(parent)
+            os.close(child)
+            return seen
+        coloured = shown(NO_COLOR=None)
+        bare = re.sub(rb"\x1b\[(30;4[2356]|0)m", b"", coloured)
+        self.assertNotIn(b"\x1b", bare)
+        pieces = [line.split(b"  ", 1)[1] for line in plain.lstrip().split(b"\n")[:-1]
+                  for line in [line.lstrip()]]
+        self.assertEqual(bare, b"".join(pieces) + b"\n\n" + plain)
+        colours = re.findall(rb"30;(4\d)m", coloured)
+        self.assertEqual(len(colours), 2 * len(pieces))
+        self.assertTrue(all(a != b for a, b in zip(colours, colours[1:len(pieces)])))
+        for flags, variables in ((("--quiet",), {"NO_COLOR": None}), ((), {"NO_COLOR": "1"}),
+                                 ((), {"NO_COLOR": None, "TERM": "dumb"})):
+            self.assertEqual(shown(*flags, **variables), plain, flags)
+
+    def test_a_vocabulary_is_no_model(self):
+        vocabulary = self.file("v.gguf", vocabulary_of(model("llama-smol-f32.gguf")))
+        self.assertEqual(self.good_json("tokenize", vocabulary, "The capital"),
+                         self.good_json("tokenize", model("llama-smol-f32.gguf"), "The capital"))
+        self.bad(4, "run", vocabulary, "x", name="unsupported", says="holds only a vocabulary")
 
     def test_no_prompt_at_a_terminal_does_not_wait(self):
         parent, child = pty.openpty()

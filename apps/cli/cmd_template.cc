@@ -9,12 +9,17 @@ namespace {
 int run(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
-  std::optional<std::string> model_path, messages_file, template_file, tools_file, variables_file;
+  std::optional<std::string> model_path, messages_file, template_file, template_name, tools_file,
+      variables_file;
   bool no_generation_prompt = false;
   parser.positional("MODEL", false, model_path);
   parser.heading("Template");
   parser.text("--messages", "FILE", messages_file, "a JSON array of messages; - for stdin");
   parser.text("--template", "FILE", template_file, "use this template; MODEL may then be left out");
+  parser.text(
+      "--name", "NAME", template_name,
+      "which of MODEL's templates; without it \"tool_use\" if there are tools and MODEL has "
+      "it, else \"default\"");
   parser.text("--tools", "FILE", tools_file, "a JSON array of tool definitions");
   parser.text("--vars", "FILE", variables_file,
               "a JSON object of more variables, which win over all others");
@@ -32,6 +37,9 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   if (!model_path && !template_file) {
     fail_usage("template", "neither MODEL nor --template FILE is given");
   }
+  if (template_name && template_file) {
+    fail_usage("--name", "does not go with --template", "it names a template of MODEL");
+  }
   phial::TemplateOptions options;
   options.add_generation_prompt = !no_generation_prompt;
   // An input that is there but empty is damaged JSON, not an input that is left out.
@@ -43,6 +51,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
     options.template_text = read_input(*template_file);
     options.has_template = true;
   }
+  options.template_name = template_name.value_or("");
   if (tools_file) options.tools_json = read_json(*tools_file);
   if (variables_file) options.variables_json = read_json(*variables_file);
   const std::string messages = read_input(*messages_file);

@@ -22,6 +22,12 @@ std::string dump(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// `text` in the colour of token number `index`: neighbours differ.
+std::string in_colour(size_t index, const std::string& text) {
+  constexpr const char* kBlackOn[] = {"46", "43", "42", "45"};  // cyan, yellow, green, magenta
+  return fmt::format("\x1b[30;{}m{}\x1b[0m", kBlackOn[index % std::size(kBlackOn)], text);
+}
+
 Json tokens_object(const phial::Model& model, const std::vector<int32_t>& ids) {
   Json pieces = Json::array();
   for (const int32_t id : ids) pieces.push_back(model.piece(id));
@@ -85,8 +91,18 @@ void print_encoded(const TokenizeOptions& options, const phial::Model& model,
     write_json(tokens_object(model, ids));
     return;
   }
+  std::vector<std::string> pieces;
+  for (const int32_t id : ids) pieces.push_back(printable(model.piece(id)));
+  const bool coloured = !options.common.quiet && stdout_takes_colours();
   std::string out;
-  for (const int32_t id : ids) out += fmt::format("{:>7}  {}\n", id, printable(model.piece(id)));
+  if (coloured && !ids.empty()) {
+    // The whole text first, so that the cuts show; then each token with its id.
+    for (size_t i = 0; i < ids.size(); ++i) out += in_colour(i, pieces[i]);
+    out += "\n\n";
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    out += fmt::format("{:>7}  {}\n", ids[i], coloured ? in_colour(i, pieces[i]) : pieces[i]);
+  }
   write_stdout(out);
 }
 
@@ -106,7 +122,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
               "map each input line, a JSON string (an array with --decode), to one output line");
   options.common.declare(parser);
   parser.remark(
-      "Without TEXT, or with -, the text is read from stdin as it is. MODEL needs no weights: a "
+      "Without TEXT, or with -, the text is read from stdin as it is. On a terminal tokens are "
+      "coloured (not with --quiet or NO_COLOR). MODEL needs no weights: a "
       "tokenizer.json, a folder that holds one, or a vocabulary-only GGUF will do.");
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());

@@ -11,10 +11,10 @@
 namespace phial_cli {
 
 std::span<const Command* const> commands() {
-  static constexpr std::array kCommands = {
-      &kRunCommand,    &kChatCommand,       &kInfoCommand,  &kTokenizeCommand, &kTemplateCommand,
-      &kLogitsCommand, &kPerplexityCommand, &kBenchCommand, &kDoctorCommand,   &kCompletionCommand,
-      &kManCommand};
+  static constexpr std::array kCommands = {&kRunCommand,        &kChatCommand,     &kInfoCommand,
+                                           &kTokenizeCommand,   &kTemplateCommand, &kLogitsCommand,
+                                           &kPerplexityCommand, &kBenchCommand,    &kDoctorCommand,
+                                           &kCompletionCommand, &kManCommand};
   return kCommands;
 }
 

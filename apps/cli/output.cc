@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 namespace phial_cli {
@@ -63,6 +64,13 @@ int report_error(const phial::Error& error, bool json) {
 }
 
 bool stdout_is_terminal() { return isatty(STDOUT_FILENO) == 1; }
+bool stdout_takes_colours() {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  return stdout_is_terminal() && (no_colour == nullptr || *no_colour == '\0') &&
+         terminal != nullptr && std::string_view(terminal) != "dumb";
+}
+
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 bool reserve_standard_streams() {

@@ -26,6 +26,8 @@ int report_error(const phial::Error& error, bool json);
 
 bool stdout_is_terminal();
 bool stderr_is_terminal();
+// A terminal that shows colours, and a user who wants them (https://no-color.org).
+bool stdout_takes_colours();
 
 // Makes file descriptors 0, 1 and 2 exist, so that no file that is opened later becomes one of
 // them. What was closed stays unusable; returns whether stdin was open.

@@ -197,14 +197,20 @@ typedef struct phial_template_options {
   size_t variables_bytes;
   /* Whether the prompt ends with what begins the assistant's answer. Default 1. */
   int32_t add_generation_prompt;
+  /* Which of the model's templates, or NULL: "tool_use" if there are tools and the model has it,
+   * else "default". Ignored beside template_text. */
+  const char* template_name;
 } phial_template_options;
 #define PHIAL_TEMPLATE_OPTIONS_INIT \
-  { sizeof(phial_template_options), NULL, 0, NULL, 0, NULL, 0, 1 }
+  { sizeof(phial_template_options), NULL, 0, NULL, 0, NULL, 0, 1, NULL }
 
 /* Renders the chat template with `messages_json`, a JSON array of {"role","content"} objects. The
  * prompt holds the special tokens as text: tokenize it without adding more. The template sees
  * `tools` and `documents` as none when they are absent, and the model's special tokens by name.
- * Errors: not_found (neither the model nor the options have a template), invalid_input (JSON),
+ * Messages are prepared as transformers' apply_chat_template does it: members that are null are left
+ * out, and reasoning is found under reasoning_content and thinking, whichever of these and reasoning
+ * holds it. Errors: not_found (neither the model nor the options have a template, or none of that
+ * name), invalid_input (JSON),
  * template_error (the template raised an error), damaged or unsupported (it does not parse),
  * over_limit. */
 PHIAL_API phial_error* phial_template_render(phial_model* model, const char* messages_json,

@@ -123,6 +123,8 @@ struct TemplateOptions {
   std::string tools_json;
   std::string variables_json;
   bool add_generation_prompt = true;
+  // Which of the model's templates; empty: chosen by whether there are tools.
+  std::string template_name;
 };
 
 namespace detail {
@@ -143,6 +145,7 @@ inline std::string render(phial_model* model, std::string_view messages_json,
     c_options.variables_bytes = options.variables_json.size();
   }
   c_options.add_generation_prompt = options.add_generation_prompt ? 1 : 0;
+  if (!options.template_name.empty()) c_options.template_name = options.template_name.c_str();
   phial_buffer* prompt = nullptr;
   check(phial_template_render(model, messages_json.data(), messages_json.size(), &c_options,
                               &prompt));

@@ -59,15 +59,30 @@ std::shared_ptr<const Tokenizer> OpenModel::tokenizer_or_null() {
   return found.ok() ? std::move(found).value() : nullptr;
 }
 
-Result<std::shared_ptr<const ChatTemplate>> OpenModel::chat_template() {
-  return chat_template_.get([this]() -> Result<std::shared_ptr<const ChatTemplate>> {
-    PHIAL_ASSIGN(const std::string source, chat_template_source(*checkpoint_));
-    if (source.empty()) {
-      return not_found(checkpoint_->path, "the model has no chat template",
-                       "give a template, or use the prompt as it is");
-    }
-    return ChatTemplate::parse(source, file_name_of(checkpoint_->path) + ": chat template");
-  });
+Result<std::shared_ptr<const ChatTemplate>> OpenModel::chat_template(std::string_view name,
+                                                                     bool with_tools) {
+  PHIAL_ASSIGN(const std::vector<NamedTemplate> sources,
+               template_sources_.get([this] { return chat_templates(*checkpoint_); }));
+  const std::string file = file_name_of(checkpoint_->path);
+  if (sources.empty()) {
+    return not_found(checkpoint_->path, "the model has no chat template",
+                     "give a template, or use the prompt as it is");
+  }
+  Result<NamedTemplate> chosen = choose_chat_template(sources, name, with_tools);
+  if (!chosen.ok()) {
+    Error error = std::move(chosen).error();
+    error.where = file + ": " + error.where;
+    return error;
+  }
+  const std::lock_guard<std::mutex> lock(templates_mutex_);
+  std::shared_ptr<const ChatTemplate>& parsed = templates_[chosen->name];
+  if (parsed == nullptr) {
+    const std::string where = sources.size() == 1
+                                  ? file + ": chat template"
+                                  : file + ": chat template " + printable(chosen->name, 60);
+    PHIAL_ASSIGN(parsed, ChatTemplate::parse(chosen->source, where));
+  }
+  return parsed;
 }
 
 Json OpenModel::template_variables() {

@@ -2,10 +2,13 @@
 // it is first asked for.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "engine/decoder.h"
 #include "engine/runtime.h"
@@ -50,8 +53,9 @@ class OpenModel {
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   Result<std::shared_ptr<const Tokenizer>> tokenizer();
-  // not_found when the model has none.
-  Result<std::shared_ptr<const ChatTemplate>> chat_template();
+  // The template called `name`; without a name the one for prompts with or without tools (see
+  // choose_chat_template). not_found when the model has none or none of that name.
+  Result<std::shared_ptr<const ChatTemplate>> chat_template(std::string_view name, bool with_tools);
   // Special tokens that templates see; without a tokenizer, those that the files name.
   Json template_variables();
   Result<GenerationDefaults> generation_defaults();
@@ -71,7 +75,9 @@ class OpenModel {
   std::shared_ptr<const Model> model_;  // with weights only
   std::shared_ptr<Decoder> decoder_;    // with weights only
   Lazy<std::shared_ptr<const Tokenizer>> tokenizer_;
-  Lazy<std::shared_ptr<const ChatTemplate>> chat_template_;
+  Lazy<std::vector<NamedTemplate>> template_sources_;
+  std::mutex templates_mutex_;
+  std::map<std::string, std::shared_ptr<const ChatTemplate>> templates_;  // those in use, by name
   Lazy<int64_t> spec_vocabulary_;
 };
 

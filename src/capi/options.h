@@ -45,7 +45,8 @@ struct FieldEnds<phial_template_options> {
       PHIAL_FIELD_END(phial_template_options, template_bytes),
       PHIAL_FIELD_END(phial_template_options, tools_bytes),
       PHIAL_FIELD_END(phial_template_options, variables_bytes),
-      PHIAL_FIELD_END(phial_template_options, add_generation_prompt)};
+      PHIAL_FIELD_END(phial_template_options, add_generation_prompt),
+      PHIAL_FIELD_END(phial_template_options, template_name)};
 };
 template <>
 struct FieldEnds<phial_sequence_options> {

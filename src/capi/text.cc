@@ -7,6 +7,7 @@
 #include "capi/guard.h"
 #include "capi/open_model.h"
 #include "capi/options.h"
+#include "text/chat_messages.h"
 
 using namespace phial;
 using namespace phial::capi;
@@ -68,8 +69,9 @@ Result<Json> render_variables(OpenModel* model, std::string_view messages,
     const Json special = model->template_variables();
     if (const Json::Object* members = special.if_object()) variables = *members;
   }
-  PHIAL_ASSIGN(Json parsed_messages, parse_given_array(messages, "messages"));
-  set_or_replace(variables, "messages", std::move(parsed_messages));
+  PHIAL_ASSIGN(const Json parsed_messages, parse_given_array(messages, "messages"));
+  PHIAL_ASSIGN(Json prepared, prepare_messages(parsed_messages, "messages"));
+  set_or_replace(variables, "messages", std::move(prepared));
   Json tools;
   if (given.tools_json != nullptr) {
     PHIAL_ASSIGN(tools, parse_given_array({given.tools_json, given.tools_bytes}, "tools"));
@@ -197,7 +199,9 @@ phial_error* phial_template_render(phial_model* model, const char* messages_json
                    ChatTemplate::parse({given.template_text, given.template_bytes}, "template"));
     } else {
       PHIAL_TRY(require(model, kFunction, "model"));
-      PHIAL_ASSIGN(chat_template, model->open->chat_template());
+      const std::string_view name =
+          given.template_name == nullptr ? std::string_view() : given.template_name;
+      PHIAL_ASSIGN(chat_template, model->open->chat_template(name, given.tools_json != nullptr));
     }
     PHIAL_ASSIGN(const Json variables,
                  render_variables(model == nullptr ? nullptr : model->open.get(),

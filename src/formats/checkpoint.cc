@@ -17,6 +17,9 @@ constexpr uint64_t kMaxTokenizerBytes = 512ull << 20;
 constexpr const char* kIndexName = "model.safetensors.index.json";
 constexpr const char* kSingleName = "model.safetensors";
 constexpr const char* kTokenizerName = "tokenizer.json";
+constexpr const char* kTemplateFolder = "additional_chat_templates";
+constexpr std::string_view kTemplateExtension = ".jinja";
+constexpr size_t kMaxTemplates = 64;
 constexpr const char* kSafetensorsExtension = ".safetensors";
 constexpr const char* kGgufExtension = ".gguf";
 constexpr const char* kReadableKinds =
@@ -141,8 +144,9 @@ class CheckpointReader {
 
   Status read_text_folder() {
     PHIAL_TRY(read_side_files(path_));
-    if (out_.tokenizer_json.empty() && out_.tokenizer_config.is_null() &&
-        out_.chat_template.empty()) {
+    if (out_.tokenizer_json.empty() && out_.vocab_json.empty() &&
+        out_.sentence_piece_model.empty() && out_.tokenizer_config.is_null() &&
+        out_.chat_template.empty() && out_.additional_chat_templates.empty()) {
       return unsupported(path_, "holds neither a model nor a tokenizer", kReadableKinds);
     }
     return {};
@@ -158,15 +162,53 @@ class CheckpointReader {
                  read_json_object(join_path(folder, "special_tokens_map.json")));
     PHIAL_ASSIGN(out_.tokenizer_json,
                  read_optional_text(join_path(folder, kTokenizerName), kMaxTokenizerBytes));
+    if (out_.tokenizer_json.empty()) PHIAL_TRY(read_slow_tokenizer(folder));
+    PHIAL_TRY(read_additional_templates(join_path(folder, kTemplateFolder)));
     return read_chat_template(folder);
   }
 
-  Status read_chat_template(const std::string& folder) {
-    const std::string jinja = join_path(folder, "chat_template.jinja");
-    PHIAL_ASSIGN(out_.chat_template, read_optional_text(jinja, kMaxTemplateBytes));
-    if (const auto at = utf8::find_invalid(out_.chat_template)) {
+  // The files from before tokenizer.json.
+  Status read_slow_tokenizer(const std::string& folder) {
+    for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+      PHIAL_ASSIGN(out_.sentence_piece_model,
+                   read_optional_text(join_path(folder, name), kMaxTokenizerBytes));
+      if (!out_.sentence_piece_model.empty()) break;
+    }
+    PHIAL_ASSIGN(out_.vocab_json,
+                 read_optional_text(join_path(folder, "vocab.json"), kMaxTokenizerBytes));
+    PHIAL_ASSIGN(out_.merges_txt,
+                 read_optional_text(join_path(folder, "merges.txt"), kMaxTokenizerBytes));
+    PHIAL_ASSIGN(out_.added_tokens, read_json_object(join_path(folder, "added_tokens.json")));
+    return {};
+  }
+
+  // Empty when the file is absent.
+  Result<std::string> read_template(const std::string& jinja) const {
+    PHIAL_ASSIGN(std::string text, read_optional_text(jinja, kMaxTemplateBytes));
+    if (const auto at = utf8::find_invalid(text)) {
       return damaged(jinja, "not valid UTF-8 at byte " + std::to_string(*at));
     }
+    return text;
+  }
+
+  Status read_additional_templates(const std::string& folder) {
+    if (files_.kind(folder) != FileKind::folder) return {};
+    PHIAL_ASSIGN(const std::vector<std::string> names, files_.list(folder));
+    for (const std::string& name : names) {
+      if (!name.ends_with(kTemplateExtension)) continue;
+      if (out_.additional_chat_templates.size() == kMaxTemplates) {
+        return over_limit(folder,
+                          "holds more than " + std::to_string(kMaxTemplates) + " templates");
+      }
+      PHIAL_ASSIGN(std::string text, read_template(join_path(folder, name)));
+      out_.additional_chat_templates.emplace_back(
+          name.substr(0, name.size() - kTemplateExtension.size()), std::move(text));
+    }
+    return {};
+  }
+
+  Status read_chat_template(const std::string& folder) {
+    PHIAL_ASSIGN(out_.chat_template, read_template(join_path(folder, "chat_template.jinja")));
     if (!out_.chat_template.empty()) return {};
     const std::string json = join_path(folder, "chat_template.json");
     PHIAL_ASSIGN(const Json object, read_json_object(json));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -40,8 +41,16 @@ struct Checkpoint {
   Json tokenizer_config;       // tokenizer_config.json
   Json special_tokens_map;     // special_tokens_map.json
   std::string tokenizer_json;  // text of tokenizer.json, not parsed
+  // Without tokenizer.json the files from before it, as bytes: vocab.json and merges.txt,
+  // added_tokens.json, tokenizer.model (or spiece.model).
+  std::string vocab_json;
+  std::string merges_txt;
+  Json added_tokens;
+  std::string sentence_piece_model;
   // Text of chat_template.jinja or of the chat_template.json member; wins over tokenizer_config.
   std::string chat_template;
+  // additional_chat_templates/NAME.jinja: NAME and text, by name.
+  std::vector<std::pair<std::string, std::string>> additional_chat_templates;
 
   // GGUF: the key-value pairs. Empty otherwise.
   GgufMetadata gguf;

@@ -17,6 +17,11 @@ Result<ModelSpec> model_spec_of(const Checkpoint& checkpoint) {
 }
 
 Result<std::shared_ptr<const Model>> open_model(std::shared_ptr<const Checkpoint> checkpoint) {
+  // As files of vocabularies alone are published, for use with tokenizers.
+  if (checkpoint->format == Checkpoint::Format::gguf && checkpoint->tensors.empty()) {
+    return unsupported(checkpoint->path, "holds only a vocabulary, no weights",
+                       "it can be used with phial tokenize and phial template");
+  }
   PHIAL_ASSIGN(const ModelConfig config, read_config(*checkpoint));
   PHIAL_ASSIGN(const Family* family, find_family(config.reader()));
   auto model = std::make_shared<Model>();

@@ -36,8 +36,19 @@ Result<ModelSpec> model_spec_of(const Checkpoint& checkpoint);
 // The tokenizer, whichever way the checkpoint holds it. not_found when it holds none.
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const Checkpoint& checkpoint);
 
-// Source text of the chat template `default`; empty when the checkpoint has none.
-Result<std::string> chat_template_source(const Checkpoint& checkpoint);
+// All chat templates of the checkpoint, names differ. One without a name is called "default". Files
+// of their own win over tokenizer_config.json, as in transformers.
+struct NamedTemplate {
+  std::string name;
+  std::string source;
+};
+Result<std::vector<NamedTemplate>> chat_templates(const Checkpoint& checkpoint);
+
+// The template called `name`; without a name the one that transformers takes: "tool_use" if there
+// are tools and it exists, else "default". not_found lists the names that `templates` has.
+// REQUIRES: templates is not empty
+Result<NamedTemplate> choose_chat_template(const std::vector<NamedTemplate>& templates,
+                                           std::string_view name, bool with_tools);
 
 // Members that templates see besides messages and options: bos_token, eos_token and the other
 // special tokens by role, as strings. An object.

@@ -440,6 +440,12 @@ Result<std::optional<int64_t>> length_of(Runtime& rt, const Value& value) {
   }
 }
 
+Result<uint64_t> hash_of_key(Runtime& rt, const Value& value) {
+  const std::optional<uint64_t> hash = hash_of(value);
+  if (hash) return *hash;
+  return rt.raise("unhashable type: '" + std::string(value.type_name()) + "'");
+}
+
 Result<bool> contains(Runtime& rt, const Value& container, const Value& item) {
   if (container.is_string()) {
     if (item.is_string()) {
@@ -450,10 +456,9 @@ Result<bool> contains(Runtime& rt, const Value& container, const Value& item) {
                     std::string(item.type_name()));
   }
   if (const DictData* dict = container.if_dict()) {
-    const auto hash = hash_of(item);
-    if (!hash) return rt.raise("unhashable type: '" + std::string(item.type_name()) + "'");
+    PHIAL_ASSIGN(const uint64_t hash, hash_of_key(rt, item));
     if (item.is_string()) PHIAL_TRY(rt.step_for_bytes(item.text().size()));
-    PHIAL_ASSIGN(const Value* found, dict->find(rt, item, *hash));
+    PHIAL_ASSIGN(const Value* found, dict->find(rt, item, hash));
     return found != nullptr;
   }
   if (!is_iterable(container)) {

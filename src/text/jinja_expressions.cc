@@ -369,7 +369,9 @@ Result<ExprPtr> ExpressionParser::parse_brackets(ExprPtr node) {
   item->items.push_back(std::move(node));
   const auto ends = [this] { return current().is_op("]") || current().is_op(","); };
   ExprPtr first;
-  if (!current().is_op(":")) {
+  if (current().is_op("]")) {
+    first = make(ExprKind::tuple, item->line);  // a[] is a[()]
+  } else if (!current().is_op(":")) {
     PHIAL_ASSIGN(first, parse_expression());
   }
   const bool slice = skip_op(":");

@@ -5,132 +5,19 @@
 #include <limits>
 
 #include "base/utf8.h"
+#include "text/jinja_format_spec.h"
 #include "text/jinja_number.h"
 #include "text/jinja_ops.h"
-#include "text/jinja_unicode.h"
 
 namespace phial::jinja {
 namespace {
 
-std::string_view first_characters(std::string_view text, size_t count) {
-  size_t at = 0;
-  for (; count > 0 && at < text.size(); --count) at += utf8::decode(text.substr(at)).length;
-  return text.substr(0, at);
-}
-
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// A run of digits as a number, at most kMost.
-size_t read_number(std::string_view text, size_t& at) {
-  constexpr size_t kMost = size_t{1} << 40;
-  size_t number = 0;
-  while (at < text.size() && is_digit(text[at])) {
-    number = std::min(kMost, number * 10 + static_cast<size_t>(text[at++] - '0'));
-  }
-  return number;
-}
-
-// How one value is laid out; the union of both mini languages.
-struct Spec {
-  std::string fill = " ";
-  char align = '\0';  // '<', '>', '^', '='
-  char sign = '-';    // '+', ' ', '-'
-  bool alternate = false;
-  size_t width = 0;
-  char grouping = '\0';  // ',' or '_'
-  int precision = -1;
-  char type = '\0';
-};
-
-std::string in_base(uint64_t magnitude, unsigned base, bool upper) {
-  const char* digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
-  std::string out;
-  do {
-    out += digits[magnitude % base];
-    magnitude /= base;
-  } while (magnitude != 0);
-  std::reverse(out.begin(), out.end());
-  return out;
-}
-
-std::string group_digits(std::string_view digits, char separator, size_t every) {
-  std::string out;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % every == 0) out += separator;
-    out += digits[i];
-  }
-  return out;
-}
-
-// Sign, prefix and digits, padded.
-Status write_number(Runtime& rt, Builder& out, const Spec& spec, bool negative,
-                    std::string_view prefix, std::string body) {
-  std::string head = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
-  head += prefix;
-  const size_t size = head.size() + count_characters(body);
-  const size_t pad = spec.width > size ? spec.width - size : 0;
-  PHIAL_TRY(rt.check_string_size(pad));
-  PHIAL_TRY(rt.step_for_characters(pad));
-  const char align = spec.align == '\0' ? '>' : spec.align;
-  const size_t before = align == '<' ? 0 : align == '^' ? pad / 2 : pad;
-  const auto add_fill = [&](size_t n) -> Status {
-    if (spec.fill.size() == 1) return out.add(n, spec.fill[0]);
-    for (; n > 0; --n) PHIAL_TRY(out.add(spec.fill));
-    return {};
-  };
-  if (align == '=') {
-    PHIAL_TRY(out.add(head));
-    PHIAL_TRY(add_fill(pad));
-    return out.add(body);
-  }
-  PHIAL_TRY(add_fill(before));
-  PHIAL_TRY(out.add(head));
-  PHIAL_TRY(out.add(body));
-  return add_fill(pad - before);
-}
-
-Status write_text(Runtime& rt, Builder& out, Spec spec, std::string_view text) {
-  if (spec.precision >= 0) text = first_characters(text, static_cast<size_t>(spec.precision));
-  if (spec.align == '\0') spec.align = '<';
-  spec.sign = '-';
-  return write_number(rt, out, spec, false, "", std::string(text));
-}
-
-Status write_integer(Runtime& rt, Builder& out, const Spec& spec, int64_t value) {
-  const uint64_t magnitude =
-      value < 0 ? uint64_t{0} - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
-  const char type = spec.type;
-  const unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
-  std::string digits = in_base(magnitude, base, type == 'X');
-  if (spec.precision > static_cast<int>(digits.size())) {
-    digits.insert(0, static_cast<size_t>(spec.precision) - digits.size(), '0');
-  }
-  if (spec.grouping != '\0') digits = group_digits(digits, spec.grouping, base == 10 ? 3 : 4);
-  const std::string prefix = spec.alternate && base != 10 ? std::string("0") + type : "";
-  return write_number(rt, out, spec, value < 0, prefix, std::move(digits));
-}
-
-Status write_real(Runtime& rt, Builder& out, const Spec& spec, double value) {
-  const bool negative = std::signbit(value) && !std::isnan(value);
-  std::string body;
-  if (!std::isfinite(value)) {
-    body = std::isnan(value) ? "nan" : "inf";
-    if (spec.type >= 'A' && spec.type <= 'Z') body = std::isnan(value) ? "NAN" : "INF";
-  } else if (spec.type == '\0' && spec.precision < 0) {
-    body = python_repr(std::fabs(value));
-  } else if (spec.type == '%') {
-    body = format_real(std::fabs(value) * 100, 'f', spec.precision < 0 ? 6 : spec.precision, false);
-  } else {
-    const char type = spec.type == '\0' || spec.type == 'n' ? 'g' : spec.type;
-    body = format_real(std::fabs(value), type, spec.precision < 0 ? 6 : spec.precision,
-                       spec.alternate);
-  }
-  if (spec.grouping != '\0') {
-    const size_t whole = std::min(body.find_first_not_of("0123456789"), body.size());
-    body = group_digits(body.substr(0, whole), spec.grouping, 3) + body.substr(whole);
-  }
-  if (spec.type == '%') body += '%';
-  return write_number(rt, out, spec, negative, "", std::move(body));
+// str(value), repr(value) or ascii(value) for 's', 'r' and 'a'.
+Status write_converted(Runtime& rt, Builder& out, char how, const Value& value) {
+  if (how == 's') return write_str(rt, out, value);
+  return how == 'r' ? write_repr(rt, out, value) : write_ascii(rt, out, value);
 }
 
 class PercentFormatter {
@@ -171,14 +58,14 @@ class PercentFormatter {
   }
 
   Result<int64_t> number_or_star(size_t& at) {
-    if (peek(at) != '*') return static_cast<int64_t>(read_number(format_, at));
+    if (peek(at) != '*') return static_cast<int64_t>(read_digits(format_, at));
     ++at;
     PHIAL_ASSIGN(const Value value, next_value());
     return to_integer(rt_, value, "* of a format");
   }
 
   Status directive(size_t& at) {
-    Spec spec;
+    FormatSpec spec;
     Value value;
     if (peek(at) == '(') PHIAL_TRY(mapped(at, value));
     bool left = false;
@@ -234,13 +121,13 @@ class PercentFormatter {
     return {};
   }
 
-  Status convert(Spec spec, bool zero, const Value& value) {
+  Status convert(FormatSpec spec, bool zero, const Value& value) {
     switch (spec.type) {
       case 's':
       case 'r':
       case 'a': {
         Builder text(rt_);
-        PHIAL_TRY(spec.type == 's' ? write_str(rt_, text, value) : write_repr(rt_, text, value));
+        PHIAL_TRY(write_converted(rt_, text, spec.type, value));
         if (!escape_ || (spec.type == 's' && value.is_markup())) {
           return write_text(rt_, out_, spec, text.text());
         }
@@ -268,7 +155,7 @@ class PercentFormatter {
     }
   }
 
-  Status convert_character(const Spec& spec, const Value& value) {
+  Status convert_character(const FormatSpec& spec, const Value& value) {
     std::string text;
     if (const auto code = value.integral()) {
       if (*code < 0 || *code > 0x10FFFF || (*code >= 0xD800 && *code < 0xE000)) {
@@ -283,7 +170,7 @@ class PercentFormatter {
     return write_text(rt_, out_, spec, text);
   }
 
-  Status convert_integer(Spec spec, bool zero, const Value& value) {
+  Status convert_integer(FormatSpec spec, bool zero, const Value& value) {
     const bool decimal = spec.type == 'd' || spec.type == 'i' || spec.type == 'u';
     std::optional<int64_t> number = value.integral();
     if (const double* real = value.if_real(); real != nullptr && decimal) {
@@ -300,7 +187,7 @@ class PercentFormatter {
     return write_integer(rt_, out_, spec, *number);
   }
 
-  Status convert_real(Spec spec, bool zero, const Value& value) {
+  Status convert_real(FormatSpec spec, bool zero, const Value& value) {
     const auto number = value.number();
     if (!number) return rt_.raise("must be real number, not " + std::string(value.type_name()));
     if (spec.precision > kMaxPrecision) return rt_.over("precision of a format is too large");
@@ -308,7 +195,7 @@ class PercentFormatter {
     return write_real(rt_, out_, spec, *number);
   }
 
-  static void set_zero_fill(Spec& spec) {
+  static void set_zero_fill(FormatSpec& spec) {
     spec.fill = "0";
     spec.align = '=';
   }
@@ -320,78 +207,6 @@ class PercentFormatter {
   Builder out_;
   size_t next_ = 0;
 };
-
-// "[[fill]align][sign][z][#][0][width][grouping][.precision][type]"
-Status parse_spec(Runtime& rt, std::string_view text, Spec& spec) {
-  size_t at = 0;
-  const auto peek = [&](size_t i) { return i < text.size() ? text[i] : '\0'; };
-  const auto is_align = [](char c) { return c == '<' || c == '>' || c == '^' || c == '='; };
-  const size_t fill = text.empty() ? 0 : utf8::decode(text).length;
-  if (fill > 0 && is_align(peek(fill))) {
-    spec.fill = text.substr(0, fill);
-    spec.align = peek(fill);
-    at = fill + 1;
-  } else if (is_align(peek(0))) {
-    spec.align = peek(0);
-    at = 1;
-  }
-  if (peek(at) == '+' || peek(at) == '-' || peek(at) == ' ') spec.sign = text[at++];
-  if (peek(at) == '#') {
-    spec.alternate = true;
-    ++at;
-  }
-  if (peek(at) == '0') {
-    ++at;
-    if (spec.align == '\0') {
-      spec.align = '=';
-      spec.fill = "0";
-    }
-  }
-  spec.width = read_number(text, at);
-  if (peek(at) == ',' || peek(at) == '_') spec.grouping = text[at++];
-  if (peek(at) == '.') {
-    ++at;
-    if (!is_digit(peek(at))) return rt.raise("Format specifier missing precision");
-    spec.precision = static_cast<int>(std::min<size_t>(read_number(text, at), 1 << 30));
-  }
-  if (at < text.size()) spec.type = text[at++];
-  if (at != text.size()) return rt.raise("Invalid format specifier");
-  return {};
-}
-
-// format(value, spec)
-Status format_value(Runtime& rt, Builder& out, const Value& value, std::string_view text) {
-  if (text.empty()) return write_str(rt, out, value);
-  Spec spec;
-  PHIAL_TRY(parse_spec(rt, text, spec));
-  const auto unknown = [&] {
-    return rt.raise(std::string("Unknown format code '") + spec.type + "' for object of type '" +
-                    std::string(value.type_name()) + "'");
-  };
-  constexpr std::string_view kRealTypes = "eEfFgG%";
-  const bool real_type = spec.type != '\0' && kRealTypes.find(spec.type) != std::string_view::npos;
-  if (value.is_string()) {
-    if (spec.type != '\0' && spec.type != 's') return unknown();
-    if (spec.align == '=') {
-      return rt.raise("'=' alignment not allowed in string format specifier");
-    }
-    return write_text(rt, out, spec, value.text());
-  }
-  if (value.is_number() && (real_type || value.if_real() != nullptr)) {
-    if (!real_type && spec.type != '\0' && spec.type != 'n') return unknown();
-    if (spec.precision > kMaxPrecision) return rt.over("precision of a format is too large");
-    return write_real(rt, out, spec, *value.number());
-  }
-  if (value.is_integral()) {
-    constexpr std::string_view kIntegerTypes = "bdoxXn";
-    if (spec.type != '\0' && kIntegerTypes.find(spec.type) == std::string_view::npos) {
-      return unknown();
-    }
-    if (spec.precision >= 0) return rt.raise("Precision not allowed in integer format specifier");
-    return write_integer(rt, out, spec, *value.integral());
-  }
-  return rt.raise("unsupported format string passed to " + std::string(value.type_name()));
-}
 
 class BraceFormatter {
  public:
@@ -453,14 +268,11 @@ class BraceFormatter {
   }
 
   Status convert(char how, Value& value) {
-    Builder text(rt_);
-    if (how == 's') {
-      PHIAL_TRY(write_str(rt_, text, value));
-    } else if (how == 'r') {
-      PHIAL_TRY(write_repr(rt_, text, value));
-    } else {
+    if (how != 's' && how != 'r' && how != 'a') {
       return rt_.raise(std::string("Unknown conversion specifier ") + how);
     }
+    Builder text(rt_);
+    PHIAL_TRY(write_converted(rt_, text, how, value));
     PHIAL_ASSIGN(value, rt_.string(text.take()));
     return {};
   }
@@ -512,7 +324,7 @@ class BraceFormatter {
     size_t index = 0;
     if (number) {
       manual_ = true;
-      index = read_number(name, at);
+      index = read_digits(name, at);
     } else {
       index = automatic_++;
     }

@@ -19,6 +19,7 @@ Result<std::vector<DictData::Member>> dict_members(Runtime& rt, std::string_view
   }
   if (!args.positional.empty()) {
     const Value& source = args.positional[0];
+    if (source.is_undefined()) return rt.raise(source.undefined_message());
     if (const DictData* dict = source.if_dict()) {
       members = dict->members;
     } else {

@@ -428,9 +428,8 @@ constexpr NamedNative kStringMethods[] = {
 
 Result<Value> dict_get(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const auto bound, bind_arguments(rt, "get", args, {"", ""}, 1));
-  const auto hash = hash_of(bound[0]);
-  if (!hash) return rt.raise("unhashable type: '" + std::string(bound[0].type_name()) + "'");
-  PHIAL_ASSIGN(const Value* found, self.if_dict()->find(rt, bound[0], *hash));
+  PHIAL_ASSIGN(const uint64_t hash, hash_of_key(rt, bound[0]));
+  PHIAL_ASSIGN(const Value* found, self.if_dict()->find(rt, bound[0], hash));
   if (found != nullptr) return *found;
   return bound[1].missing() ? Value::none() : bound[1];
 }

@@ -189,22 +189,12 @@ double divide_integers(int64_t a, int64_t b) {
   return static_cast<double>(static_cast<long double>(a) / static_cast<long double>(b));
 }
 
-std::string format_real(double value, char type, int precision, bool alternate) {
-  const char lower = lower_ascii(type);
-  const std::chars_format format = lower == 'e'   ? std::chars_format::scientific
-                                   : lower == 'f' ? std::chars_format::fixed
-                                                  : std::chars_format::general;
+std::string format_real(double value, char type, int precision) {
   char buffer[2 * kMaxPrecision];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, format,
-                                 lower == 'g' && precision == 0 ? 1 : precision);
-  std::string out(buffer, end.ptr);
-  if (alternate && out.find('.') == std::string::npos) {
-    out.insert(std::min(out.find('e'), out.size()), 1, '.');
-  }
-  if (type != lower) {
-    for (char& c : out) c = c == 'e' ? 'E' : c;
-  }
-  return out;
+  const auto end = std::to_chars(
+      buffer, buffer + sizeof buffer, value,
+      type == 'e' ? std::chars_format::scientific : std::chars_format::fixed, precision);
+  return {buffer, end.ptr};
 }
 
 }  // namespace phial::jinja

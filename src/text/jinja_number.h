@@ -27,9 +27,9 @@ double python_round(double value, int64_t digits);
 // a / b of integers, rounded once. REQUIRES: b != 0
 double divide_integers(int64_t a, int64_t b);
 
-// "%.{precision}{type}" of a finite number; type one of e, E, f, F, g, G; `alternate` keeps the
-// point and the zeros that g drops. REQUIRES: precision <= kMaxPrecision
+// "%.{precision}{type}" of a finite number; type is 'e' or 'f'. REQUIRES: precision <=
+// kMaxPrecision
 inline constexpr int kMaxPrecision = 400;
-std::string format_real(double value, char type, int precision, bool alternate);
+std::string format_real(double value, char type, int precision);
 
 }  // namespace phial::jinja

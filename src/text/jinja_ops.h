@@ -28,6 +28,8 @@ Result<bool> contains(Runtime& rt, const Value& container, const Value& item);
 Result<Value> binary(Runtime& rt, BinaryOp op, const Value& a, const Value& b);
 Result<Value> negate(Runtime& rt, const Value& value);
 Result<Value> positive(Runtime& rt, const Value& value);
+// hash(value); raises for what cannot be the key of a dict.
+Result<uint64_t> hash_of_key(Runtime& rt, const Value& value);
 // list.sort() by a "less than" that may raise; stable.
 template <class Less>
 Status stable_sort(Runtime& rt, std::vector<Value>& items, Less less_than);
@@ -56,6 +58,8 @@ Result<std::string_view> expect_string(Runtime& rt, const Value& value, std::str
 // str(value), repr(value). `depth` counts the containers around.
 Status write_str(Runtime& rt, Builder& out, const Value& value);
 Status write_repr(Runtime& rt, Builder& out, const Value& value, int depth = 0);
+// ascii(value)
+Status write_ascii(Runtime& rt, Builder& out, const Value& value);
 Result<std::string> to_str(Runtime& rt, const Value& value);
 // str(value) as a value; strings (Markup too) stay what they are.
 Result<Value> to_string_value(Runtime& rt, const Value& value);

@@ -106,12 +106,11 @@ Result<Value> Runtime::dict(std::vector<DictData::Member> members) {
   // Found by hash while building, whatever the size: a long list of pairs takes linear time.
   std::unordered_multimap<uint64_t, size_t> seen;
   for (DictData::Member& member : members) {
-    const auto hash = hash_of(member.first);
-    if (!hash) return raise("unhashable type: '" + std::string(member.first.type_name()) + "'");
+    PHIAL_ASSIGN(const uint64_t hash, hash_of_key(*this, member.first));
     if (member.first.is_string()) PHIAL_TRY(step_for_bytes(member.first.text().size()));
     data->depth = std::max({data->depth, member.second.depth() + 1, member.first.depth() + 1});
     DictData::Member* same = nullptr;
-    const auto range = seen.equal_range(*hash);
+    const auto range = seen.equal_range(hash);
     for (auto it = range.first; it != range.second && same == nullptr; ++it) {
       PHIAL_ASSIGN(const bool equal, equals(*this, data->members[it->second].first, member.first));
       if (equal) same = &data->members[it->second];
@@ -119,7 +118,7 @@ Result<Value> Runtime::dict(std::vector<DictData::Member> members) {
     if (same != nullptr) {
       same->second = std::move(member.second);
     } else {
-      seen.emplace(*hash, data->members.size());
+      seen.emplace(hash, data->members.size());
       data->members.push_back(std::move(member));
     }
   }

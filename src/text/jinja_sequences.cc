@@ -359,6 +359,13 @@ Result<Value> filter_reverse(Runtime& rt, const Value& self, Args& args) {
       "list_reverseiterator");
 }
 
+// Python's sort wants an int here; "missing" is false.
+Result<bool> reverse_argument(Runtime& rt, const Value& value) {
+  if (value.missing()) return false;
+  PHIAL_ASSIGN(const int64_t number, to_integer(rt, value, "reverse"));
+  return number != 0;
+}
+
 Result<Value> filter_sort(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const auto bound,
                bind_arguments(rt, "sort", args, {"reverse", "case_sensitive", "attribute"}));
@@ -387,7 +394,8 @@ Result<Value> filter_sort(Runtime& rt, const Value& self, Args& args) {
     PHIAL_ASSIGN(Value key, rt.list(std::move(parts)));
     keys.push_back(std::move(key));
   }
-  PHIAL_TRY(sort_by_keys(rt, items, keys, truth(bound[0])));
+  PHIAL_ASSIGN(const bool reverse, reverse_argument(rt, bound[0]));
+  PHIAL_TRY(sort_by_keys(rt, items, keys, reverse));
   return rt.list(std::move(items));
 }
 
@@ -413,7 +421,8 @@ Result<Value> filter_dictsort(Runtime& rt, const Value& self, Args& args) {
     items.push_back(std::move(pair));
     keys.push_back(std::move(sort_key));
   }
-  PHIAL_TRY(sort_by_keys(rt, items, keys, truth(bound[2])));
+  PHIAL_ASSIGN(const bool reverse, reverse_argument(rt, bound[2]));
+  PHIAL_TRY(sort_by_keys(rt, items, keys, reverse));
   return rt.list(std::move(items));
 }
 
@@ -421,14 +430,13 @@ Result<Value> filter_dictsort(Runtime& rt, const Value& self, Args& args) {
 class SeenValues {
  public:
   Result<bool> insert(Runtime& rt, const Value& key) {
-    const auto hash = hash_of(key);
-    if (!hash) return rt.raise("unhashable type: '" + std::string(key.type_name()) + "'");
-    const auto range = seen_.equal_range(*hash);
+    PHIAL_ASSIGN(const uint64_t hash, hash_of_key(rt, key));
+    const auto range = seen_.equal_range(hash);
     for (auto it = range.first; it != range.second; ++it) {
       PHIAL_ASSIGN(const bool same, equals(rt, it->second, key));
       if (same) return false;
     }
-    seen_.emplace(*hash, key);
+    seen_.emplace(hash, key);
     return true;
   }
 

@@ -93,11 +93,15 @@ Result<bool> test_same_as(Runtime& rt, const Value& self, Args& args) {
 
 Result<bool> test_filter(Runtime& rt, const Value& self, Args& args) {
   PHIAL_TRY(no_arguments(rt, args));
+  PHIAL_ASSIGN(const uint64_t looked_up, hash_of_key(rt, self));
+  static_cast<void>(looked_up);
   return self.is_string() && find_filter(self.text()) != nullptr;
 }
 
 Result<bool> test_test(Runtime& rt, const Value& self, Args& args) {
   PHIAL_TRY(no_arguments(rt, args));
+  PHIAL_ASSIGN(const uint64_t looked_up, hash_of_key(rt, self));
+  static_cast<void>(looked_up);
   return self.is_string() && find_test(self.text()) != nullptr;
 }
 

@@ -16,6 +16,17 @@ void append_hex(std::string& out, char32_t code, int digits) {
   }
 }
 
+// A character by its number.
+void append_escape(std::string& out, char32_t code) {
+  if (code < 0x100) {
+    append_hex(out += "\\x", code, 2);
+  } else if (code < 0x10000) {
+    append_hex(out += "\\u", code, 4);
+  } else {
+    append_hex(out += "\\U", code, 8);
+  }
+}
+
 // One character as repr() shows it between quotes.
 void append_repr(std::string& out, std::string_view character, char32_t code, char quote) {
   if (code == static_cast<unsigned char>(quote) || code == '\\') {
@@ -25,12 +36,8 @@ void append_repr(std::string& out, std::string_view character, char32_t code, ch
     out += code == '\n' ? "\\n" : code == '\r' ? "\\r" : "\\t";
   } else if (is_printable(code)) {
     out += character;
-  } else if (code < 0x100) {
-    append_hex(out += "\\x", code, 2);
-  } else if (code < 0x10000) {
-    append_hex(out += "\\u", code, 4);
   } else {
-    append_hex(out += "\\U", code, 8);
+    append_escape(out, code);
   }
 }
 
@@ -233,6 +240,26 @@ Status write_repr(Runtime& rt, Builder& out, const Value& value, int depth) {
       return write_dict_repr(rt, out, *value.if_dict(), depth);
     case Value::Kind::object:
       return value.if_object()->write(rt, out, depth);
+  }
+  return {};
+}
+
+Status write_ascii(Runtime& rt, Builder& out, const Value& value) {
+  Builder repr(rt);
+  PHIAL_TRY(write_repr(rt, repr, value));
+  PHIAL_TRY(rt.step_for_characters(repr.size()));
+  std::string part;
+  for (size_t at = 0; at < repr.size();) {
+    const std::string_view rest = std::string_view(repr.text()).substr(at);
+    const utf8::Decoded c = utf8::decode(rest);
+    part.clear();
+    if (c.code_point < 0x80) {
+      part += rest[0];
+    } else {
+      append_escape(part, c.code_point);
+    }
+    PHIAL_TRY(out.add(part));
+    at += c.length;
   }
   return {};
 }

@@ -37,23 +37,23 @@ enum class Splitter : uint8_t {
   kimi_k2,           // o200k with Han apart
   deepseek3,         // the third of DeepSeek V3's Splits
   // Texts in part: what lies between matches is one word.
-  bloom,              // runs of anything but white space and sentence marks, with a space before
-  number,             // \p{N}
-  numbers,            // \p{N}+
-  numbers_3,          // \p{N}{1,3}
-  digits_3,           // [0-9][0-9][0-9]
-  line_break,         // [\r\n]
-  lines,              // [^\n]+|[\n]+
-  not_white,          // \S+
-  trailing_white,     // \s+$
-  letters,            // \s?\p{L}+
-  punctuation,        // \s?\p{P}+
-  falcon_signs,       // [\p{P}\$\+<=>\^~\|`]+
-  default_signs,      // [\p{P}\$\+<=>\^~\|]+
-  deepseek_latin,     // \s?[A-Za-z ...]+ of DeepSeek LLM
-  deepseek_signs,     // \s?[!-/:-~ ...]+ of DeepSeek LLM
-  deepseek_cjk,       // ideographs and syllables of DeepSeek LLM and Coder
-  deepseek3_cjk,      // ideographs and kana of DeepSeek V3
+  bloom,           // runs of anything but white space and sentence marks, with a space before
+  number,          // \p{N}
+  numbers,         // \p{N}+
+  numbers_3,       // \p{N}{1,3}
+  digits_3,        // [0-9][0-9][0-9]
+  line_break,      // [\r\n]
+  lines,           // [^\n]+|[\n]+
+  not_white,       // \S+
+  trailing_white,  // \s+$
+  letters,         // \s?\p{L}+
+  punctuation,     // \s?\p{P}+
+  falcon_signs,    // [\p{P}\$\+<=>\^~\|`]+
+  default_signs,   // [\p{P}\$\+<=>\^~\|]+
+  deepseek_latin,  // \s?[A-Za-z ...]+ of DeepSeek LLM
+  deepseek_signs,  // \s?[!-/:-~ ...]+ of DeepSeek LLM
+  deepseek_cjk,    // ideographs and syllables of DeepSeek LLM and Coder
+  deepseek3_cjk,   // ideographs and kana of DeepSeek V3
 };
 
 struct AddedToken {
@@ -266,15 +266,20 @@ struct GgufVocabulary {
   std::string_view model;  // tokenizer.ggml.model: "gpt2" ...
   std::string_view pre;    // tokenizer.ggml.pre: "smollm", "llama-bpe" ...
   std::vector<std::string_view> tokens;
-  std::vector<int64_t> token_types;      // 1 normal, 2 unknown, 3 control, 4 user defined, 6 byte
+  // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
+  std::vector<int64_t> token_types;
   std::vector<std::string_view> merges;  // "left right"
-  std::optional<int64_t> bos_id, eos_id, unk_id, pad_id;
-  std::optional<bool> add_bos, add_eos, add_space_prefix;
+  std::vector<double> scores;
+  std::string precompiled_charsmap;
+  std::optional<int64_t> bos_id, eos_id, unk_id, pad_id, cls_id, sep_id;
+  std::optional<bool> add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
 };
 
-// For model "gpt2": control tokens (type 3) are special and user defined ones (4) are not; unused
-// ids (5) have no piece. unsupported names the model or pre-tokenizer that phial does not know;
-// damaged names what contradicts itself.
+// As llama.cpp reads the models "gpt2" and "gemma4" (BPE with merges), "llama" (SentencePiece's
+// BPE), "t5" (unigram) and "bert" (word pieces). Control tokens (type 3) are special and user
+// defined ones (4) are not; unused ids (5) have no piece. What files do not keep is as in Hugging
+// Face by default: no token takes white space with it, "bert" is uncased. unsupported names the
+// model or pre-tokenizer that phial does not know; damaged names what contradicts itself.
 Result<TokenizerSpec> tokenizer_spec_from_gguf(const GgufVocabulary& vocabulary,
                                                std::string_view name);
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "text/tokenizer.h"
 
 namespace phial {
@@ -425,10 +427,20 @@ TEST(GgufSpec, Refuses) {
     return read(v);
   };
   using V = GgufVocabulary;
-  expect_error(error_with([](V& v) { v.model = "llama"; }), "unsupported",
-               "model: the tokenizer \"llama\"");
-  expect_error(error_with([](V& v) { v.pre = "qwen2"; }), "unsupported",
-               "pre: the pre-tokenizer \"qwen2\"");
+  expect_error(error_with([](V& v) { v.model = "rwkv"; }), "unsupported",
+               "model: the tokenizer \"rwkv\"");
+  expect_error(error_with([](V& v) { v.pre = "qwen7"; }), "unsupported",
+               "pre: the pre-tokenizer \"qwen7\"");
+  for (const char* model : {"llama", "t5"}) {
+    expect_error(error_with([&](V& v) { v.model = model; }), "damaged", "0 scores for 6 tokens");
+    expect_error(error_with([&](V& v) { v.model = model, v.scores.assign(6, NAN); }), "damaged",
+                 "not finite");
+  }
+  expect_error(error_with([](V& v) { v.model = "bert"; }), "damaged", "[CLS]");
+  const std::string long_token(2000, 'x');
+  expect_error(
+      error_with([&](V& v) { v.model = "llama", v.tokens[0] = long_token, v.scores.assign(6, 0); }),
+      "over_limit", "2000 bytes");
   expect_error(error_with([](V& v) { v.tokens[1] = "a"; }), "damaged", "tokens[1]");
   expect_error(error_with([](V& v) { v.tokens[1] = ""; }), "damaged", "tokens[1]");
   expect_error(error_with([](V& v) { v.tokens[1] = "\xFF"; }), "damaged", "tokens[1]");

@@ -1,28 +1,23 @@
 #!/usr/bin/env python3
 """Golden data for chat templates, rendered by jinja2 in the environment of `transformers`.
 
-    make_templates.py                              writes templates/cases.json
-    make_templates.py --check DIR --phial BINARY   compares DIR/*.jinja with `phial template`
-    make_templates.py --export DIR                 writes the conversations over DIR/*.jinja as cases
-                                                   to standard output (for PHIAL_TEMPLATE_CASES)
+    make_templates.py        writes templates/cases.json
 
-Needs transformers 5.23 and jinja2 3.1.6. Each case is {name, template, variables} with `expected`
-or `error: true`. The clock stands at NOON, so that the date is the same in nearly all time zones.
+Needs transformers 5.23 and jinja2 3.1.6. The file is {templates, conversations, cases}. A case has a
+name, a `template` (text) with `variables`, or the name of a `family` and of a `conversation` with
+`prompt` (add_generation_prompt); and `expected`, or `error: true`. The clock stands at NOON.
 """
 
-import argparse
 import copy
 import datetime
 import json
 import pathlib
-import subprocess
-import sys
-import tempfile
 
 from template_snippets import SNIPPETS, VARIABLES
 from transformers.utils import chat_template_utils
 
 NOON = datetime.datetime(2024, 7, 26, 12, 0, 0)
+GOLDEN_CASES = pathlib.Path(__file__).parent / "templates" / "cases.json"
 
 # Own templates in the three families of formats that small chat models use.
 TEMPLATES = {
@@ -116,33 +111,72 @@ def message(role, content, **more):
     return {"role": role, "content": content, **more}
 
 
+SECOND_CALL = {"id": "uvwxyz789", "type": "function",
+               "function": {"name": "get_time", "arguments": {"zone": "Asia/Tokyo", "at": [1, 2.5, None, True]}}}
+TEXT_CALL = {"id": "abcdef123", "type": "function",
+             "function": {"name": "get_weather", "arguments": '{"city": "Zürich", "days": 2}'}}
+RESULT = message("tool", '{"temp": 21.5}', name="get_weather", tool_call_id="abcdef123")
+IMAGE = {"type": "image", "image": "cat.png"}
+
+
+def text_part(text):
+    return {"type": "text", "text": text}
+
+
+# By name, the variables beside those of conversation_variables(). Each is rendered with and without a generation prompt.
 CONVERSATIONS = {
     "one_turn": {"messages": [message("user", "Hello")]},
     "spaces": {"messages": [message("user", " Hello "), message("assistant", "Hi"), message("user", "Bye\n")]},
     "system": {"messages": [message("system", "You are terse.\n"), message("user", "Hi")]},
-    "no_prompt": {"messages": [message("system", "S"), message("user", "Q"), message("assistant", "A")],
-                  "add_generation_prompt": False},
+    "answered": {"messages": [message("system", "S"), message("user", "Q"), message("assistant", "A")]},
     "long": {"messages": [message("system", "Count.")] + [
         message("user" if i % 2 == 0 else "assistant", f"turn {i}") for i in range(9)]},
     "unicode": {"messages": [message("system", "Grüße 世界"), message("user", "emoji 🎉 \u200d <|end|> 'quoted' \"double\" \\ \t")]},
     "empty": {"messages": [message("user", ""), message("assistant", ""), message("user", "again")]},
-    "parts": {"messages": [message("user", [{"type": "text", "text": "Look: "}, {"type": "image"},
-                                            {"type": "text", "text": "what?"}])]},
+    "nothing": {"messages": []},
+    "only_system": {"messages": [message("system", "S")]},
+    "parts": {"messages": [message("user", [text_part("Look: "), {"type": "image"}, text_part("what?")])]},
+    "images": {"messages": [message("system", [text_part("See.")]),
+                            message("user", [IMAGE, {"type": "image_url", "image_url": {"url": "http://x/y.png"}}, text_part("Compare")]),
+                            message("assistant", [text_part("Same")]),
+                            message("user", [{"type": "video"}, {"type": "audio"}, text_part("And now?")])]},
     "tools": {"messages": [message("user", "Weather?")], "tools": [TOOL]},
     "tool_results": {"messages": [message("system", "Use tools."), message("user", "Weather?"),
-                                  message("assistant", "", tool_calls=[CALL]),
-                                  message("tool", "{\"temp\": 21.5}", name="get_weather", tool_call_id="abcdef123"),
+                                  message("assistant", "", tool_calls=[CALL]), RESULT,
                                   message("assistant", "21.5 degrees"), message("user", "Thanks")],
                      "tools": [TOOL]},
     "tool_mapping": {"messages": [message("user", "Weather?"), message("assistant", None, tool_calls=[CALL]),
                                   message("tool", {"temp": 21.5, "ok": True, "note": None}, name="get_weather",
                                           tool_call_id="abcdef123")], "tools": [TOOL, TOOL]},
+    "tool_text_arguments": {"messages": [message("user", "Weather?"), message("assistant", "", tool_calls=[TEXT_CALL]), RESULT],
+                            "tools": [TOOL]},
+    "tool_two_calls": {"messages": [message("user", "Both?"), message("assistant", "Wait.", tool_calls=[CALL, SECOND_CALL]),
+                                    RESULT, message("tool", [text_part("12:00")], name="get_time", tool_call_id="uvwxyz789"),
+                                    message("assistant", "Sunny noon")], "tools": [TOOL]},
+    "tool_no_content": {"messages": [message("user", "Weather?"), {"role": "assistant", "tool_calls": [CALL]}, RESULT],
+                        "tools": [TOOL]},
+    "tool_bare": {"messages": [message("user", "x")],
+                  "tools": [{"name": "bare", "description": "No wrapper", "parameters": {"type": "object", "properties": {}}}]},
+    "no_tools": {"messages": [message("user", "x")], "tools": []},
     "thinking": {"messages": [message("user", "2+2?"),
                               message("assistant", "<think>\nadd\n</think>\n\n4", reasoning_content="add"),
                               message("user", "3+3?")], "enable_thinking": False},
+    "reasoning_tools": {"messages": [message("user", "2+2?"),
+                                     message("assistant", "", reasoning_content="call it", thinking="call it", tool_calls=[CALL]), RESULT,
+                                     message("assistant", "4", reasoning_content="so", thinking="so")],
+                        "tools": [TOOL], "enable_thinking": True, "reasoning_effort": "high"},
+    "documents": {"messages": [message("user", "Who?")],
+                  "documents": [{"title": "Who's who", "text": "It was me."}, {"title": "Ünï", "text": "<b>\n"}],
+                  "citation_mode": "fast"},
+    "developer": {"messages": [message("developer", "Be kind."), message("user", "Hi"), message("assistant", "Hello")]},
     "assistant_prefix": {"messages": [message("user", "Write"), message("assistant", "Once upon")],
-                         "add_generation_prompt": False},
+                         "continue_final_message": True},
     "two_users": {"messages": [message("user", "a"), message("user", "b")]},
+    "assistant_first": {"messages": [message("assistant", "Welcome"), message("user", "Hi")]},
+    "late_system": {"messages": [message("user", "a"), message("system", "b"), message("assistant", "c")]},
+    "unknown_role": {"messages": [message("narrator", "a"), message("user", "b")]},
+    "no_role": {"messages": [{"content": "a"}]},
+    "odd_content": {"messages": [message("user", 5), message("assistant", {"a": 1})]},
 }
 
 
@@ -159,21 +193,25 @@ def render(template, variables):
         return None
 
 
-def make_case(name, template, variables):
+def outcome(template, variables):
     text = render(template, variables)
-    case = {"name": name, "template": template, "variables": variables}
-    case.update({"error": True} if text is None else {"expected": text})
-    return case
+    return {"error": True} if text is None else {"expected": text}
 
 
 def conversation_variables(conversation):
-    return {"tools": None, "documents": None, "add_generation_prompt": True, "bos_token": "<s>",
-            "eos_token": "</s>", "unk_token": "<unk>", **conversation}
+    return {"tools": None, "documents": None, "bos_token": "<s>", "eos_token": "</s>",
+            "unk_token": "<unk>", "pad_token": "<pad>", **conversation}
 
 
-def conversation_cases(templates):
-    return [make_case(f"{family}/{name}", template, conversation_variables(conversation))
-            for family, template in templates.items() for name, conversation in CONVERSATIONS.items()]
+def conversation_file(templates, snippets=()):
+    """The object that a file of cases holds: each template with each conversation, then `snippets`."""
+    conversations = {name: conversation_variables(given) for name, given in CONVERSATIONS.items()}
+    cases = [{"name": f"{family}/{name}/{'prompt' if prompt else 'plain'}", "family": family,
+              "conversation": name, "prompt": prompt,
+              **outcome(template, {**variables, "add_generation_prompt": prompt})}
+             for family, template in templates.items() for name, variables in conversations.items()
+             for prompt in (True, False)]
+    return {"templates": templates, "conversations": conversations, "cases": cases + list(snippets)}
 
 
 def snippet_cases():
@@ -181,63 +219,28 @@ def snippet_cases():
     for area, snippets in SNIPPETS.items():
         for number, template in enumerate(snippets):
             variables = {key: value for key, value in VARIABLES.items() if key in template}
-            cases.append(make_case(f"{area}/{number}", template, variables))
+            cases.append({"name": f"{area}/{number}", "template": template, "variables": variables,
+                          **outcome(template, variables)})
     return cases
 
 
-def check(folder, phial):
-    """Compares `phial template` with jinja2; returns the number of templates that differ."""
-    different = 0
-    for path in sorted(folder.glob("*.jinja")):
-        template = path.read_text(encoding="utf-8")
-        wrong = []
-        for name, conversation in CONVERSATIONS.items():
-            variables = conversation_variables(conversation)
-            expected = render(template, variables)
-            with tempfile.TemporaryDirectory() as scratch:
-                files = {}
-                for key in ("messages", "tools"):
-                    files[key] = pathlib.Path(scratch, key + ".json")
-                    files[key].write_text(json.dumps(variables.pop(key)), encoding="utf-8")
-                prompt = variables.pop("add_generation_prompt")
-                files["vars"] = pathlib.Path(scratch, "vars.json")
-                files["vars"].write_text(json.dumps(variables), encoding="utf-8")
-                command = [phial, "template", "--template", path, "--messages", files["messages"],
-                           "--vars", files["vars"]]
-                if conversation.get("tools"):
-                    command += ["--tools", files["tools"]]
-                if not prompt:
-                    command.append("--no-generation-prompt")
-                # Dates in the output are those of today on both sides.
-                if "strftime_now" in template:
-                    compiled = chat_template_utils._compile_jinja_template(template)
-                    compiled.globals["strftime_now"] = datetime.datetime.now().strftime
-                done = subprocess.run(command, capture_output=True, check=False)
-            actual = done.stdout.decode() if done.returncode == 0 else None
-            if actual != expected:
-                wrong.append(name)
-        different += bool(wrong)
-        print(f"{path.name}: {'same' if not wrong else 'differs in ' + ', '.join(wrong)}")
-    return different
+def golden_text():
+    """What cases.json holds: one case a line."""
+    made = conversation_file(TEMPLATES, snippet_cases())
+
+    def lines(value, brackets):
+        items = [f"{json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()] \
+            if isinstance(value, dict) else [json.dumps(item, ensure_ascii=False) for item in value]
+        return brackets[0] + "\n" + ",\n".join(items) + "\n" + brackets[1]
+
+    return ('{"templates": ' + lines(made["templates"], "{}") + ',\n"conversations": '
+            + lines(made["conversations"], "{}") + ',\n"cases": ' + lines(made["cases"], "[]") + "}\n")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", type=pathlib.Path, metavar="DIR")
-    parser.add_argument("--phial", metavar="BINARY")
-    parser.add_argument("--export", type=pathlib.Path, metavar="DIR")
-    options = parser.parse_args()
-    if options.check:
-        sys.exit(1 if check(options.check, options.phial) else 0)
-    if options.export:
-        templates = {path.stem: path.read_text(encoding="utf-8") for path in sorted(options.export.glob("*.jinja"))}
-        json.dump(conversation_cases(templates), sys.stdout, ensure_ascii=False)
-        return
-    cases = snippet_cases() + conversation_cases(TEMPLATES)
-    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
-    target = pathlib.Path(__file__).parent / "templates" / "cases.json"
-    target.write_text("[\n" + lines + "\n]\n", encoding="utf-8")
-    print(f"{len(cases)} cases, {sum('error' in case for case in cases)} of them errors")
+    text = golden_text()
+    GOLDEN_CASES.write_text(text, encoding="utf-8")
+    print(f"{text.count(chr(10))} lines")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares phial with other programs: llama.cpp, Hugging Face transformers and tokenizers.
 
-    tests/peers/run.py [--phial build/release/phial] [--model FILE.gguf] [--only NAME]
+    tests/peers/run.py [--phial build/release/phial] [--model FILE.gguf] [--templates FOLDER]
+                       [--only NAME]
 
 Installs the others from PyPI, at the versions pinned in requirements-*.txt, in virtual environments
 under build/peers; wheels are kept in build/peers/wheels, so that llama.cpp is compiled once. The
@@ -26,6 +27,7 @@ MODEL = "smollm2-135m-instruct.gguf"  # what scripts/fetch_model.py fetches
 # Name to script and environment.
 COMPARISONS = {
     "transformers": ("transformers_golden.py", "transformers"),
+    "templates": ("template_compare.py", "transformers"),
     "llama_cpp": ("llama_cpp_compare.py", "llama_cpp"),
     "families": ("llama_cpp_families.py", "llama_cpp"),
     "tokenizer_speed": ("tokenizer_speed.py", "tokenizer_speed"),
@@ -111,6 +113,9 @@ def compare(name, options):
         command += ["--phial", options.phial]
     if name in NEEDS_MODEL:
         command += ["--model", options.model or find_model(python)]
+    if name == "templates":
+        command += ["--text-test", options.phial.parent / "text_test"]
+        command += ["--templates", options.templates] if options.templates else []
     print(f"==> {name}", flush=True)
     with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True,
                           encoding="utf-8") as process:
@@ -129,6 +134,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phial", type=Path, default=ROOT / "build" / "release" / "phial")
     parser.add_argument("--model", type=Path, help="SmolLM2's GGUF; found or fetched if left out")
+    parser.add_argument("--templates", type=Path, help="folder of chat templates (*.jinja) to compare as well")
     parser.add_argument("--only", choices=COMPARISONS, action="append", help="repeatable")
     options = parser.parse_args()
 
@@ -136,7 +142,7 @@ def main():
     totals = {}
     for name in options.only or COMPARISONS:
         try:
-            if name in NEEDS_PHIAL and not options.phial.is_file():
+            if name != "transformers" and not options.phial.is_file():
                 raise SetupError(f"{options.phial} is not there; build it first, or name it by --phial")
             totals[name] = compare(name, options)
         except SetupError as error:
