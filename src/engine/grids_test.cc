@@ -84,7 +84,7 @@ TEST_P(GridModels, EightAtATime) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GridModels, testing::ValuesIn(all_cases()),
-                         [](const auto& info) { return info.param.file + "_" + info.param.isa; });
+                         [](const auto& test) { return test.param.file + "_" + test.param.isa; });
 
 }  // namespace
 }  // namespace phial
