@@ -52,7 +52,7 @@ void store_scale(ScaleKind kind, float value, int64_t i, uint8_t* bytes) {
     case ScaleKind::bf16:
       return store_number<uint16_t>(f32_to_bf16(value), bytes + 2 * i);
     case ScaleKind::e8m0:
-      bytes[i] = static_cast<uint8_t>(value > 0 ? std::clamp(std::ilogb(value) + 127, 0, 254) : 0);
+      bytes[i] = static_cast<uint8_t>(std::clamp(std::ilogb(value) + 127, 0, 254));
       return;
   }
 }
@@ -126,6 +126,15 @@ void decode_codes(const AffineGrid& grid, const CodeAt& code_at, const Group& gr
 // The largest number of an 8-bit float.
 float largest_f8(CodeKind kind) { return kind == CodeKind::f8_e4m3 ? 448.0f : 57344.0f; }
 
+// `scale`, or the power of two above it that E8M0 can hold: such a scale has no sign, and codes
+// have to be chosen with it as it is stored.
+float storable(ScaleKind kind, float scale) {
+  if (kind != ScaleKind::e8m0) return scale;
+  const float magnitude = std::max(std::fabs(scale), 0x1p-127f);
+  const float below = std::ldexp(1.0f, std::ilogb(magnitude));
+  return below == magnitude ? below : 2 * below;
+}
+
 // Scale and offset of a group, before they are rounded to how they are stored.
 Group choose_group(const AffineGrid& grid, const float* values, int count) {
   const auto top = static_cast<float>((1 << grid.bits) - 1);
@@ -137,20 +146,20 @@ Group choose_group(const AffineGrid& grid, const float* values, int count) {
   switch (grid.offset) {
     case OffsetKind::none:
       if (is_float(grid.codes)) {
-        out.scale = std::fabs(largest) / largest_f8(grid.codes);
+        out.scale = storable(grid.scale, std::fabs(largest) / largest_f8(grid.codes));
       } else if (grid.codes == CodeKind::signed_bits) {
-        out.scale = (-low >= high ? -low : -high) / middle;
+        out.scale = storable(grid.scale, (-low >= high ? -low : -high) / middle);
       } else {
-        out.scale = std::max(high, 0.0f) / top;
+        out.scale = storable(grid.scale, std::max(high, 0.0f) / top);
       }
       break;
     case OffsetKind::middle:
-      out.scale = -largest / middle;
+      out.scale = storable(grid.scale, -largest / middle);
       out.zero = middle;
       break;
     case OffsetKind::codes: {
       const float from = std::min(low, 0.0f);
-      out.scale = (std::max(high, 0.0f) - from) / top;
+      out.scale = storable(grid.scale, (std::max(high, 0.0f) - from) / top);
       out.zero = std::clamp(std::nearbyint(-from * reciprocal(out.scale)), 0.0f, top);
       break;
     }

@@ -79,8 +79,9 @@ void decode_affine(const AffineMatrix& matrix, int64_t row, int64_t column, int6
 //   codes     a range that holds 0, and its nearest integer zero point (MatMulNBits, asymmetric)
 //   real      the same range, and its exact zero point
 //   minimum   MLX: the edge of the range that is farther from 0 becomes a multiple of the scale
-// Codes are chosen with the float32 scale, which is then rounded to its kind.
-// REQUIRES: check_affine(grid).ok(), grid.group_rows == 1, values are finite
+// Codes are chosen with the float32 scale, which is then rounded to its kind. E8M0 has the next
+// power of two above the magnitude of the scale, before codes are chosen. REQUIRES:
+// check_affine(grid).ok(), grid.group_rows == 1, values are finite
 void encode_affine_row(const AffineGrid& grid, const float* values, int64_t columns, uint8_t* codes,
                        uint8_t* scales, uint8_t* offsets);
 
