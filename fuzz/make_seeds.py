@@ -99,6 +99,12 @@ def main():
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
+    # A model and its tokenizer_config.json.
+    slow = pathlib.Path(__file__).resolve().parent.parent / "tests/golden/slow"
+    SEEDS["sentencepiece"] = {
+        model.parent.name: bundle(model.read_bytes(),
+                                  (model.parent / "tokenizer_config.json").read_bytes())
+        for model in slow.glob("*/*.model")}
     for file in (pathlib.Path(__file__).parent / "seeds").iterdir():
         SEEDS[file.suffix[1:]][file.stem] = file.read_bytes()
     for target, seeds in SEEDS.items():
