@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds of the fuzz targets, at most 64 KB each: fuzz/make_seeds.py FOLDER makes
-FOLDER/TARGET/NAME. Whole small files of every kind, made by tests/model_files.py.
+FOLDER/TARGET/NAME. Whole small files of every kind, made by tests/model_files.py; and those of
+fuzz/seeds, which hold every tensor type (tests/golden/make_grids.py).
 """
 
 import json
@@ -98,6 +99,14 @@ def main():
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
+    # A model and its tokenizer_config.json.
+    slow = pathlib.Path(__file__).resolve().parent.parent / "tests/golden/slow"
+    SEEDS["sentencepiece"] = {
+        model.parent.name: bundle(model.read_bytes(),
+                                  (model.parent / "tokenizer_config.json").read_bytes())
+        for model in slow.glob("*/*.model")}
+    for file in (pathlib.Path(__file__).parent / "seeds").iterdir():
+        SEEDS[file.suffix[1:]][file.stem] = file.read_bytes()
     for target, seeds in SEEDS.items():
         folder = pathlib.Path(sys.argv[1]) / target
         folder.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,8 @@ std::string mutate_json(const std::string& input, Words words, Choice& choice);
 std::string mutate_safetensors(const std::string& input, Words words, Choice& choice);
 // Pairs, tensor entries, counts, offsets; bytes when the input cannot be walked through.
 std::string mutate_gguf(const std::string& input, Words words, Choice& choice);
+// Fields of a protobuf message and of the messages inside; bytes when it is none.
+std::string mutate_protobuf(const std::string& input, Words words, Choice& choice);
 std::string mutate_npy(const std::string& input, Choice& choice);
 
 // Several files in one input: each is a u32 of its length, then its bytes; what is missing at the
