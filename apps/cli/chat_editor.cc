@@ -330,6 +330,8 @@ Editor::Input Editor::line(const std::string& prompt) {
   return input;
 }
 
+bool Editor::lost() const { return state_->gone; }
+
 Editor::Input Editor::message(const std::string& prompt) {
   static constexpr std::string_view kQuotes = "\"\"\"";
   const std::string more = ". ";
