@@ -30,9 +30,14 @@ PROMPT = r"> $"
 class Terminal:
     """A program with a terminal of its own: what is typed goes in, what it shows comes out."""
 
-    def __init__(self, arguments, env, columns=80):
+    def __init__(self, arguments, env, columns=80, ignore_hang_up=False):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # Whoever runs the test in the background has them ignored; a terminal does not.
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            if ignore_hang_up:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             os.execve(arguments[0], arguments, env)
         self.shown = ""
         self.resize(columns)
@@ -127,9 +132,9 @@ class Case(unittest.TestCase):
                 json.dump(config, file)
         return folder
 
-    def chat(self, *arguments, context=100000, columns=80, env=None):
+    def chat(self, *arguments, context=100000, columns=80, env=None, ignore_hang_up=False):
         terminal = Terminal([PHIAL, "chat", self.model(context), "--threads", "1", *arguments],
-                            {**self.env, **(env or {})}, columns)
+                            {**self.env, **(env or {})}, columns, ignore_hang_up)
         self.addCleanup(terminal.close)
         terminal.greeting = terminal.wait_for(PROMPT)
         return terminal
@@ -497,6 +502,14 @@ class Screen(Case):
             os.unlink(path)
             again = self.chat("--max-new-tokens", "5")
             self.assertNotIn("rescued", again.greeting)
+
+    def test_a_terminal_that_dies_unheard(self):
+        """As under nohup: no signal comes, only the end of the input."""
+        chat = self.chat("--max-new-tokens", "5", ignore_hang_up=True)
+        self.ask(chat, "Remember me.")
+        chat.hang_up()
+        self.assertEqual(chat.exit_code(10), 128 + signal.SIGHUP)
+        self.assertTrue(os.path.exists(self.path("state/phial/rescued-chat.json")))
 
     def test_a_rescued_conversation_is_told(self):
         chat = self.chat("--max-new-tokens", "5")

@@ -56,6 +56,7 @@ class Bash(unittest.TestCase):
         self.assertEqual(self.complete("perp"), ["perplexity"])
         self.assertEqual(self.complete("help", "log"), ["logits"])
         self.assertEqual(self.complete("completion", ""), ["bash", "zsh", "fish"])
+        self.assertEqual(self.complete("completion", "--threads", ""), [])
 
     def test_every_flag(self):
         for command in COMMANDS:
@@ -137,7 +138,10 @@ class Manual(unittest.TestCase):
                 continue
             result = subprocess.run(check, input=page, capture_output=True, text=True,
                                     timeout=TIMEOUT, check=False)
-            self.assertEqual((result.stdout, result.stderr), ("", ""), check)
+            # The page names its version and not a day: the same source makes the same page.
+            told = [line for line in (result.stdout + result.stderr).splitlines()
+                    if "missing date" not in line]
+            self.assertEqual(told, [], check)
             checked += 1
         if not checked:
             self.skipTest("neither groff nor mandoc is installed")

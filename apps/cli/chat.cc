@@ -178,7 +178,7 @@ int Chat::talk_at(SignalEvents& events, const EditorOptions& editor_options) {
       view_.say(error.what());
     }
   }
-  if (events.ending() == 0 && !view_.lost()) {
+  if (events.ending() == 0 && !view_.lost() && !editor.lost()) {
     if (!leave_) view_.note("");
     return 0;
   }

@@ -313,6 +313,8 @@ Editor::Input Editor::line(const std::string& prompt) {
   state.events.take_interrupt();
   if (state.events.take_resize()) el_resize(state.el);
   send(kPasteOn);
+  // libedit would show the prompt first: what is typed right then would still be taken by lines.
+  el_wset(state.el, EL_PREP_TERM, 1);
   int count = 0;
   const wchar_t* read = el_wgets(state.el, &count);
   Input input;
@@ -327,6 +329,8 @@ Editor::Input Editor::line(const std::string& prompt) {
   send(kPasteOff);
   return input;
 }
+
+bool Editor::lost() const { return state_->gone; }
 
 Editor::Input Editor::message(const std::string& prompt) {
   static constexpr std::string_view kQuotes = "\"\"\"";

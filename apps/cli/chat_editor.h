@@ -62,6 +62,8 @@ class Editor {
   // A message: one line, or several, each but the last ended by a backslash, or all between """.
   // Pasted text of several lines is one piece. Remembered in the history.
   Input message(const std::string& prompt);
+  // Whether the terminal has gone away.
+  bool lost() const;
 
  private:
   struct State;  // what libedit's callbacks see

@@ -102,7 +102,7 @@ std::string bash_command(const std::string& name, const CommandLine& table) {
   if (takes_model(table)) {
     out += "      kind=${kind:-models}\n";
   } else {
-    out += fmt::format("      words=${{words:-'{}'}}\n", joined(first_words(name), " "));
+    out += fmt::format("      first='{}'\n", joined(first_words(name), " "));
   }
   return out + "      ;;\n";
 }
@@ -112,7 +112,7 @@ std::string bash_script() {
       "# Completion of phial for bash; made by 'phial completion bash'.\n"
       "_phial() {{\n"
       "  local word=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}}\n"
-      "  local words= flags= kind= folder\n"
+      "  local words= first= flags= kind= folder\n"
       "  COMPREPLY=()\n"
       "  # --flag=value comes as three words.\n"
       "  if [[ $word == '=' ]]; then\n"
@@ -134,6 +134,8 @@ std::string bash_script() {
       "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
       "  elif [[ $word == -* && $kind != files && $kind != none ]]; then\n"
       "    COMPREPLY=($(compgen -W \"$flags\" -- \"$word\"))\n"
+      "  elif [[ -n $first && -z $kind ]]; then\n"
+      "    COMPREPLY=($(compgen -W \"$first\" -- \"$word\"))\n"
       "  elif [[ $kind == files || $kind == models ]]; then\n"
       "    compopt -o filenames 2>/dev/null\n"
       "    mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
