@@ -78,12 +78,17 @@ void use(const Checkpoint& checkpoint) {
   const Tokenizer* known = tokenizer.ok() ? tokenizer->get() : nullptr;
   const auto defaults = generation_defaults(checkpoint, known);
   if (!defaults.ok()) fuzz::check_error(defaults.error());
-  const auto source = chat_template_source(checkpoint);
-  if (!source.ok()) return fuzz::check_error(source.error());
-  const auto compiled = ChatTemplate::parse(*source, "template");
-  if (!compiled.ok()) return fuzz::check_error(compiled.error());
-  const auto prompt = (*compiled)->render(template_variables(checkpoint, known), 0);
-  if (!prompt.ok()) fuzz::check_error(prompt.error());
+  const auto templates = chat_templates(checkpoint);
+  if (!templates.ok()) return fuzz::check_error(templates.error());
+  for (const NamedTemplate& named : *templates) {
+    const auto compiled = ChatTemplate::parse(named.source, "template");
+    if (!compiled.ok()) {
+      fuzz::check_error(compiled.error());
+      continue;
+    }
+    const auto prompt = (*compiled)->render(template_variables(checkpoint, known), 0);
+    if (!prompt.ok()) fuzz::check_error(prompt.error());
+  }
 }
 
 }  // namespace

@@ -112,14 +112,18 @@ class BudgetedDecoder final : public Decoder {
                  : std::string("allow more memory"));
   }
 
-  // A sequence that cannot be remembered is closed again.
+  // A sequence that there is no memory to remember is closed again.
   Result<SequenceId> keep(SequenceId id, int64_t context, MemoryLease lease) {
-    try {
-      sequences_.emplace(id, Held{context, std::move(lease)});
-    } catch (...) {
-      decoder_->close(id);
-      throw;
-    }
+    struct Closer {
+      Decoder* decoder;
+      SequenceId id;
+      ~Closer() {
+        if (decoder != nullptr) decoder->close(id);
+      }
+    };
+    Closer closer{decoder_.get(), id};
+    sequences_.emplace(id, Held{context, std::move(lease)});
+    closer.decoder = nullptr;
     return id;
   }
 

@@ -94,8 +94,9 @@ Result<std::string> load(const Files& files) {
   PHIAL_ASSIGN(const auto model, open_model(checkpoint));
   PHIAL_ASSIGN(const auto tokenizer, open_tokenizer(*checkpoint));
   PHIAL_ASSIGN(const auto defaults, generation_defaults(*checkpoint, tokenizer.get()));
-  PHIAL_ASSIGN(const std::string chat_template, chat_template_source(*checkpoint));
-  std::string out = chat_template + "/" + std::to_string(tokenizer->spec().added_tokens.size());
+  PHIAL_ASSIGN(const auto templates, chat_templates(*checkpoint));
+  std::string out = std::to_string(tokenizer->spec().added_tokens.size());
+  for (const NamedTemplate& named : templates) out += "/" + named.source;
   out += "/" + std::to_string(model->weights.layers.size()) + to_text(checkpoint->tokenizer_config);
   for (const int32_t id : defaults.end_ids) out += "/" + std::to_string(id);
   return out;
