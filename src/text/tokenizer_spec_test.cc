@@ -436,7 +436,7 @@ TEST(GgufSpec, Refuses) {
     expect_error(error_with([&](V& v) { v.model = model, v.scores.assign(6, NAN); }), "damaged",
                  "not finite");
   }
-  expect_error(error_with([](V& v) { v.model = "bert"; }), "damaged", "[CLS]");
+  expect_error(error_with([](V& v) { v.model = "bert"; }), "damaged", "[SEP]");
   const std::string long_token(2000, 'x');
   expect_error(
       error_with([&](V& v) { v.model = "llama", v.tokens[0] = long_token, v.scores.assign(6, 0); }),

@@ -65,4 +65,4 @@ class Phial:
         """One list of ids a text, special tokens added as the model has it."""
         lines = "".join(json.dumps(text) + "\n" for text in texts)
         out = self._run("tokenize", model, "--jsonl", text=lines)
-        return [json.loads(line)["ids"] for line in out.splitlines()]
+        return [json.loads(line)["ids"] for line in out.split("\n") if line]

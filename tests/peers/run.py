@@ -29,6 +29,7 @@ COMPARISONS = {
     "transformers": ("transformers_golden.py", "transformers"),
     "templates": ("template_compare.py", "transformers"),
     "llama_cpp": ("llama_cpp_compare.py", "llama_cpp"),
+    "vocabularies": ("llama_cpp_vocabs.py", "llama_cpp"),
     "families": ("llama_cpp_families.py", "llama_cpp"),
     "tokenizer_speed": ("tokenizer_speed.py", "tokenizer_speed"),
 }
