@@ -15,7 +15,7 @@ import unittest
 PHIAL = ""
 MODELS = ""
 TIMEOUT = 60
-COMMANDS = ("run", "chat", "info", "tokenize", "template", "logits", "perplexity", "doctor",
+COMMANDS = ("run", "chat", "info", "tokenize", "template", "logits", "perplexity", "bench", "doctor",
             "completion", "man")
 
 
