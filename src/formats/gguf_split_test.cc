@@ -140,7 +140,8 @@ TEST_F(SplitGguf, NumbersThatMakeNoSense) {
 
 TEST_F(SplitGguf, EveryPartIsCheckedAsAFile) {
   const std::string third = part(2, 3, "c").build();
-  for (size_t length = 0; length < third.size(); ++length) {
+  // The padding behind the last tensor may be missing.
+  for (size_t length = 0; length < third.size() - 24; ++length) {
     files_.put(path(3), third.substr(0, length));
     const auto checkpoint = read_checkpoint(files_, path(1));
     ASSERT_FALSE(checkpoint.ok()) << length;
