@@ -15,8 +15,7 @@ import unittest
 PHIAL = ""
 MODELS = ""
 TIMEOUT = 60
-COMMANDS = ("run", "chat", "info", "tokenize", "template", "logits", "perplexity", "bench", "doctor",
-            "completion", "man")
+COMMANDS = []  # as `phial help` lists them
 
 
 def output(*command, **options):
@@ -167,20 +166,22 @@ class Help(unittest.TestCase):
                                         check=False, stdin=subprocess.DEVNULL)
                 self.assertNotIn("unknown option", result.stderr, (command, flag))
 
-    def test_overview_names_the_commands(self):
-        text = output(PHIAL, "help")
-        for command in COMMANDS:
-            self.assertRegex(text, rf"(?m)^  {command} +\S")
+    def test_commands_that_people_rely_on(self):
+        for command in ("run", "chat", "info", "tokenize", "template", "logits", "perplexity",
+                        "doctor", "completion", "man"):
+            self.assertIn(command, COMMANDS)
 
 
 def main():
-    global PHIAL, MODELS
+    global PHIAL, MODELS, COMMANDS
     parser = argparse.ArgumentParser()
     parser.add_argument("--phial", required=True)
     parser.add_argument("--models", required=True)
     options, rest = parser.parse_known_args()
     PHIAL = os.path.abspath(options.phial)
     MODELS = os.path.abspath(options.models)
+    listed = re.search(r"\nCommands\n((?:  \S.*\n)+)", output(PHIAL, "help"))[1]
+    COMMANDS = [line.split()[0] for line in listed.splitlines() if line.split()[0] != "help"]
     program = unittest.main(argv=[sys.argv[0], *rest], exit=False)
     result = program.result
     bad = len(result.failures) + len(result.errors)
