@@ -225,13 +225,14 @@ Result<Value> count_text(Runtime& rt, const Value& self, Args& args) {
 Result<Value> replace(Runtime& rt, const Value& self, Args& args) {
   PHIAL_ASSIGN(const auto bound, bind_arguments(rt, "replace", args, {"", "", ""}, 2));
   PHIAL_ASSIGN(const std::string_view from, expect_string(rt, bound[0], "replace() argument 1"));
-  PHIAL_ASSIGN(const std::string_view to, expect_string(rt, bound[1], "replace() argument 2"));
-  PHIAL_ASSIGN(const int64_t count, integer_or(rt, bound[2], -1));
-  std::string replacement(to);
-  if (self.is_markup() && !bound[1].is_markup()) {
-    PHIAL_ASSIGN(replacement, escape_html(rt, to));
+  Value replacement = bound[1];
+  // Markup escapes what it takes in, which makes a text of any value.
+  if (self.is_markup()) {
+    PHIAL_ASSIGN(replacement, escape_value(rt, bound[1]));
   }
-  PHIAL_ASSIGN(std::string text, replace_text(rt, self.text(), from, replacement, count));
+  PHIAL_ASSIGN(const std::string_view to, expect_string(rt, replacement, "replace() argument 2"));
+  PHIAL_ASSIGN(const int64_t count, integer_or(rt, bound[2], -1));
+  PHIAL_ASSIGN(std::string text, replace_text(rt, self.text(), from, to, count));
   return like(rt, self, std::move(text));
 }
 

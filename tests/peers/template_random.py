@@ -159,7 +159,7 @@ class Generator:
         return self.pick([
             lambda: f"[{a()}, {a()}]", lambda: f"[{a()}]", lambda: f"({a()}, {a()})", lambda: f"({l()} + {l()})", lambda: f"({l()} * {self.pick(['0', '1', '2'])})",
             lambda: f"({s()}).{self.pick(['split', 'rsplit'])}({self.pick(['', s(), s() + ', ' + self.pick(['0', '1', '2', '-1']), 'none, 1'])})",
-            lambda: f"({s()}).splitlines({self.pick(['', 'true'])})", lambda: f"({l()})[{self.slice(depth)}]", lambda: f"({l()}|list)", lambda: f"({s()}|list)",
+            lambda: f"({s()}).splitlines({self.pick(['', 'true'])})", lambda: f"({l()}|list)[{self.slice(depth)}]", lambda: f"({l()}|list)", lambda: f"({s()}|list)",
             lambda: f"({l()}|reverse|list)", lambda: f"({self.expr_of_strings(depth)}|sort)", lambda: f"({self.expr_of_strings(depth)}|sort(reverse=true, case_sensitive={self.pick(['true', 'false'])}))",
             lambda: f"({l()}|sort)", lambda: f"({l()}|unique|list)", lambda: f"({self.expr_of_strings(depth)}|unique(true)|list)",
             lambda: f"({l()}|map('{self.pick(['string', 'upper', 'length', 'int', 'float', 'abs', 'trim', 'tojson', 'list', 'first', 'title', 'e'])}')|list)",
