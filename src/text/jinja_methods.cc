@@ -23,8 +23,13 @@ Result<Value> like(Runtime& rt, const Value& self, std::string_view text) {
 }
 
 Result<int64_t> integer_or(Runtime& rt, const Value& value, int64_t fallback) {
-  if (value.missing() || value.is_none()) return fallback;
+  if (value.missing()) return fallback;
   return to_integer(rt, value, "argument");
+}
+
+// The same for a place in a text, where none is allowed too.
+Result<int64_t> place_or(Runtime& rt, const Value& value, int64_t fallback) {
+  return value.is_none() ? Result<int64_t>(fallback) : integer_or(rt, value, fallback);
 }
 
 template <std::string (*kMap)(std::string_view)>
@@ -161,8 +166,8 @@ struct Window {
 Result<Window> window(Runtime& rt, const Value& self, const Value& start, const Value& end) {
   const StringData& string = *self.if_string();
   const int64_t length = static_cast<int64_t>(string.length);
-  PHIAL_ASSIGN(int64_t from, integer_or(rt, start, 0));
-  PHIAL_ASSIGN(int64_t to, integer_or(rt, end, length));
+  PHIAL_ASSIGN(int64_t from, place_or(rt, start, 0));
+  PHIAL_ASSIGN(int64_t to, place_or(rt, end, length));
   if (from < 0) from = std::max<int64_t>(from + length, 0);
   if (to < 0) to = std::max<int64_t>(to + length, 0);
   to = std::min(to, length);
