@@ -207,12 +207,11 @@ typedef struct phial_template_options {
 /* Renders the chat template with `messages_json`, a JSON array of {"role","content"} objects. The
  * prompt holds the special tokens as text: tokenize it without adding more. The template sees
  * `tools` and `documents` as none when they are absent, and the model's special tokens by name.
- * Messages are prepared as transformers' apply_chat_template does it: members that are null are left
- * out, and reasoning is found under reasoning_content and thinking, whichever of these and reasoning
- * holds it. Errors: not_found (neither the model nor the options have a template, or none of that
- * name), invalid_input (JSON),
- * template_error (the template raised an error), damaged or unsupported (it does not parse),
- * over_limit. */
+ * Messages are prepared as transformers' apply_chat_template does it: members that are null are
+ * left out, and reasoning is found under reasoning_content and thinking, whichever of these and
+ * reasoning holds it. Errors: not_found (neither the model nor the options have a template, or none
+ * of that name), invalid_input (JSON), template_error (the template raised an error), damaged or
+ * unsupported (it does not parse), over_limit. */
 PHIAL_API phial_error* phial_template_render(phial_model* model, const char* messages_json,
                                              size_t messages_bytes,
                                              const phial_template_options* options,
