@@ -155,7 +155,8 @@ class PercentFormatter {
     }
   }
 
-  Status convert_character(const FormatSpec& spec, const Value& value) {
+  Status convert_character(FormatSpec spec, const Value& value) {
+    spec.precision = -1;  // cuts no character
     std::string text;
     if (const auto code = value.integral()) {
       if (*code < 0 || *code > 0x10FFFF || (*code >= 0xD800 && *code < 0xE000)) {
