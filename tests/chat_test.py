@@ -347,19 +347,62 @@ class Turns(Case):
         saved = self.saved(chat)
         self.assertEqual(saved["messages"][0], {"role": "system", "content": "Be brief."})
         self.assertEqual(saved["options"], {"--greedy": [""], "--max-new-tokens": ["10"]})
+        self.assertEqual(saved["cache"], "talk.json.kv")
         self.ask(chat, "And sand?")
+        gone_on_stats = self.stats(chat)[:3]
         gone_on = self.saved(chat, "gone_on.json")
 
         other = self.chat()
         self.assertIn("loaded: 3 messages", self.ask(other, "/load " + self.path("talk.json")))
-        self.assertEqual(self.saved(other, "again.json"), saved)
+        self.assertEqual(self.without_cache(other, "again.json"), {**saved, "cache": None})
         self.ask(other, "And sand?")
-        total, kept, computed, _, _ = self.stats(other)
-        self.assertEqual((kept, computed), (0, total), "there is no cache to load yet")
-        self.assertEqual(self.saved(other, "other.json"), gone_on)
+        total, kept, computed = self.stats(other)[:3]
+        self.assertEqual((total, kept, computed), gone_on_stats, "as if it had never been away")
+        self.assertLess(computed, total - 40)
+        self.assertEqual(self.without_cache(other, "other.json"), {**gone_on, "cache": None})
 
         third = self.chat("--load", self.path("gone_on.json"), "--max-new-tokens", "2")
         self.assertEqual(self.saved(third, "third.json")["options"]["--max-new-tokens"], ["2"])
+
+    def without_cache(self, terminal, name):
+        saved = self.saved(terminal, name)
+        self.assertEqual(saved["cache"], name + ".kv")
+        return {**saved, "cache": None}
+
+    def test_a_cache_that_does_not_fit_is_read_anew(self):
+        chat = self.chat("--greedy", "--max-new-tokens", "8")
+        self.ask(chat, "What is glass?")
+        saved = self.saved(chat)
+        self.ask(chat, "And sand?")
+        gone_on = self.saved(chat, "gone_on.json")
+        with open(self.path("talk.json.kv"), "rb") as file:
+            good = file.read()
+        flipped = bytearray(good)
+        flipped[-5] ^= 4
+        with open(self.path("gone_on.json.kv"), "rb") as file:
+            later = file.read()
+        for cache, notice in ((good[:-9], "ends inside"), (bytes(flipped), "checksum"),
+                              (later, "another conversation"), (b"{}", "not a saved sequence"),
+                              (None, "no such file")):
+            if cache is None:
+                os.unlink(self.path("talk.json.kv"))
+            else:
+                with open(self.path("talk.json.kv"), "wb") as file:
+                    file.write(cache)
+            other = self.chat()
+            shown = self.ask(other, "/load " + self.path("talk.json"))
+            self.assertIn("loaded: 2 messages", shown)
+            self.assertIn(notice, shown.replace("\r\n", " "))
+            self.ask(other, "And sand?")
+            total, kept, computed = self.stats(other)[:3]
+            self.assertEqual((kept, computed), (0, total), notice)
+            self.assertEqual(self.messages(other), [(m["role"], m["content"])
+                                                    for m in gone_on["messages"]])
+        # What names no file beside it is no name.
+        for name in ("../talk.json.kv", "", "/dev/zero", 3):
+            with open(self.path("bad.json"), "w", encoding="utf-8") as file:
+                json.dump({**saved, "cache": name}, file)
+            self.assertIn("bad.json", self.ask(chat, "/load " + self.path("bad.json")))
 
     def test_damaged_files_change_nothing(self):
         chat = self.chat("--greedy", "--max-new-tokens", "4")

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 
 #include "chat_file.h"
 #include "input.h"
@@ -14,6 +15,8 @@
 
 namespace phial_cli {
 namespace {
+
+namespace fs = std::filesystem;
 
 // What is kept free for an answer before it begins: enough for a few sentences.
 constexpr int64_t kMostRoom = 256;
@@ -186,15 +189,41 @@ int Chat::talk_at(SignalEvents& events, const EditorOptions& editor_options) {
   return 128 + (events.ending() != 0 ? events.ending() : SIGHUP);
 }
 
-std::string Chat::saved_text() {
-  return talk_json(
-      {talk_.messages, settings_.values(), model_fingerprint(model_), talk_.segments()});
+void Chat::write(const std::string& path, const std::string& cache) {
+  OutputFile file(path, {options_.model_path});
+  file.append(talk_json(
+      {talk_.messages, settings_.values(), model_fingerprint(model_), talk_.segments(), cache}));
+  file.commit();
 }
 
 void Chat::save(const std::string& path) {
-  OutputFile file(path, {options_.model_path});
-  file.append(saved_text());
-  file.commit();
+  const std::string cache = path + ".kv";
+  const bool computed = talk_.sequence().computed() > 0;
+  if (computed) {
+    // The model is no place to write to; nor is anything but a file.
+    const OutputFile is_writable(cache, {options_.model_path});
+    talk_.sequence().save(cache);
+  }
+  write(path, computed ? fs::path(cache).filename().string() : "");
+}
+
+void Chat::restore(const SavedTalk& saved, const std::string& path) {
+  if (saved.fingerprint != model_fingerprint(model_)) {
+    talk_.restore({});
+    view_.note("saved with another model: its answers are read as text");
+    return;
+  }
+  if (!saved.cache.empty() && path != "-") {
+    const fs::path cache = fs::path(path).parent_path() / saved.cache;
+    try {
+      if (talk_.restore(saved.segments, cache.string())) return;
+      view_.note("the cache beside it is of another conversation: the next turn reads this one");
+    } catch (const phial::Error& error) {
+      view_.note(fmt::format("the cache beside it is not used, the next turn reads all of it: {}",
+                             without_controls(error.what())));
+    }
+  }
+  talk_.restore(saved.segments);
 }
 
 void Chat::load(const std::string& path) {
@@ -205,12 +234,7 @@ void Chat::load(const std::string& path) {
     if (!saved.messages.empty()) {
       const std::string is_renderable = talk_.prompt();
     }
-    if (saved.fingerprint == model_fingerprint(model_)) {
-      talk_.restore(saved.segments);
-    } else {
-      talk_.restore({});
-      view_.note("saved with another model: its answers are read as text");
-    }
+    restore(saved, path);
   } catch (...) {
     talk_.messages = messages;
     throw;
@@ -229,7 +253,7 @@ void Chat::rescue() {
   try {
     make_folders_of(path);
     const mode_t mask = ::umask(0077);
-    save(path);
+    write(path, /*cache=*/"");
     ::umask(mask);
   } catch (const phial::Error&) {
     // Nobody is there to be told.

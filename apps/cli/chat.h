@@ -6,6 +6,7 @@
 #include <string>
 
 #include "chat_editor.h"
+#include "chat_file.h"
 #include "chat_settings.h"
 #include "chat_view.h"
 #include "talk.h"
@@ -40,6 +41,7 @@ class Chat {
   int talk_at(SignalEvents& events, const EditorOptions& editor);
 
   void load(const std::string& path);
+  // The conversation, and beside it what was computed of it.
   void save(const std::string& path);
 
  private:
@@ -49,7 +51,8 @@ class Chat {
   bool make_room(TurnStats& stats, const std::vector<int32_t>& ids);
   bool may_forget(int64_t needed);
   phial::Answer generate(int64_t max_new_tokens, TurnStats& stats);
-  std::string saved_text();
+  void write(const std::string& path, const std::string& cache);
+  void restore(const SavedTalk& saved, const std::string& path);
   void rescue();
 
   const phial::Model& model_;

@@ -76,12 +76,13 @@ std::string talk_json(const SavedTalk& talk) {
   }
   Json options = Json::object();
   for (const auto& [name, values] : talk.options) options[name] = values;
-  const Json file = {{"format", kFormat},
-                     {"version", kVersion},
-                     {"model", {{"fingerprint", talk.fingerprint}}},
-                     {"options", std::move(options)},
-                     {"messages", talk.messages},
-                     {"tokens", std::move(segments)}};
+  Json file = {{"format", kFormat},
+               {"version", kVersion},
+               {"model", {{"fingerprint", talk.fingerprint}}},
+               {"options", std::move(options)},
+               {"messages", talk.messages},
+               {"tokens", std::move(segments)}};
+  if (!talk.cache.empty()) file["cache"] = talk.cache;
   // A line for each member: short enough to look into, and arrays of ids do not fill a page each.
   std::string text = "{";
   for (const auto& [name, value] : file.items()) {
@@ -125,6 +126,14 @@ SavedTalk parse_talk(const std::string& json, const std::string& where) {
     segment.ids = parse_ids(reader.member(entry, "ids", Json::value_t::array).dump(), where);
     if (segment.ids.empty() || segment.text.empty()) reader.fail("an empty element in 'tokens'");
     talk.segments.push_back(std::move(segment));
+  }
+  if (file.contains("cache")) {
+    talk.cache = reader.text(file, "cache");
+    // It lies beside the file, nowhere else.
+    if (talk.cache.empty() ||
+        talk.cache.find_first_of(std::string_view("/\0", 2)) != talk.cache.npos) {
+      reader.fail("'cache' is no name of a file");
+    }
   }
   return talk;
 }

@@ -15,6 +15,7 @@ struct SavedTalk {
   CommandLine::Values options;    // of generation, as ChatSettings holds them
   std::string fingerprint;        // of the model; see model_fingerprint()
   std::vector<Segment> segments;  // what the sequence held
+  std::string cache;              // name of the file beside it with the sequence; empty: none
 };
 
 // Names what token ids mean: a hash over the tensors' names, types and shapes and the vocabulary.

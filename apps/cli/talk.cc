@@ -78,9 +78,9 @@ bool Talk::forget_oldest() {
 
 std::string Talk::prompt() const { return model_.render(messages.dump(), template_); }
 
-std::vector<int32_t> Talk::held_ids() const {
+std::vector<int32_t> Talk::ids_of(const std::vector<Segment>& segments) {
   std::vector<int32_t> ids;
-  for (const Segment& segment : segments_) {
+  for (const Segment& segment : segments) {
     ids.insert(ids.end(), segment.ids.begin(), segment.ids.end());
   }
   return ids;
@@ -279,12 +279,17 @@ void Talk::restore(std::vector<Segment> segments) {
   segments_.clear();
   computed_ = 0;
   sequence_.rewind(0);
-  std::vector<int32_t> ids;
-  for (const Segment& segment : segments) {
-    ids.insert(ids.end(), segment.ids.begin(), segment.ids.end());
-  }
-  sequence_.append(ids);
+  sequence_.append(ids_of(segments));
   segments_ = std::move(segments);
+}
+
+bool Talk::restore(const std::vector<Segment>& segments, const std::string& cache_path) {
+  phial::Sequence loaded = phial::Sequence::load(model_, cache_path, context_);
+  if (loaded.tokens() != ids_of(segments)) return false;
+  segments_ = segments;
+  computed_ = loaded.computed();
+  sequence_ = std::move(loaded);
+  return true;
 }
 
 }  // namespace phial_cli

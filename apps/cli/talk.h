@@ -72,6 +72,9 @@ class Talk {
   // What the sequence holds, and the way to bring it back.
   const std::vector<Segment>& segments() const { return segments_; }
   void restore(std::vector<Segment> segments);
+  // With what was computed of it, from a file that sequence().save() wrote. False, and nothing has
+  // changed, when that holds other tokens. Throws phial::Error.
+  bool restore(const std::vector<Segment>& segments, const std::string& cache_path);
 
   const phial::Sequence& sequence() const { return sequence_; }
 
@@ -87,7 +90,8 @@ class Talk {
   Segment said_by(const Segment& answer, std::string_view text) const;
   Segment beginning_of(const Segment& answer, std::string_view text) const;
   std::vector<int32_t> tokenize_from(const std::string& text, size_t begin) const;
-  std::vector<int32_t> held_ids() const;
+  std::vector<int32_t> held_ids() const { return ids_of(segments_); }
+  static std::vector<int32_t> ids_of(const std::vector<Segment>& segments);
 
   const phial::Model& model_;
   phial::TemplateOptions template_;

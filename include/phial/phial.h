@@ -293,6 +293,26 @@ PHIAL_API phial_error* phial_sequence_sample(phial_sequence* sequence,
 PHIAL_API phial_error* phial_sequence_rewind(phial_sequence* sequence, int64_t length);
 /* A second sequence with the same tokens; what is computed is shared, not copied. */
 PHIAL_API phial_error* phial_sequence_fork(phial_sequence* sequence, phial_sequence** fork);
+/* Ids of the sequence's tokens, computed or not, and how many of them, from the first one on, need
+ * not be computed any more. Valid until the next call on the sequence; `computed` may be NULL. */
+PHIAL_API phial_error* phial_sequence_tokens(const phial_sequence* sequence, const int32_t** ids,
+                                             int64_t* count, int64_t* computed);
+/* Writes tokens, keys and values to a file, which appears under its name when it is whole: an
+ * interrupted call leaves nothing that loads. The format is in docs/session-format.md; the file
+ * holds about as many bytes as keys and values take in memory. Logits and random numbers are not in
+ * it. Threads: other sequences, forks of this one too, may be used meanwhile. Errors: io_error (the
+ * system refused to write: a full disk), out_of_memory. */
+PHIAL_API phial_error* phial_sequence_save(const phial_sequence* sequence, const char* path);
+/* A sequence from such a file: nothing that was computed is computed again, and what is appended
+ * gives bit for bit the logits that it would have given in the sequence that was saved. Where
+ * nothing is appended, compute_logits reads the last token again, as after a rewind. All of the
+ * file is checked before anything is returned. Errors: not_found, io_error; unsupported (no saved sequence, or of
+ * another version); damaged (cut short, changed); invalid_input (saved with another model, ids that
+ * the model does not have); context_full (more tokens than the context asked for); over_limit (as
+ * phial_sequence_create); usage (a model without weights); out_of_memory. Threads: any. */
+PHIAL_API phial_error* phial_sequence_load(phial_model* model,
+                                           const phial_sequence_options* options, const char* path,
+                                           phial_sequence** sequence);
 /* Makes the call that runs on the sequence, or else the next one, end within one step:
  * compute_logits with the error `cancelled`, generate with PHIAL_FINISH_CANCELLED. Accepts NULL. */
 PHIAL_API void phial_sequence_cancel(phial_sequence* sequence);

@@ -410,7 +410,32 @@ class Sequence {
     handle_.reset(sequence);
   }
 
+  // As save() has written it.
+  static Sequence load(const Model& model, const std::string& path, int64_t context = 0) {
+    phial_sequence_options options = PHIAL_SEQUENCE_OPTIONS_INIT;
+    options.context = context;
+    phial_sequence* sequence = nullptr;
+    detail::check(phial_sequence_load(model.get(), &options, path.c_str(), &sequence));
+    return Sequence(sequence);
+  }
+  void save(const std::string& path) const {
+    detail::check(phial_sequence_save(handle_.get(), path.c_str()));
+  }
+
   int64_t length() const { return phial_sequence_length(handle_.get()); }
+  std::vector<int32_t> tokens() const {
+    const int32_t* ids = nullptr;
+    int64_t count = 0;
+    detail::check(phial_sequence_tokens(handle_.get(), &ids, &count, nullptr));
+    return {ids, ids + count};
+  }
+  // How many of the tokens, from the first one on, need not be computed any more.
+  int64_t computed() const {
+    const int32_t* ids = nullptr;
+    int64_t count = 0, computed = 0;
+    detail::check(phial_sequence_tokens(handle_.get(), &ids, &count, &computed));
+    return computed;
+  }
 
   void append(const std::vector<int32_t>& ids) {
     detail::check(phial_sequence_append(handle_.get(), ids.data(), ids.size()));

@@ -96,6 +96,16 @@ TEST_F(NullArguments, Sequence) {
   EXPECT_EQ(code_of(phial_sequence_rewind(nullptr, 0)), "usage");
   EXPECT_EQ(code_of(phial_sequence_fork(nullptr, &sequence)), "usage");
   EXPECT_EQ(code_of(phial_sequence_fork(sequence_.get(), nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_save(nullptr, "x")), "usage");
+  EXPECT_EQ(code_of(phial_sequence_save(sequence_.get(), nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_load(nullptr, nullptr, "x", &sequence)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_load(model_.get(), nullptr, nullptr, &sequence)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_load(model_.get(), nullptr, "x", nullptr)), "usage");
+  const int32_t* ids = nullptr;
+  int64_t count = 0;
+  EXPECT_EQ(code_of(phial_sequence_tokens(nullptr, &ids, &count, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_tokens(sequence_.get(), nullptr, &count, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_sequence_tokens(sequence_.get(), &ids, nullptr, nullptr)), "usage");
   EXPECT_EQ(code_of(phial_generate(nullptr, nullptr, &buffer_, nullptr, nullptr)), "usage");
   EXPECT_EQ(code_of(phial_generate(sequence_.get(), nullptr, nullptr, nullptr, nullptr)), "usage");
   phial_sequence_cancel(nullptr);

@@ -52,6 +52,7 @@ class OpenModel {
                                                  const std::string& path, phial_load load);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
+  const Files& files() const { return *runtime_->files; }
   Result<std::shared_ptr<const Tokenizer>> tokenizer();
   // The template called `name`; without a name the one for prompts with or without tools (see
   // choose_chat_template). not_found when the model has none or none of that name.

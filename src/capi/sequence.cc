@@ -24,6 +24,15 @@ Result<std::span<float>> last_row(phial_sequence& sequence, const char* function
   return logits.row(logits.rows() - 1);
 }
 
+Status hand_out(std::shared_ptr<OpenModel> model, std::unique_ptr<Sequence> sequence,
+                phial_sequence** out) {
+  auto handle = std::make_unique<phial_sequence>();
+  handle->model = std::move(model);
+  handle->sequence = std::move(sequence);
+  *out = handle.release();
+  return {};
+}
+
 }  // namespace
 
 Rng& phial_sequence::random(std::optional<uint64_t> seed, bool restart) {
@@ -65,10 +74,45 @@ phial_error* phial_sequence_create(phial_model* model, const phial_sequence_opti
                  read_options(options, PHIAL_SEQUENCE_OPTIONS_INIT, kFunction));
     PHIAL_ASSIGN(auto decoder, model->open->decoder(kFunction));
     PHIAL_ASSIGN(auto opened, Sequence::create(std::move(decoder), given.context));
-    auto handle = std::make_unique<phial_sequence>();
-    handle->model = model->open;
-    handle->sequence = std::move(opened);
-    *sequence = handle.release();
+    return hand_out(model->open, std::move(opened), sequence);
+  });
+}
+
+phial_error* phial_sequence_load(phial_model* model, const phial_sequence_options* options,
+                                 const char* path, phial_sequence** sequence) {
+  static constexpr char kFunction[] = "phial_sequence_load";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(model, kFunction, "model"));
+    PHIAL_TRY(require(path, kFunction, "path"));
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_ASSIGN(const phial_sequence_options given,
+                 read_options(options, PHIAL_SEQUENCE_OPTIONS_INIT, kFunction));
+    PHIAL_ASSIGN(auto decoder, model->open->decoder(kFunction));
+    PHIAL_ASSIGN(auto loaded,
+                 Sequence::load(std::move(decoder), given.context, model->open->files(), path));
+    return hand_out(model->open, std::move(loaded), sequence);
+  });
+}
+
+phial_error* phial_sequence_save(const phial_sequence* sequence, const char* path) {
+  static constexpr char kFunction[] = "phial_sequence_save";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_TRY(require(path, kFunction, "path"));
+    return sequence->sequence->save(sequence->model->files(), path);
+  });
+}
+
+phial_error* phial_sequence_tokens(const phial_sequence* sequence, const int32_t** ids,
+                                   int64_t* count, int64_t* computed) {
+  static constexpr char kFunction[] = "phial_sequence_tokens";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(sequence, kFunction, "sequence"));
+    PHIAL_TRY(require(ids, kFunction, "ids"));
+    PHIAL_TRY(require(count, kFunction, "count"));
+    *ids = sequence->sequence->tokens().data();
+    *count = sequence->sequence->length();
+    if (computed != nullptr) *computed = sequence->sequence->computed();
     return {};
   });
 }
@@ -169,11 +213,8 @@ phial_error* phial_sequence_fork(phial_sequence* sequence, phial_sequence** fork
   return guarded(kFunction, [&]() -> Status {
     PHIAL_TRY(require(sequence, kFunction, "sequence"));
     PHIAL_TRY(require(fork, kFunction, "fork"));
-    auto handle = std::make_unique<phial_sequence>();
-    handle->model = sequence->model;
-    PHIAL_ASSIGN(handle->sequence, sequence->sequence->fork());
-    *fork = handle.release();
-    return {};
+    PHIAL_ASSIGN(auto forked, sequence->sequence->fork());
+    return hand_out(sequence->model, std::move(forked), fork);
   });
 }
 

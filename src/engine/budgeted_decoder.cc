@@ -39,6 +39,15 @@ class BudgetedDecoder final : public Decoder {
     return decoder_->truncate(sequence, n);
   }
 
+  // A loaded sequence was charged for its whole context when it was opened.
+  uint64_t fingerprint() const override { return decoder_->fingerprint(); }
+  Status save(SequenceId sequence, const PutPart& put) override {
+    return decoder_->save(sequence, put);
+  }
+  Status load(SequenceId sequence, std::span<const int32_t> tokens, const NextPart& next) override {
+    return decoder_->load(sequence, tokens, next);
+  }
+
   Result<SequenceId> open(int64_t context) override {
     const std::lock_guard lock(mutex_);
     PHIAL_ASSIGN(MemoryLease lease, charge_context(context));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -47,6 +48,11 @@ struct Logits {
   }
 };
 
+// Takes one part of what a decoder keeps of a sequence, or gives the next one, valid until the call
+// after it. What is in the parts is the decoder's business.
+using PutPart = std::function<Status(std::span<const uint8_t>)>;
+using NextPart = std::function<Result<std::span<const uint8_t>>()>;
+
 struct DecoderTraits {
   int64_t context = 0;     // most tokens of one sequence
   int64_t vocabulary = 0;  // columns of the logits
@@ -54,6 +60,7 @@ struct DecoderTraits {
   int32_t max_batch = 1;   // most steps of one forward
   bool can_fork = false;
   bool can_truncate = false;
+  bool can_save = false;
   bool takes_embeddings = false;
   bool takes_adapters = false;
 };
@@ -73,6 +80,24 @@ class Decoder {
   virtual Result<SequenceId> fork(SequenceId sequence, int64_t n) = 0;
   // Forgets the tokens from `n` on. unsupported unless can_truncate.
   virtual Status truncate(SequenceId sequence, int64_t n) = 0;
+
+  // What tells apart models whose saved sequences must not be mixed up.
+  virtual uint64_t fingerprint() const { return 0; }
+  // Puts what is kept of a sequence, part by part. It may not change meanwhile; other sequences may
+  // be used. Errors: those of `put`; unsupported unless can_save, and for a sequence that holds
+  // embedding rows.
+  virtual Status save(SequenceId sequence, const PutPart& put) {
+    static_cast<void>(sequence), static_cast<void>(put);
+    return unsupported("save", "this engine cannot save a sequence");
+  }
+  // Makes `sequence`, which is empty, hold `tokens` with the parts that save() put for these by a
+  // decoder of the same fingerprint: it then gives bit for bit what the saved one would have given.
+  // After an error it is empty. Errors: those of `next`; damaged, invalid_input (parts that are not
+  // of these tokens and this model), context_full, out_of_memory; unsupported unless can_save.
+  virtual Status load(SequenceId sequence, std::span<const int32_t> tokens, const NextPart& next) {
+    static_cast<void>(sequence), static_cast<void>(tokens), static_cast<void>(next);
+    return unsupported("load", "this engine cannot load a sequence");
+  }
 
   // Runs all steps; each names another sequence. All or nothing: after an error or a cancellation
   // every sequence is as it was. `cancel` may be null; it is looked at between layers, so that a

@@ -1,6 +1,6 @@
 // Whatever was done to a sequence, its logits are those of one forward pass over its tokens: random
-// appends, computations, cancellations, rewinds and forks, on both sides of LongRoPE's limit and
-// with windows.
+// appends, computations, cancellations, rewinds, forks, saves and loads, on both sides of
+// LongRoPE's limit and with windows.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -91,8 +91,18 @@ class HistoryTest : public testing::TestWithParam<Case> {
     EXPECT_FALSE(sequence.compute_logits(LogitsRows::last, &flag).ok());
   }
 
+  // What is loaded holds what was saved, and takes its place.
+  void save_and_load(std::unique_ptr<Sequence>& sequence) {
+    must(sequence->save(files_, "saved"));
+    auto loaded = must(Sequence::load(decoder_, 0, files_, "saved"));
+    ASSERT_EQ(loaded->tokens(), sequence->tokens());
+    ASSERT_EQ(loaded->computed(), sequence->computed());
+    sequence = std::move(loaded);
+  }
+
   std::shared_ptr<const Model> model_;
   std::shared_ptr<Decoder> decoder_;
+  MemoryFiles files_;
   Rng rng_{17};
   int computed_ = 0;
 };
@@ -106,7 +116,7 @@ TEST_P(HistoryTest, AnyHistoryGivesTheLogitsOfOnePass) {
     for (int i = 0; i < kOperations && !HasFatalFailure(); ++i) {
       const auto which = static_cast<size_t>(below(static_cast<int64_t>(family.size())));
       Sequence& sequence = *family[which];
-      switch (below(8)) {
+      switch (below(9)) {
         case 0:
           must(sequence.rewind(below(sequence.length() + 1)));
           break;
@@ -118,6 +128,9 @@ TEST_P(HistoryTest, AnyHistoryGivesTheLogitsOfOnePass) {
           break;
         case 3:
           cancel(sequence);
+          break;
+        case 8:
+          save_and_load(family[which]);
           break;
         case 4:
         case 5:

@@ -73,12 +73,25 @@ Status check_room(int64_t taken, int64_t more, int64_t context);
 // thread safe by itself.
 class KvCache {
  public:
+  // Of one group, by absolute number; null where freed.
+  using Pages = std::vector<std::shared_ptr<KvPage>>;
+
   // `long_rope`: which LongRoPE set the keys are turned by; all of them by the same.
   KvCache(std::shared_ptr<const KvLayout> layout, int64_t context, bool long_rope = false)
       : layout_(std::move(layout)),
         context_(context),
         long_rope_(long_rope),
         groups_(layout_->groups.size()) {}
+  // One that holds `length` positions in `groups`, the pages of each group of the layout.
+  // REQUIRES: length <= context; ceil_div(length, kPagePositions) pages of each group, null only
+  // the first ones of groups with a window
+  KvCache(std::shared_ptr<const KvLayout> layout, int64_t context, bool long_rope, int64_t length,
+          std::vector<Pages> groups)
+      : layout_(std::move(layout)),
+        context_(context),
+        long_rope_(long_rope),
+        length_(length),
+        groups_(std::move(groups)) {}
 
   const KvLayout& layout() const { return *layout_; }
   int64_t length() const { return length_; }
@@ -100,7 +113,8 @@ class KvCache {
   KvPage* page(size_t group, int64_t index) const {
     return groups_[group][static_cast<size_t>(index)].get();
   }
-  // Pages of a group that are in memory.
+  // Pages that a group has filled so far, and those of them that are in memory.
+  int64_t pages(size_t group) const { return std::ssize(groups_[group]); }
   int64_t kept_pages(size_t group) const;
 
   // Makes room for `n` more positions behind those that are reserved already, in pages that no
@@ -124,9 +138,6 @@ class KvCache {
   KvCache fork(int64_t n) const;
 
  private:
-  // By absolute number; null where freed.
-  using Pages = std::vector<std::shared_ptr<KvPage>>;
-
   Status no_memory(int64_t n) const;
   // Frees pages [from, ...) of windowed groups that lie wholly before the `window + 1` positions in
   // front of `end`.

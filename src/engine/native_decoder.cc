@@ -10,7 +10,9 @@
 #include <set>
 
 #include "engine/cpu/executor.h"
+#include "engine/fingerprint.h"
 #include "engine/kv_cache.h"
+#include "engine/kv_parts.h"
 #include "model/rope.h"
 
 namespace phial {
@@ -85,6 +87,7 @@ class NativeDecoder final : public Decoder {
             .max_batch = kMaxBatch,
             .can_fork = true,
             .can_truncate = true,
+            .can_save = true,
             .takes_embeddings = true,
             .takes_adapters = false};
   }
@@ -123,6 +126,10 @@ class NativeDecoder final : public Decoder {
     state->tokens.resize(static_cast<size_t>(n));
     return {};
   }
+
+  uint64_t fingerprint() const override { return model_fingerprint(*model_); }
+  Status save(SequenceId sequence, const PutPart& put) override;
+  Status load(SequenceId sequence, std::span<const int32_t> tokens, const NextPart& next) override;
 
   Status forward(std::span<const Step> steps, Logits& logits, const CancelFlag* cancel) override;
 
@@ -164,6 +171,53 @@ class NativeDecoder final : public Decoder {
   SequenceId next_id_ = 0;
   std::vector<float> hidden_;  // [pass rows, hidden]
 };
+
+Status NativeDecoder::save(SequenceId sequence, const PutPart& put) {
+  // Shares the pages, so that writing them keeps nobody waiting. It goes under the lock again:
+  // whoever is to write into a page asks how many own it.
+  struct Shared {
+    std::unique_lock<std::mutex> lock;
+    std::optional<KvCache> cache;
+    ~Shared() {
+      if (!lock.owns_lock()) lock.lock();
+      cache.reset();
+    }
+  };
+  Shared shared{std::unique_lock(mutex_), {}};
+  PHIAL_ASSIGN(const SequenceState* state, find(sequence, 0));
+  if (std::ranges::count(state->tokens, -1) > 0) {
+    return unsupported("save", "some positions were given as embedding rows");
+  }
+  shared.cache = state->cache;
+  shared.lock.unlock();
+  return put_cache(*shared.cache, put);
+}
+
+Status NativeDecoder::load(SequenceId sequence, std::span<const int32_t> tokens,
+                           const NextPart& next) {
+  int64_t context = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    PHIAL_ASSIGN(const SequenceState* state, find(sequence, 0));
+    if (state->length() != 0) return usage_error("load", "the sequence is not empty");
+    context = state->cache.context();
+  }
+  PHIAL_TRY(check_room(0, std::ssize(tokens), context));
+  Step step;
+  step.tokens = tokens;
+  if (!tokens.empty()) PHIAL_TRY(check_step(step));
+  PHIAL_ASSIGN(KvCache cache, take_cache(layout_, context, next));
+  if (cache.length() != 0 && cache.length() != std::ssize(tokens)) {
+    return damaged("key/value cache", fmt::format("expected none or {} positions, found {}",
+                                                  tokens.size(), cache.length()));
+  }
+  std::vector<int32_t> own(tokens.begin(), tokens.end());
+  const std::lock_guard lock(mutex_);
+  PHIAL_ASSIGN(SequenceState * state, find(sequence, 0));
+  state->cache = std::move(cache);
+  state->tokens = std::move(own);
+  return {};
+}
 
 Status NativeDecoder::check_step(const Step& step) const {
   const ModelSpec& spec = model_->spec;

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/cancel.h"
 #include "base/status.h"
 #include "engine/decoder.h"
+#include "sys/files.h"
 
 namespace phial {
 
@@ -23,6 +25,13 @@ class Sequence {
   // `context` 0: the decoder's. usage or over_limit outside 1..traits().context.
   static Result<std::unique_ptr<Sequence>> create(std::shared_ptr<Decoder> decoder,
                                                   int64_t context);
+  // A sequence as save() has written it: tokens and, where the decoder keeps such, what is computed
+  // of them, so that whatever follows gives bit for bit what it would have given there. Logits are
+  // not in the file; compute_logits gives them again. `context` as create.
+  // Errors: those of create and of Files; unsupported (no session file, or of another version),
+  // damaged, invalid_input (of another model, ids outside the vocabulary), context_full.
+  static Result<std::unique_ptr<Sequence>> load(std::shared_ptr<Decoder> decoder, int64_t context,
+                                                const Files& files, const std::string& path);
   ~Sequence();
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
@@ -49,6 +58,9 @@ class Sequence {
   // Forgets the tokens from `length` on. usage outside 0..length().
   Status rewind(int64_t length);
   Result<std::unique_ptr<Sequence>> fork();
+  // Writes a file for load(): docs/session-format.md. It appears under its name when it is whole.
+  // Errors: those of Files, out_of_memory.
+  Status save(const Files& files, const std::string& path) const;
 
  private:
   Sequence(std::shared_ptr<Decoder> decoder, SequenceId id, int64_t context);

@@ -119,6 +119,41 @@ static void test_generation(phial_model* model) {
   phial_sequence_free(fork);
 }
 
+/* What was read is not read again, and goes on as if it had never been away. */
+static void test_session(phial_model* model) {
+  static const char path[] = "abi_test.session";
+  const int32_t prompt[] = {51, 82, 339, 263, 279}, more = 7;
+  const int32_t* ids = NULL;
+  int64_t count = 0, computed = 0, rows = 0, vocabulary = 0, i;
+  phial_sequence_options options = PHIAL_SEQUENCE_OPTIONS_INIT;
+  phial_sequence* pair[2] = {NULL, NULL};
+  float* logits[2] = {NULL, NULL};
+  options.context = 4;
+  if (!succeeded(phial_sequence_create(model, NULL, &pair[0])) ||
+      !succeeded(phial_sequence_append(pair[0], prompt, 5)) ||
+      !succeeded(phial_sequence_compute_logits(pair[0], PHIAL_LOGITS_LAST)) ||
+      !succeeded(phial_sequence_append(pair[0], &more, 1)) ||
+      !succeeded(phial_sequence_save(pair[0], path)) ||
+      !succeeded(phial_sequence_load(model, NULL, path, &pair[1])) ||
+      !succeeded(phial_sequence_tokens(pair[1], &ids, &count, &computed))) {
+    ++failures;
+    return;
+  }
+  expect(count == 6 && computed == 5 && ids[4] == 279 && ids[5] == more, "all tokens are back");
+  for (i = 0; i < 2; ++i) {
+    expect(succeeded(phial_sequence_compute_logits(pair[i], PHIAL_LOGITS_LAST)), "compute");
+    expect(succeeded(phial_sequence_logits(pair[i], &logits[i], &rows, &vocabulary)), "logits");
+  }
+  expect(logits[0] != NULL && logits[1] != NULL &&
+             memcmp(logits[0], logits[1], (size_t)vocabulary * sizeof(float)) == 0,
+         "the same logits bit for bit");
+  for (i = 0; i < 2; ++i) phial_sequence_free(pair[i]);
+  expect(has_code(phial_sequence_load(model, &options, path, &pair[0]), "context_full"),
+         "a context that is too small");
+  remove(path);
+  expect(has_code(phial_sequence_load(model, NULL, path, &pair[0]), "not_found"), "no file");
+}
+
 static int forbid(void* user, size_t output, const int32_t* tokens, size_t token_count,
                   float* scores, size_t vocabulary) {
   const int32_t id = *(const int32_t*)user;
@@ -198,6 +233,7 @@ int main(int argc, char** argv) {
   phial_buffer_free(json);
   test_generation(model);
   test_outputs(model);
+  test_session(model);
   phial_model_free(model);
   if (failures == 0) printf("abi_test: all well\n");
   return failures == 0 ? 0 : 1;

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <functional>
 
+#include "engine/native_decoder.h"
+#include "engine/sequence.h"
 #include "formats/checkpoint.h"
 #include "model/model.h"
 
@@ -157,6 +159,33 @@ TEST(FileFaults, AWriteThatFailsAnywhereLeavesTheOldFile) {
   EXPECT_EQ(points, 5);  // create, three appends, commit
   std::printf("    write: %ld calls failed, %ld errors\n", static_cast<long>(points),
               static_cast<long>(points));
+}
+
+TEST(FileFaults, ASequenceThatIsNotSavedWholeDoesNotLoad) {
+  FaultyFiles golden;
+  copy_golden("llama-smol", golden);
+  auto checkpoint = read_checkpoint(golden, "m");
+  ASSERT_TRUE(checkpoint.ok());
+  const auto model = *open_model(std::make_shared<const Checkpoint>(*std::move(checkpoint)));
+  const auto decoder = *make_native_decoder(*Runtime::create(1, "", disk_files()), model);
+  auto sequence = *Sequence::create(decoder, 0);
+  ASSERT_TRUE(sequence->append(std::vector<int32_t>(70, 3)).ok());
+  ASSERT_TRUE(sequence->compute_logits(LogitsRows::last, nullptr).ok());
+  int64_t points = 0;
+  for (;; ++points) {
+    FaultyFiles files;
+    files.left = points;
+    const Status status = sequence->save(files, "out");
+    const bool whole = files.failed == 0;
+    EXPECT_EQ(status.ok(), whole);
+    files.left = -1;
+    const auto loaded = Sequence::load(decoder, 0, files, "out");
+    EXPECT_EQ(loaded.ok(), whole) << points;
+    if (whole) break;
+    EXPECT_EQ(loaded.error().code, ErrorCode::not_found);
+  }
+  EXPECT_EQ(points, 9);  // create, the head, three parts of two writes each, commit
+  std::printf("    save: %ld calls failed\n", static_cast<long>(points));
 }
 
 }  // namespace
