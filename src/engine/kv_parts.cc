@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/byte_reader.h"
+#include "base/byte_writer.h"
 #include "base/checked.h"
 
 namespace phial {
@@ -14,11 +15,6 @@ namespace {
 
 constexpr char kWhere[] = "key/value cache";
 constexpr uint64_t kLongRope = 1;
-
-void write(std::vector<uint8_t>& out, int64_t number) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&number);
-  out.insert(out.end(), bytes, bytes + sizeof(number));
-}
 
 int64_t positions_of_page(int64_t length, int64_t page) {
   return std::min(kPagePositions, length - page * kPagePositions);
@@ -47,15 +43,15 @@ int64_t part_floats(const KvLayout& layout, size_t group, int64_t positions) {
 std::vector<uint8_t> head_part(const KvCache& cache) {
   const KvLayout& layout = cache.layout();
   std::vector<uint8_t> out;
-  write(out, cache.long_rope() ? kLongRope : 0);
-  write(out, cache.length());
-  write(out, layout.kv_heads);
-  write(out, layout.head_dim);
-  write(out, std::ssize(layout.groups));
+  append_number(out, cache.long_rope() ? kLongRope : uint64_t{0});
+  append_number(out, cache.length());
+  append_number(out, layout.kv_heads);
+  append_number(out, layout.head_dim);
+  append_number(out, int64_t{std::ssize(layout.groups)});
   for (size_t g = 0; g < layout.groups.size(); ++g) {
-    write(out, layout.groups[g].window);
-    write(out, layout.groups[g].layers);
-    write(out, cache.pages(g) - cache.kept_pages(g));
+    append_number(out, layout.groups[g].window);
+    append_number(out, layout.groups[g].layers);
+    append_number(out, cache.pages(g) - cache.kept_pages(g));
   }
   return out;
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/byte_reader.h"
+#include "base/byte_writer.h"
 #include "base/xxh64.h"
 #include "engine/sequence.h"
 
@@ -13,12 +14,6 @@ namespace {
 
 constexpr std::array<uint8_t, 8> kMagic = {'P', 'H', 'I', 'A', 'L', 'S', 'E', 'Q'};
 constexpr uint32_t kVersion = 1;
-
-template <class T>
-void write(std::vector<uint8_t>& out, T number) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&number);
-  out.insert(out.end(), bytes, bytes + sizeof(number));
-}
 
 // Each part's checksum depends on what is in front of the parts and on the part's place: parts of
 // another file, or in another order, do not pass for these.
@@ -79,22 +74,22 @@ Result<Head> read_head(std::span<const uint8_t> file, ByteReader& reader) {
 Status Sequence::save(const Files& files, const std::string& path) const {
   const int64_t computed = decoder_->traits().can_save ? computed_ : 0;
   std::vector<uint8_t> head(kMagic.begin(), kMagic.end());
-  write(head, kVersion);
-  write(head, uint32_t{0});
-  write(head, decoder_->fingerprint());
-  write(head, static_cast<uint64_t>(length()));
-  write(head, static_cast<uint64_t>(computed));
-  for (const int32_t token : tokens_) write(head, token);
+  append_number(head, kVersion);
+  append_number(head, uint32_t{0});
+  append_number(head, decoder_->fingerprint());
+  append_number(head, static_cast<uint64_t>(length()));
+  append_number(head, static_cast<uint64_t>(computed));
+  for (const int32_t token : tokens_) append_number(head, token);
   const uint64_t checksum = xxh64(head);
-  write(head, checksum);
+  append_number(head, checksum);
   PHIAL_ASSIGN(const std::unique_ptr<FileWriter> writer, files.create(path));
   PHIAL_TRY(writer->append(head));
   if (computed > 0) {
     uint64_t index = 0;
     const auto put = [&](std::span<const uint8_t> bytes) -> Status {
       std::vector<uint8_t> frame;
-      write(frame, static_cast<uint64_t>(bytes.size()));
-      write(frame, part_checksum(bytes, checksum, index++));
+      append_number(frame, static_cast<uint64_t>(bytes.size()));
+      append_number(frame, part_checksum(bytes, checksum, index++));
       PHIAL_TRY(writer->append(frame));
       return writer->append(bytes);
     };
