@@ -61,7 +61,7 @@ std::string weights() {
   return std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + header + data;
 }
 
-const std::shared_ptr<Decoder>& decoder() {
+const std::shared_ptr<Decoder>& tiny_decoder() {
   static const std::shared_ptr<Decoder> made = [] {
     auto files = std::make_shared<MemoryFiles>();
     files->put("m/config.json", config());
@@ -86,7 +86,7 @@ std::string saved(const Sequence& sequence) {
 
 // A file of a sequence of `length` tokens, the last of which is not computed.
 std::string sound(int64_t length) {
-  auto sequence = Sequence::create(decoder(), 0);
+  auto sequence = Sequence::create(tiny_decoder(), 0);
   fuzz::require(sequence.ok());
   for (int64_t i = 0; i < length; ++i) {
     const auto id = static_cast<int32_t>(i % kVocabulary);
@@ -105,7 +105,7 @@ uint64_t number_at(const std::string& bytes, size_t offset) {
 // Puts the right checksums and fingerprint into a file, as far as it can be walked through.
 void sign(std::string& bytes) {
   if (bytes.size() < kHeadBytes) return;
-  const uint64_t fingerprint = decoder()->fingerprint();
+  const uint64_t fingerprint = tiny_decoder()->fingerprint();
   std::memcpy(bytes.data() + 16, &fingerprint, 8);
   const uint64_t tokens = number_at(bytes, kTokensAt);
   if (tokens > (bytes.size() - kHeadBytes) / 4) return;
@@ -150,7 +150,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MemoryFiles files;
   const std::string input(reinterpret_cast<const char*>(data), size);
   files.put("s", input);
-  auto loaded = Sequence::load(decoder(), 0, files, "s");
+  auto loaded = Sequence::load(tiny_decoder(), 0, files, "s");
   if (!loaded.ok()) {
     fuzz::check_error(loaded.error());
     return 0;

@@ -38,7 +38,7 @@ void ChatCommandLine::declare(CommandLine& line) {
   line.text("--load", "FILE", load, "go on with a conversation that /save has written");
   line.text("--template", "FILE", template_file, "a chat template in place of the model's");
   line.choice("--on-full", {{"ask", true}, {"slide", true}, {"stop", true}}, on_full,
-              "when the context is full: ask, forget the oldest turns, or stop "
+              "when the context is full: ask, slide (forget the oldest turns), or stop "
               "(default: ask at a terminal, else slide)");
   line.flag("--plain", plain, "no Markdown and no colours at a terminal");
   line.flag("--no-history", no_history, "keep nothing of what is typed");

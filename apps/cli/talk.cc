@@ -63,7 +63,24 @@ bool Talk::take_turn() {
   while (at > 0 && !is_role(messages[at - 1], "user")) --at;
   if (at == 0) return false;
   while (messages.size() >= at) messages.erase(messages.size() - 1);
+  forget_taken_back();
   return true;
+}
+
+// At once rather than with the next turn, so that no file is written that still holds it.
+void Talk::forget_taken_back() {
+  auto answers = std::ranges::count_if(
+      messages, [](const Json& message) { return is_role(message, "assistant"); });
+  size_t kept = 0;
+  for (size_t i = 0; i < segments_.size() && answers > 0; ++i) {
+    if (!segments_[i].answer) continue;
+    kept = i + 1;
+    --answers;
+  }
+  segments_.resize(kept);
+  const auto length = static_cast<int64_t>(held_ids().size());
+  sequence_.rewind(length);
+  computed_ = std::min(computed_, length);
 }
 
 bool Talk::forget_oldest() {

@@ -85,6 +85,8 @@ class Talk {
     size_t total = 0;  // ids in all
   };
   Plan plan() const;
+  // Cuts the sequence behind the last answer that the messages still have.
+  void forget_taken_back();
   bool read_in_pieces(const OnProgress& on_progress, TurnStats& stats);
   // The tokens of an answer that say what `text` begins with; its text is that beginning.
   Segment said_by(const Segment& answer, std::string_view text) const;

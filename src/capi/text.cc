@@ -21,9 +21,9 @@ struct phial_detokenizer {
 
 namespace {
 
-Error outside_vocabulary(const char* function, int64_t id, int64_t vocabulary) {
-  return invalid_input(function, "id " + std::to_string(id) + " is outside the vocabulary of " +
-                                     std::to_string(vocabulary) + " ids");
+Error outside_vocabulary(int64_t id, int64_t vocabulary) {
+  return invalid_input("ids", "id " + std::to_string(id) + " is outside the vocabulary of " +
+                                  std::to_string(vocabulary) + " ids");
 }
 
 // JSON that the caller gives is the caller's input, not a file of the model.
@@ -120,7 +120,7 @@ phial_error* phial_detokenize(phial_model* model, const int32_t* ids, size_t cou
     std::vector<int32_t> known;
     known.reserve(given.size());
     for (const int32_t id : given) {
-      if (id < 0 || id >= vocabulary) return outside_vocabulary(kFunction, id, vocabulary);
+      if (id < 0 || id >= vocabulary) return outside_vocabulary(id, vocabulary);
       if (id < tokenizer->size()) known.push_back(id);
     }
     PHIAL_ASSIGN(const std::string decoded, tokenizer->decode(known, skip_special_tokens != 0));
@@ -162,7 +162,7 @@ phial_error* phial_detokenizer_push(phial_detokenizer* detokenizer, int32_t id,
     PHIAL_TRY(require(text, kFunction, "text"));
     std::string piece;
     if (id < 0 || id >= detokenizer->vocabulary) {
-      return outside_vocabulary(kFunction, id, detokenizer->vocabulary);
+      return outside_vocabulary(id, detokenizer->vocabulary);
     }
     if (id < detokenizer->tokenizer_size) {
       PHIAL_ASSIGN(piece, detokenizer->decoder.push(id));

@@ -154,14 +154,17 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const Checkpoint& checkp
     if (architecture == "phi3" && vocabulary.model == "llama") strip_as_phi3(spec);
     return Tokenizer::create(std::move(spec));
   }
+  // A tokenizer may be given by the name of its file.
+  const std::string name =
+      checkpoint.path.ends_with(".json") ? checkpoint.path : std::string("tokenizer.json");
   std::string slow;
   if (checkpoint.tokenizer_json.empty()) {
     PHIAL_ASSIGN(slow, tokenizer_json_of_slow_files(checkpoint));
   }
-  PHIAL_ASSIGN(TokenizerSpec spec,
-               tokenizer_spec_from_hf(slow.empty() ? checkpoint.tokenizer_json : slow,
-                                      checkpoint.tokenizer_config, checkpoint.special_tokens_map,
-                                      "tokenizer.json"));
+  PHIAL_ASSIGN(
+      TokenizerSpec spec,
+      tokenizer_spec_from_hf(slow.empty() ? checkpoint.tokenizer_json : slow,
+                             checkpoint.tokenizer_config, checkpoint.special_tokens_map, name));
   return Tokenizer::create(std::move(spec));
 }
 
