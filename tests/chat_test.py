@@ -357,7 +357,7 @@ class Turns(Case):
         self.assertEqual(self.without_cache(other, "again.json"), {**saved, "cache": None})
         self.ask(other, "And sand?")
         total, kept, computed = self.stats(other)[:3]
-        self.assertEqual((total, kept, computed), gone_on_stats, "as if it had never been away")
+        self.assertEqual([total, kept, computed], gone_on_stats, "as if it had never been away")
         self.assertLess(computed, total - 40)
         self.assertEqual(self.without_cache(other, "other.json"), {**gone_on, "cache": None})
 
@@ -372,10 +372,10 @@ class Turns(Case):
     def test_a_cache_that_does_not_fit_is_read_anew(self):
         chat = self.chat("--greedy", "--max-new-tokens", "8")
         self.ask(chat, "What is glass?")
-        saved = self.saved(chat)
+        saved = self.saved(chat, "first.json")
         self.ask(chat, "And sand?")
         gone_on = self.saved(chat, "gone_on.json")
-        with open(self.path("talk.json.kv"), "rb") as file:
+        with open(self.path("first.json.kv"), "rb") as file:
             good = file.read()
         flipped = bytearray(good)
         flipped[-5] ^= 4
@@ -385,12 +385,12 @@ class Turns(Case):
                               (later, "another conversation"), (b"{}", "not a saved sequence"),
                               (None, "no such file")):
             if cache is None:
-                os.unlink(self.path("talk.json.kv"))
+                os.unlink(self.path("first.json.kv"))
             else:
-                with open(self.path("talk.json.kv"), "wb") as file:
+                with open(self.path("first.json.kv"), "wb") as file:
                     file.write(cache)
             other = self.chat()
-            shown = self.ask(other, "/load " + self.path("talk.json"))
+            shown = self.ask(other, "/load " + self.path("first.json"))
             self.assertIn("loaded: 2 messages", shown)
             self.assertIn(notice, shown.replace("\r\n", " "))
             self.ask(other, "And sand?")
@@ -399,7 +399,7 @@ class Turns(Case):
             self.assertEqual(self.messages(other), [(m["role"], m["content"])
                                                     for m in gone_on["messages"]])
         # What names no file beside it is no name.
-        for name in ("../talk.json.kv", "", "/dev/zero", 3):
+        for name in ("../first.json.kv", "", "/dev/zero", 3):
             with open(self.path("bad.json"), "w", encoding="utf-8") as file:
                 json.dump({**saved, "cache": name}, file)
             self.assertIn("bad.json", self.ask(chat, "/load " + self.path("bad.json")))
