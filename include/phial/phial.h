@@ -306,10 +306,11 @@ PHIAL_API phial_error* phial_sequence_save(const phial_sequence* sequence, const
 /* A sequence from such a file: nothing that was computed is computed again, and what is appended
  * gives bit for bit the logits that it would have given in the sequence that was saved. Where
  * nothing is appended, compute_logits reads the last token again, as after a rewind. All of the
- * file is checked before anything is returned. Errors: not_found, io_error; unsupported (no saved sequence, or of
- * another version); damaged (cut short, changed); invalid_input (saved with another model, ids that
- * the model does not have); context_full (more tokens than the context asked for); over_limit (as
- * phial_sequence_create); usage (a model without weights); out_of_memory. Threads: any. */
+ * file is checked before anything is returned. Errors: not_found, io_error; unsupported (no saved
+ * sequence, or of another version); damaged (cut short, changed); invalid_input (saved with another
+ * model, ids that the model does not have); context_full (more tokens than the context asked for);
+ * over_limit (as phial_sequence_create); usage (a model without weights); out_of_memory. Threads:
+ * any. */
 PHIAL_API phial_error* phial_sequence_load(phial_model* model,
                                            const phial_sequence_options* options, const char* path,
                                            phial_sequence** sequence);

@@ -40,13 +40,12 @@ struct FieldEnds<phial_bench_options> {
 };
 template <>
 struct FieldEnds<phial_template_options> {
-  static constexpr size_t kEnds[] = {
-      PHIAL_FIELD_END(phial_template_options, size),
-      PHIAL_FIELD_END(phial_template_options, template_bytes),
-      PHIAL_FIELD_END(phial_template_options, tools_bytes),
-      PHIAL_FIELD_END(phial_template_options, variables_bytes),
-      PHIAL_FIELD_END(phial_template_options, add_generation_prompt),
-      PHIAL_FIELD_END(phial_template_options, template_name)};
+  static constexpr size_t kEnds[] = {PHIAL_FIELD_END(phial_template_options, size),
+                                     PHIAL_FIELD_END(phial_template_options, template_bytes),
+                                     PHIAL_FIELD_END(phial_template_options, tools_bytes),
+                                     PHIAL_FIELD_END(phial_template_options, variables_bytes),
+                                     PHIAL_FIELD_END(phial_template_options, add_generation_prompt),
+                                     PHIAL_FIELD_END(phial_template_options, template_name)};
 };
 template <>
 struct FieldEnds<phial_sequence_options> {
