@@ -11,7 +11,7 @@ namespace {
 
 Json golden_perplexities() {
   const auto files = disk_files();
-  return must(parse_json(must(read_text(*files, kGoldenModels + "perplexity.json", 1u << 20)),
+  return must(parse_json(must(read_text(*files, kGoldenModels + "../perplexity.json", 1u << 20)),
                          "perplexity.json"));
 }
 

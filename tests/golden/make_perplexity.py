@@ -1,4 +1,4 @@
-"""Writes models/perplexity.json: the perplexity that transformers gives for golden checkpoints, window by window as in
+"""Writes perplexity.json beside the folder of models: the perplexity that transformers gives for golden checkpoints, window by window as in
 https://huggingface.co/docs/transformers/perplexity. Where that page weighs a window's mean loss by the number of its
 targets less one, the number of targets that the loss was averaged over is used: the sum over tokens.
 
@@ -52,7 +52,7 @@ def main():
             used = used[:-1]
         ids = tokenizer(used)["input_ids"]
         out.append({"model": name, "text": used, "ids": ids, "results": [perplexity(model, ids, *s) for s in SETTINGS]})
-    (folder / "perplexity.json").write_text(json.dumps(out, ensure_ascii=True) + "\n")
+    (folder.resolve().parent / "perplexity.json").write_text(json.dumps(out, ensure_ascii=True) + "\n")
 
 
 if __name__ == "__main__":
