@@ -92,8 +92,8 @@ SEEDS = {
               "safetensors": bundle(files.dumps(files.config()),
                                     files.llama_safetensors(dtype="F16").bytes())},
     "template": {"chat": files.TEMPLATE.encode()},
-    # The target makes whole ones: they hold the fingerprint of its model.
-    "session": {"empty": b"PHIALSEQ" + struct.pack("<IIQQQ", 1, 0, 0, 0, 0)},
+    # The target makes whole ones out of it: they hold the fingerprint of its model.
+    "session": {"begun": b"PHIALSEQ"},
 }
 
 
