@@ -135,7 +135,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   ChatSettings settings(given);
 
   const phial::Context context = make_context(options.common, Work::compute);
-  const phial::Model model = load_model(context, options.common, *options.model_path);
+  const phial::Model model =
+      load_model(context, options.common, *options.model_path, options.engine.model_options());
   check_template(model, template_text);
   Talk talk(model, template_text, options.engine.context.value_or(0));
   std::optional<SignalEvents> events;

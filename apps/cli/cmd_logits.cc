@@ -51,7 +51,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const std::vector<int64_t> lengths = piece_lengths(chunks, static_cast<int64_t>(ids.size()));
 
   const phial::Context context = make_context(common, Work::compute);
-  const phial::Model model(context, *model_path);
+  const phial::Model model(context, *model_path, engine.model_options());
   phial::Sequence sequence(model, engine.context.value_or(0));
   const InterruptScope interruptible(sequence);
   // Only now: an interrupt from here on unwinds this function, which removes the unfinished file.

@@ -301,7 +301,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   Timings timings;
   const Clock::time_point begin = Clock::now();
   const phial::Context context = make_context(options.common, Work::compute);
-  const phial::Model model(context, *options.model_path);
+  const phial::Model model(context, *options.model_path, options.engine.model_options());
   timings.load_ms = milliseconds_since(begin);
 
   const Clock::time_point request = Clock::now();

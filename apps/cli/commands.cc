@@ -51,28 +51,35 @@ phial::Context make_context(const CommonOptions& common, Work work) {
 }
 
 phial::Model load_model(const phial::Context& context, const CommonOptions& common,
-                        const std::string& path) {
+                        const std::string& path, const phial_model_options& options) {
   const double total = path_bytes(path);
   const double before = resident_file_bytes();
   const ProgressWatch watch("loading", "bytes", !common.quiet && total > 0, [total, before] {
     return std::pair(resident_file_bytes() - before, total);
   });
-  return phial::Model(context, path);
+  return phial::Model(context, path, options);
 }
 
 void EngineOptions::declare(CommandLine& line) {
   line.heading("Engine");
   line.integer("--context", "N", context, 1, INT64_MAX,
                "most tokens, prompt and answer together (default: the model's)");
-  line.choice("--compute", {{"fp32", true}, {"bf16", false}, {"int8", false}},
+  line.choice("--compute", {{"fp32", true}, {"bf16", false}, {"int8", false}}, compute,
               "precision of the arithmetic: fp32");
   line.choice("--kv",
               {{"f32", true}, {"f16", false}, {"bf16", false}, {"int8", false}, {"int4", false}},
-              "precision of the key-value cache: f32");
+              kv, "precision of the key-value cache: f32");
   line.choice("--device",
               {{"cpu", true}, {"cuda", false}, {"onnxruntime", false}, {"openvino", false}},
               "where to compute: cpu");
   line.planned({"--adapter"});
+}
+
+phial_model_options EngineOptions::model_options() const {
+  phial_model_options options = PHIAL_MODEL_OPTIONS_INIT;
+  if (compute) options.compute = compute->c_str();
+  if (kv) options.kv = kv->c_str();
+  return options;
 }
 
 void notice(const CommonOptions& common, const std::string& text) {

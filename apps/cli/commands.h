@@ -57,13 +57,16 @@ phial::Context make_context(const CommonOptions& common, Work work);
 
 // Loads all of the model; says how far that is when it takes long.
 phial::Model load_model(const phial::Context& context, const CommonOptions& common,
-                        const std::string& path);
+                        const std::string& path,
+                        const phial_model_options& options = PHIAL_MODEL_OPTIONS_INIT);
 
 // Engine options that are the same wherever tokens are computed.
 struct EngineOptions {
   std::optional<int64_t> context;
+  std::optional<std::string> compute, kv;
 
   void declare(CommandLine& line);
+  phial_model_options model_options() const;  // its strings are these
 };
 
 // A line on stderr that is not an error; nothing with --quiet.

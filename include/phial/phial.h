@@ -117,9 +117,11 @@ typedef enum phial_load {
 typedef struct phial_model_options {
   size_t size;
   phial_load load;
+  const char* compute; /* "fp32", "bf16" or "int8": precision of products; NULL: "fp32" */
+  const char* kv;      /* "f32", "f16", "bf16", "int8", "int4": keys and values; NULL: "f32" */
 } phial_model_options;
 #define PHIAL_MODEL_OPTIONS_INIT \
-  { sizeof(phial_model_options), PHIAL_LOAD_ALL }
+  { sizeof(phial_model_options), PHIAL_LOAD_ALL, NULL, NULL }
 
 /* Opens `path`: a .gguf or .safetensors file, a folder, or a short name in the local model folder
  * ($PHIAL_MODELS, else $XDG_DATA_HOME/phial/models, else ~/.local/share/phial/models). Weights stay

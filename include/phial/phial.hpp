@@ -161,9 +161,14 @@ inline std::string render_template(std::string_view messages_json, const Templat
 
 class Model {
  public:
-  Model(const Context& context, const std::string& path, phial_load load = PHIAL_LOAD_ALL) {
-    phial_model_options options = PHIAL_MODEL_OPTIONS_INIT;
-    options.load = load;
+  Model(const Context& context, const std::string& path, phial_load load = PHIAL_LOAD_ALL)
+      : Model(context, path, [load] {
+          phial_model_options options = PHIAL_MODEL_OPTIONS_INIT;
+          options.load = load;
+          return options;
+        }()) {}
+
+  Model(const Context& context, const std::string& path, const phial_model_options& options) {
     phial_model* model = nullptr;
     detail::check(phial_model_load(context.get(), path.c_str(), &options, &model));
     handle_.reset(model);

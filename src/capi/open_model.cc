@@ -31,7 +31,8 @@ std::string models_folder() {
 }  // namespace
 
 Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime> runtime,
-                                                   const std::string& path, phial_load load) {
+                                                   const std::string& path, phial_load load,
+                                                   const Numerics& numerics) {
   std::shared_ptr<OpenModel> open(new OpenModel);
   const Files& files = *runtime->files;
   PHIAL_ASSIGN(const std::string located, locate_model(files, path, models_folder()));
@@ -42,7 +43,7 @@ Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime
   open->runtime_ = std::move(runtime);
   if (load == PHIAL_LOAD_ALL) {
     PHIAL_ASSIGN(open->model_, open_model(open->checkpoint_));
-    PHIAL_ASSIGN(auto native, make_native_decoder(open->runtime_, open->model_));
+    PHIAL_ASSIGN(auto native, make_native_decoder(open->runtime_, open->model_, numerics));
     PHIAL_ASSIGN(open->decoder_,
                  with_memory_budget(std::move(native), open->runtime_, open->model_->spec));
     open->tokenizer_or_null();

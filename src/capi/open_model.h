@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/decoder.h"
+#include "engine/numerics.h"
 #include "engine/runtime.h"
 #include "model/model.h"
 #include "phial/phial.h"
@@ -49,7 +50,8 @@ class OpenModel {
   // Everything that `load` promises is opened, but a tokenizer or template that is missing, broken
   // or not supported is an error only when it is asked for: logits need neither.
   static Result<std::shared_ptr<OpenModel>> open(std::shared_ptr<const Runtime> runtime,
-                                                 const std::string& path, phial_load load);
+                                                 const std::string& path, phial_load load,
+                                                 const Numerics& numerics);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   const Files& files() const { return *runtime_->files; }

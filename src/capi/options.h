@@ -28,8 +28,9 @@ struct FieldEnds<phial_context_options> {
 };
 template <>
 struct FieldEnds<phial_model_options> {
-  static constexpr size_t kEnds[] = {PHIAL_FIELD_END(phial_model_options, size),
-                                     PHIAL_FIELD_END(phial_model_options, load)};
+  static constexpr size_t kEnds[] = {
+      PHIAL_FIELD_END(phial_model_options, size), PHIAL_FIELD_END(phial_model_options, load),
+      PHIAL_FIELD_END(phial_model_options, compute), PHIAL_FIELD_END(phial_model_options, kv)};
 };
 template <>
 struct FieldEnds<phial_bench_options> {

@@ -381,7 +381,16 @@ Status NativeDecoder::check_numbers(const Logits& logits) const {
 }  // namespace
 
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,
-                                                     std::shared_ptr<const Model> model) {
+                                                     std::shared_ptr<const Model> model,
+                                                     const Numerics& numerics) {
+  if (numerics.compute != Compute::fp32) {
+    return unsupported("compute", fmt::format("{} is not available in this version",
+                                              compute_name(numerics.compute)));
+  }
+  if (numerics.kv != KvType::f32) {
+    return unsupported(
+        "kv", fmt::format("{} is not available in this version", kv_type_name(numerics.kv)));
+  }
   return std::shared_ptr<Decoder>(
       std::make_shared<NativeDecoder>(std::move(runtime), std::move(model)));
 }

@@ -16,13 +16,15 @@
 
 #include "base/status.h"
 #include "engine/decoder.h"
+#include "engine/numerics.h"
 #include "engine/runtime.h"
 #include "model/model.h"
 
 namespace phial {
 
-// Errors: out_of_memory.
+// Errors: out_of_memory; unsupported for numerics that this version lacks.
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,
-                                                     std::shared_ptr<const Model> model);
+                                                     std::shared_ptr<const Model> model,
+                                                     const Numerics& numerics = {});
 
 }  // namespace phial

@@ -1,0 +1,38 @@
+// How precisely an engine computes and keeps what it has read.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace phial {
+
+// What products with weights are made of. fp32: nothing is rounded below float32.
+enum class Compute : uint8_t {
+  fp32,
+  bf16,  // inputs of products as bfloat16, sums in float32
+  int8,  // inputs of products as int8 with a scale per group of columns, sums in int32 and float32
+};
+
+// How keys and values are kept.
+enum class KvType : uint8_t {
+  f32,
+  f16,
+  bf16,
+  int8,  // a scale for each position and head
+  int4,  // likewise, after a Hadamard rotation of each head
+};
+
+struct Numerics {
+  Compute compute = Compute::fp32;
+  KvType kv = KvType::f32;
+};
+
+// By the names above; usage for others, with the names there are.
+Result<Compute> compute_named(std::string_view name);
+Result<KvType> kv_type_named(std::string_view name);
+const char* compute_name(Compute compute);
+const char* kv_type_name(KvType kv);
+
+}  // namespace phial
