@@ -94,6 +94,34 @@ struct Share {
 };
 Share share_of(int64_t count, int64_t grain, int worker, int workers);
 
+// Hands the units [0, units) of one piece of work to the workers of a pool: seven eighths in equal
+// shares, each one contiguous, and the rest unit by unit to whoever is done first. So a worker
+// whose core is slow or taken away for a while does not hold up the others by its whole share.
+class Deal {
+ public:
+  // Before any worker takes, and after the last work has ended.
+  void reset() { dealt_.store(0, std::memory_order_relaxed); }
+
+  // Calls fn(begin, end) for ranges of units until all are given out. All workers of the piece must
+  // pass the same counts.
+  template <class Fn>
+  void take(int64_t units, int worker, int workers, const Fn& fn) {
+    const int64_t share = units * 7 / 8 / workers;
+    if (share > 0) fn(share * worker, share * (worker + 1));
+    const int64_t rest = share * workers;
+    take_each(units - rest, [&](int64_t unit) { fn(rest + unit, rest + unit + 1); });
+  }
+
+  // Calls fn(unit) for units that differ in their work, the largest of which come first.
+  template <class Fn>
+  void take_each(int64_t units, const Fn& fn) {
+    for (int64_t unit; (unit = dealt_.fetch_add(1, std::memory_order_relaxed)) < units;) fn(unit);
+  }
+
+ private:
+  alignas(64) std::atomic<int64_t> dealt_{0};  // units that were given out one by one
+};
+
 // Physical cores this process may run on (hyperthread siblings count once); at least 1.
 int default_thread_count();
 

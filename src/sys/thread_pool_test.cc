@@ -186,6 +186,31 @@ TEST(Share, CoversTheRangeInOrderWithoutGaps) {
   }
 }
 
+TEST(Deal, GivesEachUnitToOneWorker) {
+  for (const int workers : {1, 2, 3, 8}) {
+    const auto pool = make_pool(workers);
+    for (const int64_t units : {0, 1, 2, 9, 64, 1001}) {
+      std::vector<std::atomic<int>> taken(static_cast<size_t>(units));
+      Deal deal;
+      pool->run([&](int worker) {
+        deal.take(units, worker, workers, [&](int64_t begin, int64_t end) {
+          for (int64_t u = begin; u < end; ++u) ++taken[static_cast<size_t>(u)];
+        });
+      });
+      for (const std::atomic<int>& count : taken) ASSERT_EQ(count, 1) << units;
+    }
+  }
+}
+
+TEST(Deal, WorkersThatAreDoneTakeWhatALateOneLeaves) {
+  Deal deal;
+  int64_t first = 0, second = 0;
+  deal.take(80, 0, 2, [&](int64_t begin, int64_t end) { first += end - begin; });
+  deal.take(80, 1, 2, [&](int64_t begin, int64_t end) { second += end - begin; });
+  EXPECT_EQ(first, 45);
+  EXPECT_EQ(second, 35);
+}
+
 TEST(Threads, DefaultCountIsInRange) {
   EXPECT_GE(default_thread_count(), 1);
   EXPECT_LE(default_thread_count(), probe_cpu().logical_cores);
