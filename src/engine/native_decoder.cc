@@ -338,7 +338,9 @@ int64_t NativeDecoder::add_rows(Work& work, int64_t taken, RowBatch& batch) cons
   return n;
 }
 
-// Cuts the rows of all works, one after another, into passes of at most kPassRows rows.
+// Cuts the rows of all works, one after another, into passes of at most kPassRows rows. A sequence
+// that reads its history again has passes of its own: how its rows are cut, and with it every bit
+// of the result, must not depend on who shares the forward.
 Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* cancel, Logits& out) {
   int64_t total = 0;
   for (const Work& work : works) total += work.rows;
@@ -350,6 +352,8 @@ Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* can
     RowBatch batch;
     std::vector<KvCache*> caches;
     while (w < works.size() && batch.rows < kPassRows) {
+      const bool alone = works[w].history_rows() > 0;
+      if (alone && batch.rows > 0) break;
       const int64_t n = add_rows(works[w], taken, batch);
       caches.push_back(&works[w].cache());
       PHIAL_TRY(caches.back()->reserve(n));
@@ -358,6 +362,7 @@ Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* can
         ++w;
         taken = 0;
       }
+      if (alone) break;
     }
     batch.logits = next_logits;
     next_logits += static_cast<int64_t>(batch.logits_rows.size()) * out.vocabulary;
