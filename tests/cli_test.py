@@ -26,7 +26,7 @@ MODELS = ""
 TIMEOUT = 300
 
 STATS_KEYS = {"load_ms", "prompt_tokens", "new_tokens", "ttft_ms", "prefill_tps", "decode_tps",
-              "peak_rss_bytes"}
+              "peak_rss_bytes", "drafted_tokens", "accepted_tokens"}
 ERROR_KEYS = {"code", "message", "where", "hint"}
 
 

@@ -69,6 +69,12 @@ struct EngineOptions {
   phial_model_options model_options() const;  // its strings are these
 };
 
+// A smaller model that drafts what the model checks; nothing without a path.
+void declare_assistant(CommandLine& line, std::optional<std::string>& path);
+std::optional<phial::Model> load_assistant(const phial::Context& context,
+                                           const CommonOptions& common,
+                                           const std::optional<std::string>& path);
+
 // A line on stderr that is not an error; nothing with --quiet.
 void notice(const CommonOptions& common, const std::string& text);
 
