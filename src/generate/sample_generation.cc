@@ -142,8 +142,7 @@ class SampleGeneration final : public Generation {
       drafter_ = std::make_unique<PromptLookup>();
       return {};
     }
-    PHIAL_ASSIGN(drafter_, ModelDrafter::create(assistant, request_.sequence->vocabulary(),
-                                                request_.sequence->context()));
+    PHIAL_ASSIGN(drafter_, ModelDrafter::create(assistant, request_.sequence->context()));
     return {};
   }
 

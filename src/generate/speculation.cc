@@ -47,17 +47,19 @@ Result<std::vector<int32_t>> PromptLookup::draft(std::span<const int32_t> tokens
   return std::vector<int32_t>();
 }
 
+Status check_assistant(const Decoder& assistant, int64_t vocabulary) {
+  const int64_t own = assistant.traits().vocabulary;
+  if (own == vocabulary) return {};
+  return usage_error(
+      "assistant",
+      fmt::format("the assistant has a vocabulary of {}, the model one of {}", own, vocabulary),
+      "use an assistant of the same family");
+}
+
 Result<std::unique_ptr<ModelDrafter>> ModelDrafter::create(std::shared_ptr<Decoder> assistant,
-                                                           int64_t vocabulary, int64_t context) {
-  const DecoderTraits traits = assistant->traits();
-  if (traits.vocabulary != vocabulary) {
-    return usage_error("assistant",
-                       fmt::format("the assistant has a vocabulary of {}, the model one of {}",
-                                   traits.vocabulary, vocabulary),
-                       "use an assistant of the same family");
-  }
-  PHIAL_ASSIGN(auto sequence,
-               Sequence::create(std::move(assistant), std::min(context, traits.context)));
+                                                           int64_t context) {
+  context = std::min(context, assistant->traits().context);
+  PHIAL_ASSIGN(auto sequence, Sequence::create(std::move(assistant), context));
   return std::unique_ptr<ModelDrafter>(new ModelDrafter(std::move(sequence)));
 }
 

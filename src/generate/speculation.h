@@ -46,9 +46,9 @@ class PromptLookup final : public Drafter {
 // The greedy answer of a smaller model with the same vocabulary.
 class ModelDrafter final : public Drafter {
  public:
-  // usage unless both decoders have one vocabulary.
+  // REQUIRES: check_assistant(*assistant, vocabulary of the model).ok()
   static Result<std::unique_ptr<ModelDrafter>> create(std::shared_ptr<Decoder> assistant,
-                                                      int64_t vocabulary, int64_t context);
+                                                      int64_t context);
 
   Result<std::vector<int32_t>> draft(std::span<const int32_t> tokens, int64_t limit,
                                      const CancelFlag* cancel) override;
@@ -57,6 +57,9 @@ class ModelDrafter final : public Drafter {
   explicit ModelDrafter(std::unique_ptr<Sequence> sequence) : sequence_(std::move(sequence)) {}
   std::unique_ptr<Sequence> sequence_;
 };
+
+// usage unless both have one vocabulary.
+Status check_assistant(const Decoder& assistant, int64_t vocabulary);
 
 // How many tokens to draft: as many as make the most tokens per second by what was measured so far,
 // the share of drafts that were right and the time of passes by their rows; none where that would
