@@ -314,7 +314,11 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const Clock::time_point request = Clock::now();
   const std::vector<int32_t> ids = prompt_ids(options, model, prompt);
   phial::Sequence sequence(model, options.engine.context.value_or(0));
-  sequence.append(ids);
+  if (options.prompt_ids_file) {
+    in_file(input_name(*options.prompt_ids_file), [&] { sequence.append(ids); });
+  } else {
+    sequence.append(ids);
+  }
   bool streamed = false;
   phial::Sequence::OnToken stream;
   if (!options.common.json) {

@@ -1,6 +1,8 @@
 // The commands of phial and what all of them share.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <phial/phial.hpp>
 #include <span>
@@ -106,6 +108,17 @@ auto naming(const std::vector<PlayedBy>& names, Call&& call) {
                          error.message(), error.hint());
     }
     throw;
+  }
+}
+
+// Runs `call`, whose errors are about what stands in `file`, and say so.
+template <class Call>
+void in_file(const std::string& file, Call&& call) {
+  try {
+    call();
+  } catch (const phial::Error& error) {
+    throw phial::Error(error.code(), fmt::format("{}: {}", file, error.where()), error.message(),
+                       error.hint());
   }
 }
 
