@@ -129,6 +129,7 @@ class NativeDecoder final : public Decoder {
     return {};
   }
 
+  int64_t rows_as_alone(SequenceId sequence) const override;
   uint64_t fingerprint() const override { return model_fingerprint(*model_, numerics_); }
   Status save(SequenceId sequence, const PutPart& put) override;
   Status load(SequenceId sequence, std::span<const int32_t> tokens, const NextPart& next) override;
@@ -174,6 +175,15 @@ class NativeDecoder final : public Decoder {
   SequenceId next_id_ = 0;
   std::vector<float> hidden_;  // [pass rows, hidden]
 };
+
+int64_t NativeDecoder::rows_as_alone(SequenceId sequence) const {
+  const RopeSpec& rope = model_->spec.rope;
+  const int64_t length = this->length(sequence);
+  if (rope.by_length == RopeLength::any) return kTogetherRows;
+  // All rows of a step turn by its last position.
+  if (length < rope.limit) return std::min(kTogetherRows, rope.limit - length);
+  return rope.by_length == RopeLength::longrope && length > rope.limit ? kTogetherRows : 1;
+}
 
 Status NativeDecoder::save(SequenceId sequence, const PutPart& put) {
   // Shares the pages, so that writing them keeps nobody waiting. It goes under the lock again:
