@@ -75,9 +75,10 @@ class Undo {
 
 class NativeDecoder final : public Decoder {
  public:
-  NativeDecoder(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model)
+  NativeDecoder(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model,
+                KvType kv)
       : model_(model),
-        layout_(KvLayout::of(model->spec)),
+        layout_(KvLayout::of(model->spec, kv)),
         executor_(std::move(runtime), std::move(model)) {}
 
   DecoderTraits traits() const override {
@@ -387,12 +388,8 @@ Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runti
     return unsupported("compute", fmt::format("{} is not available in this version",
                                               compute_name(numerics.compute)));
   }
-  if (numerics.kv != KvType::f32) {
-    return unsupported(
-        "kv", fmt::format("{} is not available in this version", kv_type_name(numerics.kv)));
-  }
   return std::shared_ptr<Decoder>(
-      std::make_shared<NativeDecoder>(std::move(runtime), std::move(model)));
+      std::make_shared<NativeDecoder>(std::move(runtime), std::move(model), numerics.kv));
 }
 
 }  // namespace phial

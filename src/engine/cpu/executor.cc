@@ -1,7 +1,6 @@
 #include "engine/cpu/executor.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -23,16 +22,7 @@ void restore_head_order(float* x, int64_t head_dim, float* scratch) {
 
 struct WorkerScratch {
   LinearScratch linear;
-  AttentionScratch attention;
   std::vector<float> head;  // [head_dim]
-};
-
-// A piece of attention work, the same for every layer.
-struct TileIndex {
-  size_t segment;
-  int64_t first;  // position within the segment
-  int64_t positions;
-  int64_t kv_head;
 };
 
 }  // namespace
@@ -55,8 +45,7 @@ struct CpuExecutor::Impl {
   std::vector<float> cos, sin;    // rotary / 2
   std::vector<float> head_input;  // hidden, of the rows that want logits
   std::vector<WorkerScratch> workers;
-  std::vector<TileIndex> tiles;
-  std::atomic<size_t> next_tile{0};
+  Attention attender;
 
   // The pass that runs now.
   const RowBatch* batch = nullptr;
@@ -71,7 +60,8 @@ struct CpuExecutor::Impl {
         spec(model->spec),
         q_width(spec.attention.heads * spec.attention.head_dim),
         kv_width(spec.attention.kv_heads * spec.attention.head_dim),
-        plan(make_plan(spec)) {}
+        plan(make_plan(spec)),
+        attender(kernels, spec, runtime->threads->size()) {}
 
   int size() const { return runtime->threads->size(); }
   void barrier() const { runtime->threads->barrier(); }
@@ -84,7 +74,6 @@ struct CpuExecutor::Impl {
 
   void prepare(size_t begin, size_t end);
   void make_rope_table();
-  void make_tiles();
   void run_worker(size_t begin, size_t end, int worker, const CancelFlag* cancel);
   void run_step(const PlanStep& step, int worker);
 
@@ -95,8 +84,6 @@ struct CpuExecutor::Impl {
                      const float* input, int64_t width, int worker);
   void add_to_hidden(int64_t row, int64_t begin, int64_t count);
   void rope_and_store(const PlanStep& step, int worker);
-  void store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
-                      int64_t kv_head);
 
   void embed(int worker);
   void attention_input(const PlanStep& step, int worker);
@@ -142,21 +129,12 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   fit(up, spec.intermediate);
   head_input.resize(batch->logits_rows.size() * static_cast<size_t>(spec.hidden));
 
-  const AttentionSpec& attn = spec.attention;
-  const auto tile_rows =
-      static_cast<size_t>(attention_tile_positions(attn) * (attn.heads / attn.kv_heads));
-  const auto head_dim = static_cast<size_t>(attn.head_dim);
   workers.resize(static_cast<size_t>(size()));
   for (WorkerScratch& w : workers) {
     if (batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
       w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
     }
-    w.attention.q.reserve(tile_rows * head_dim);
-    w.attention.out.reserve(tile_rows * head_dim);
-    w.attention.scores.reserve(tile_rows * kPagePositions);
-    w.attention.row_max.reserve(tile_rows);
-    w.attention.row_sum.reserve(tile_rows);
-    w.head.resize(head_dim);
+    w.head.resize(static_cast<size_t>(spec.attention.head_dim));
   }
   const bool attends =
       std::any_of(plan.begin() + static_cast<int64_t>(begin),
@@ -165,7 +143,7 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
                   });
   if (attends) {
     make_rope_table();
-    make_tiles();
+    attender.prepare(batch->segments);
   }
 }
 
@@ -185,20 +163,6 @@ void CpuExecutor::Impl::make_rope_table() {
         const float angle = position * inv_freq[i];
         cos[at + i] = std::cos(angle) * spec.rope.mscale;
         sin[at + i] = std::sin(angle) * spec.rope.mscale;
-      }
-    }
-  }
-}
-
-void CpuExecutor::Impl::make_tiles() {
-  tiles.clear();
-  const int64_t most = attention_tile_positions(spec.attention);
-  for (size_t s = 0; s < batch->segments.size(); ++s) {
-    // Late positions see the most keys: handed out first, they even out the workers' ends.
-    const int64_t count = batch->segments[s].rows;
-    for (int64_t first = (count - 1) / most * most; first >= 0; first -= most) {
-      for (int64_t kv_head = 0; kv_head < spec.attention.kv_heads; ++kv_head) {
-        tiles.push_back({s, first, std::min(most, count - first), kv_head});
       }
     }
   }
@@ -286,7 +250,7 @@ void CpuExecutor::Impl::norm_rows(const NormWeights& norm, int worker) {
 
 void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
   const LayerWeights& w = weights(step);
-  if (worker == 0) next_tile.store(0, std::memory_order_relaxed);
+  if (worker == 0) attender.start();
   norm_rows(w.attention_norm, worker);
   observe(step, worker, normed.data(), batch->rows, spec.hidden);
 
@@ -333,45 +297,16 @@ void CpuExecutor::Impl::rope_and_store(const PlanStep& step, int worker) {
       turn(w.q.weight, w.q_norm, row, q.data() + row * q_width + unit * attn.head_dim);
     } else {
       const int64_t kv_head = unit - attn.heads;
-      turn(w.k.weight, w.k_norm, row, k.data() + row * kv_width + kv_head * attn.head_dim);
-      store_position(step, batch->segments[s], row, kv_head);
+      const int64_t at = row * kv_width + kv_head * attn.head_dim;
+      turn(w.k.weight, w.k_norm, row, k.data() + at);
+      attender.store(worker, step.layer, batch->segments[s], row, kv_head, k.data() + at,
+                     v.data() + at);
     }
   }
 }
 
-void CpuExecutor::Impl::store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
-                                       int64_t kv_head) {
-  const int64_t head_dim = spec.attention.head_dim;
-  const int64_t position = segment.first_position + row - segment.first_row;
-  const int64_t slot = position % kPagePositions;
-  const int64_t page = position / kPagePositions;
-  const int64_t at = row * kv_width + kv_head * head_dim;
-  float* keys = segment.cache->keys(step.layer, kv_head, page) + slot;
-  for (int64_t d = 0; d < head_dim; ++d) keys[d * kPagePositions] = k[static_cast<size_t>(at + d)];
-  std::memcpy(segment.cache->values(step.layer, kv_head, page) + slot * head_dim, v.data() + at,
-              static_cast<size_t>(head_dim) * sizeof(float));
-}
-
 void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
-  AttentionScratch& scratch = workers[static_cast<size_t>(worker)].attention;
-  for (;;) {
-    const size_t t = next_tile.fetch_add(1, std::memory_order_relaxed);
-    if (t >= tiles.size()) return;
-    const TileIndex& index = tiles[t];
-    const RowSegment& segment = batch->segments[index.segment];
-    const int64_t row = segment.first_row + index.first;
-    AttentionTile tile;
-    tile.cache = segment.cache;
-    tile.layer = step.layer;
-    tile.window = spec.layer_kinds[static_cast<size_t>(step.layer)].window;
-    tile.kv_head = index.kv_head;
-    tile.first_position = segment.first_position + index.first;
-    tile.positions = index.positions;
-    tile.q = q.data() + row * q_width;
-    tile.out = attention.data() + row * q_width;
-    tile.row_stride = q_width;
-    run_attention(kernels, spec.attention, tile, scratch);
-  }
+  attender.attend(worker, step.layer, q.data(), attention.data());
 }
 
 void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count) {
