@@ -64,11 +64,11 @@ void EngineOptions::declare(CommandLine& line) {
   line.heading("Engine");
   line.integer("--context", "N", context, 1, INT64_MAX,
                "most tokens, prompt and answer together (default: the model's)");
-  line.choice("--compute", {{"fp32", true}, {"bf16", false}, {"int8", false}}, compute,
-              "precision of the arithmetic: fp32");
+  line.choice("--compute", {{"fp32", true}, {"bf16", false}, {"int8", true}}, compute,
+              "precision of the arithmetic: fp32, or int8 inputs of packed weights");
   line.choice("--kv",
-              {{"f32", true}, {"f16", false}, {"bf16", false}, {"int8", false}, {"int4", false}},
-              kv, "precision of the key-value cache: f32");
+              {{"f32", true}, {"f16", true}, {"bf16", true}, {"int8", true}, {"int4", true}}, kv,
+              "precision of the key-value cache (default: f32)");
   line.choice("--device",
               {{"cpu", true}, {"cuda", false}, {"onnxruntime", false}, {"openvino", false}},
               "where to compute: cpu");

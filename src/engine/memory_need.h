@@ -11,14 +11,15 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/kv_head.h"
 #include "model/model_spec.h"
 
 namespace phial {
 
 // Keys and values of `context` positions. All of these saturate at INT64_MAX.
-int64_t kv_bytes(const ModelSpec& spec, int64_t context);
+int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type = KvType::f32);
 // Buffers of a pass over at most `rows` rows by `threads` workers; taken once per decoder.
-int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads);
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type = KvType::f32);
 // Logits of `rows` rows.
 int64_t logits_bytes(const ModelSpec& spec, int64_t rows);
 

@@ -79,7 +79,7 @@ class NativeDecoder final : public Decoder {
                 std::shared_ptr<const CpuWeights> weights, const Numerics& numerics)
       : model_(model),
         numerics_(numerics),
-        layout_(KvLayout::of(model->spec)),
+        layout_(KvLayout::of(model->spec, numerics.kv)),
         executor_(std::move(runtime), std::move(model), std::move(weights)) {}
 
   DecoderTraits traits() const override {
@@ -404,10 +404,6 @@ Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runti
   if (numerics.compute == Compute::bf16) {
     return unsupported("compute", fmt::format("{} is not available in this version",
                                               compute_name(numerics.compute)));
-  }
-  if (numerics.kv != KvType::f32) {
-    return unsupported(
-        "kv", fmt::format("{} is not available in this version", kv_type_name(numerics.kv)));
   }
   PHIAL_ASSIGN(auto weights, make_cpu_weights(*runtime, *model, numerics.compute));
   return std::shared_ptr<Decoder>(std::make_shared<NativeDecoder>(

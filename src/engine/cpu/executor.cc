@@ -24,19 +24,10 @@ void restore_head_order(float* x, int64_t head_dim, float* scratch) {
 // A line of its own: workers write the sizes in it.
 struct alignas(64) WorkerScratch {
   LinearScratch linear;
-  AttentionScratch attention;
   std::vector<float> head;    // [head_dim]
   std::vector<float> normed;  // [kOwnRows, hidden]
   CacheLines normed_int8;     // [kOwnRows, hidden]
   CacheLines input_int8;      // [kOwnRows, q_width or intermediate]
-};
-
-// A piece of attention work, the same for every layer.
-struct TileIndex {
-  size_t segment;
-  int64_t first;  // position within the segment
-  int64_t positions;
-  int64_t kv_head;
 };
 
 }  // namespace
@@ -65,10 +56,7 @@ struct CpuExecutor::Impl {
   CacheLines input_int8;
   RopeTable rope;
   std::vector<WorkerScratch> workers;
-  std::vector<TileIndex> tiles;
-  // Whether the one who takes a tile also turns its q and k and stores k and v: a tile's keys and
-  // values are then needed by nobody else in this pass.
-  bool tiles_turn = false;
+  Attention attender;
   const std::unique_ptr<Deal[]> deals;  // one for each step of the plan
 
   // The pass that runs now.
@@ -90,6 +78,7 @@ struct CpuExecutor::Impl {
         kv_width(spec.attention.kv_heads * spec.attention.head_dim),
         plan(make_plan(spec)),
         rope(spec.rope),
+        attender(kernels, spec, runtime->threads->size()),
         deals(std::make_unique<Deal[]>(plan.size())) {
     const auto look_at = [this](const CpuLinear& linear) {
       any_int8 = any_int8 || linear.int8;
@@ -150,7 +139,6 @@ struct CpuExecutor::Impl {
   }
 
   void prepare(size_t begin, size_t end);
-  void make_tiles();
   void run_worker(size_t begin, size_t end, int worker);
   void run_step(const PlanStep& step, int worker);
 
@@ -164,15 +152,10 @@ struct CpuExecutor::Impl {
   void add_projected(const PlanStep& step, const CpuLinear& linear, const NormWeights& post_norm,
                      const float* input, int worker);
   void add_to_hidden(int64_t row, int64_t begin, int64_t count);
-  void turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row, int64_t kv_head,
-                      float* scratch);
-  void turn_and_store_all(const PlanStep& step, int worker);
-  void store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
-                      int64_t kv_head);
+  void turn_and_store(const PlanStep& step, int worker);
 
   void embed(int worker);
   void attention_input(const PlanStep& step, int worker);
-  void attend(const PlanStep& step, int worker);
   void mlp_input(const PlanStep& step, int worker);
   void activate(int64_t at, int64_t count);
   void head(const PlanStep& step, int worker);
@@ -222,21 +205,12 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
     if (buffer.size() < lines) buffer.resize(lines);
   };
 
-  const AttentionSpec& attn = spec.attention;
-  const auto tile_rows =
-      static_cast<size_t>(attention_tile_positions(attn) * (attn.heads / attn.kv_heads));
-  const auto head_dim = static_cast<size_t>(attn.head_dim);
   workers.resize(static_cast<size_t>(size()));
   for (WorkerScratch& w : workers) {
     if (unpacks || batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
       w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
     }
-    w.attention.q.reserve(tile_rows * head_dim);
-    w.attention.out.reserve(tile_rows * head_dim);
-    w.attention.scores.reserve(tile_rows * kPagePositions);
-    w.attention.row_max.reserve(tile_rows);
-    w.attention.row_sum.reserve(tile_rows);
-    w.head.resize(head_dim);
+    w.head.resize(static_cast<size_t>(spec.attention.head_dim));
     w.normed.resize(static_cast<size_t>(kOwnRows * spec.hidden));
     if (any_int8) {
       fit_int8(w.normed_int8, kOwnRows, spec.hidden);
@@ -259,23 +233,7 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   for (const RowSegment& segment : batch->segments) {
     rope.add(segment.first_position, segment.rows, segment.inv_freq);
   }
-  make_tiles();
-}
-
-void CpuExecutor::Impl::make_tiles() {
-  tiles.clear();
-  tiles_turn = true;
-  const int64_t most = attention_tile_positions(spec.attention);
-  for (size_t s = 0; s < batch->segments.size(); ++s) {
-    // Late positions see the most keys: handed out first, they even out the workers' ends.
-    const int64_t count = batch->segments[s].rows;
-    tiles_turn = tiles_turn && count <= most;
-    for (int64_t first = (count - 1) / most * most; first >= 0; first -= most) {
-      for (int64_t kv_head = 0; kv_head < spec.attention.kv_heads; ++kv_head) {
-        tiles.push_back({s, first, std::min(most, count - first), kv_head});
-      }
-    }
-  }
+  attender.prepare(batch->segments);
 }
 
 void CpuExecutor::Impl::run_worker(size_t begin, size_t end, int worker) {
@@ -299,7 +257,7 @@ void CpuExecutor::Impl::run_step(const PlanStep& step, int worker) {
       attention_input(step, worker);
       break;
     case PlanOp::attention:
-      attend(step, worker);
+      attender.attend(worker, step.layer, q.data(), attention.data());
       break;
     case PlanOp::attention_output:
       add_projected(step, layer_of(step).attention_out, weights(step).attention_post_norm,
@@ -403,6 +361,7 @@ LinearInput CpuExecutor::Impl::read_rows(const float* x, int64_t rows, int64_t w
 }
 
 void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
+  if (worker == 0) attender.start();
   const CpuLayer& layer = layer_of(step);
   const CpuLinear* const linears[] = {&layer.q, &layer.k, &layer.v};
   std::vector<float>* const outputs[] = {&q, &k, &v};
@@ -416,18 +375,18 @@ void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
             [&](size_t i, int64_t begin, int64_t end) {
               apply(*linears[i], input, begin, end, outputs[i]->data(), linears[i]->rows(), worker);
             });
-  if (tiles_turn) return;
   barrier();
-  turn_and_store_all(step, worker);
+  turn_and_store(step, worker);
 }
 
-// Turns the k of one head of a row and the q of the heads that read it; k and v go to the cache.
-void CpuExecutor::Impl::turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row,
-                                       int64_t kv_head, float* scratch) {
+// Norms and turns the heads of q and k; k and v go to the cache.
+void CpuExecutor::Impl::turn_and_store(const PlanStep& step, int worker) {
+  const CpuLayer& layer = layer_of(step);
   const LayerWeights& w = weights(step);
   const AttentionSpec& attn = spec.attention;
   const bool rotates = spec.layer_kinds[static_cast<size_t>(step.layer)].rotates;
-  const auto turn = [&](const CpuLinear& linear, const NormWeights& norm, float* x) {
+  float* scratch = workers[static_cast<size_t>(worker)].head.data();
+  const auto turn = [&](const CpuLinear& linear, const NormWeights& norm, int64_t row, float* x) {
     if (!linear.is_packed() && linear.layer->weight.row_order == RowOrder::interleaved_heads) {
       restore_head_order(x, attn.head_dim, scratch);
     }
@@ -437,60 +396,23 @@ void CpuExecutor::Impl::turn_and_store(const PlanStep& step, const RowSegment& s
     if (!rotates) return;
     kernels.rope(1, attn.head_dim, spec.rope.rotary, rope.cos(row), rope.sin(row), x);
   };
-  const int64_t group = attn.heads / attn.kv_heads;
-  float* heads = q.data() + row * q_width + kv_head * group * attn.head_dim;
-  for (int64_t h = 0; h < group; ++h) turn(layer_of(step).q, w.q_norm, heads + h * attn.head_dim);
-  turn(layer_of(step).k, w.k_norm, k.data() + row * kv_width + kv_head * attn.head_dim);
-  store_position(step, segment, row, kv_head);
-}
-
-void CpuExecutor::Impl::turn_and_store_all(const PlanStep& step, int worker) {
-  const int64_t kv_heads = spec.attention.kv_heads;
-  float* scratch = workers[static_cast<size_t>(worker)].head.data();
-  const Share mine = share(batch->rows * kv_heads, 1, worker);
+  const int64_t units = attn.heads + attn.kv_heads;  // per row
+  const Share mine = share(batch->rows * units, 1, worker);
   size_t s = 0;
   for (int64_t item = mine.begin; item < mine.end; ++item) {
-    const int64_t row = item / kv_heads;
+    const int64_t row = item / units;
+    const int64_t unit = item % units;
     while (row >= batch->segments[s].first_row + batch->segments[s].rows) ++s;
-    turn_and_store(step, batch->segments[s], row, item % kv_heads, scratch);
-  }
-}
-
-void CpuExecutor::Impl::store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
-                                       int64_t kv_head) {
-  const int64_t head_dim = spec.attention.head_dim;
-  const int64_t position = segment.first_position + row - segment.first_row;
-  const int64_t slot = position % kPagePositions;
-  const int64_t page = position / kPagePositions;
-  const int64_t at = row * kv_width + kv_head * head_dim;
-  float* keys = segment.cache->keys(step.layer, kv_head, page) + slot;
-  for (int64_t d = 0; d < head_dim; ++d) keys[d * kPagePositions] = k[static_cast<size_t>(at + d)];
-  std::memcpy(segment.cache->values(step.layer, kv_head, page) + slot * head_dim, v.data() + at,
-              static_cast<size_t>(head_dim) * sizeof(float));
-}
-
-void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
-  WorkerScratch& own = workers[static_cast<size_t>(worker)];
-  const auto run_tile = [&](const TileIndex& index) {
-    const RowSegment& segment = batch->segments[index.segment];
-    const int64_t row = segment.first_row + index.first;
-    for (int64_t r = 0; tiles_turn && r < index.positions; ++r) {
-      turn_and_store(step, segment, row + r, index.kv_head, own.head.data());
+    if (unit < attn.heads) {
+      turn(layer.q, w.q_norm, row, q.data() + row * q_width + unit * attn.head_dim);
+    } else {
+      const int64_t kv_head = unit - attn.heads;
+      const int64_t at = row * kv_width + kv_head * attn.head_dim;
+      turn(layer.k, w.k_norm, row, k.data() + at);
+      attender.store(worker, step.layer, batch->segments[s], row, kv_head, k.data() + at,
+                     v.data() + at);
     }
-    AttentionTile tile;
-    tile.cache = segment.cache;
-    tile.layer = step.layer;
-    tile.window = spec.layer_kinds[static_cast<size_t>(step.layer)].window;
-    tile.kv_head = index.kv_head;
-    tile.first_position = segment.first_position + index.first;
-    tile.positions = index.positions;
-    tile.q = q.data() + row * q_width;
-    tile.out = attention.data() + row * q_width;
-    tile.row_stride = q_width;
-    run_attention(kernels, spec.attention, tile, own.attention);
-  };
-  deal(step).take_each(std::ssize(tiles),
-                       [&](int64_t t) { run_tile(tiles[static_cast<size_t>(t)]); });
+  }
 }
 
 void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count) {
