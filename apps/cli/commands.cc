@@ -64,15 +64,19 @@ void EngineOptions::declare(CommandLine& line) {
   line.heading("Engine");
   line.integer("--context", "N", context, 1, INT64_MAX,
                "most tokens, prompt and answer together (default: the model's)");
+  declare_numerics(line);
+  line.choice("--device",
+              {{"cpu", true}, {"cuda", false}, {"onnxruntime", false}, {"openvino", false}},
+              "where to compute: cpu");
+  line.planned({"--adapter"});
+}
+
+void EngineOptions::declare_numerics(CommandLine& line) {
   line.choice("--compute", {{"fp32", true}, {"bf16", false}, {"int8", false}}, compute,
               "precision of the arithmetic: fp32");
   line.choice("--kv",
               {{"f32", true}, {"f16", false}, {"bf16", false}, {"int8", false}, {"int4", false}},
               kv, "precision of the key-value cache: f32");
-  line.choice("--device",
-              {{"cpu", true}, {"cuda", false}, {"onnxruntime", false}, {"openvino", false}},
-              "where to compute: cpu");
-  line.planned({"--adapter"});
 }
 
 phial_model_options EngineOptions::model_options() const {

@@ -66,6 +66,8 @@ struct EngineOptions {
   std::optional<std::string> compute, kv;
 
   void declare(CommandLine& line);
+  // --compute and --kv alone.
+  void declare_numerics(CommandLine& line);
   phial_model_options model_options() const;  // its strings are these
 };
 

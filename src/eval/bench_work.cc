@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <map>
 
 namespace phial {
 namespace {
@@ -38,6 +39,16 @@ Codes codes_of(const MatrixView& matrix) {
     default:
       return Codes::wide;  // also codebooks, whose levels take 8 bits
   }
+}
+
+std::string grid_name(const MatrixView& matrix) {
+  if (!matrix.is_affine()) return grid_info(matrix.grid).name;
+  const AffineGrid& grid = matrix.affine.grid;
+  const bool floats = grid.codes == CodeKind::f8_e4m3 || grid.codes == CodeKind::f8_e5m2;
+  const std::string group = grid.group_columns >= matrix.columns
+                                ? std::string("rows")
+                                : "g" + std::to_string(grid.group_columns);
+  return std::to_string(grid.bits) + (floats ? "-bit f8 " : "-bit ") + group;
 }
 
 double stored_bytes(const MatrixView& matrix) {
@@ -112,6 +123,17 @@ double kv_read_bytes(const ModelSpec& spec, KvType kv, int64_t depth) {
   }
   return positions * 2 * static_cast<double>(spec.attention.kv_heads) *
          kv_head_bytes(kv, spec.attention.head_dim);
+}
+
+std::string main_grid(const Model& model) {
+  std::map<std::string, int64_t> parameters;
+  for_each_layer_matrix(model.weights, [&](const MatrixView& matrix) {
+    parameters[grid_name(matrix)] += matrix.rows * matrix.columns;
+  });
+  const auto most =
+      std::max_element(parameters.begin(), parameters.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == parameters.end() ? std::string() : most->first;
 }
 
 Probe arithmetic_probe(const Model& model, Compute compute, bool has_bf16) {

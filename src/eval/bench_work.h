@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "engine/numerics.h"
 #include "eval/probes.h"
@@ -35,5 +36,9 @@ double kv_read_bytes(const ModelSpec& spec, KvType kv, int64_t depth);
 // float16 weights, bf16 (where there is such a probe) for bfloat16, int8 for codes of at most 4
 // bits and int8_wide for wider ones. Of several grids that of most parameters counts.
 Probe arithmetic_probe(const Model& model, Compute compute, bool has_bf16);
+
+// The grid of most parameters in the layers: its name, or "4-bit g64" for scales beside the codes
+// ("8-bit f8 ..." for 8-bit floats).
+std::string main_grid(const Model& model);
 
 }  // namespace phial

@@ -19,9 +19,8 @@ namespace phial {
 // `name` is "SHAPE:GRID", such as "phi-3-mini:q4_0". GRID is one of grid_table() that weights can
 // have, or a grid with scales beside the codes: g32, g64, g128 (4 bits, scale and minimum in
 // float16, as MLX has them), onnx-g32 (MatMulNBits), openvino-g128 and openvino-row8 (8 bits). All
-// matrices have it, the embedding too; values have a
-// standard deviation of about 0.02, norms are 1. `layers`
-// cuts the shape to its first layers; 0: all.
+// matrices have it, the embedding too; values have a standard deviation of about 0.02, norms are 1.
+// `layers` cuts the shape to its first layers; 0: all.
 //
 // The weights are anonymous memory that the model owns, filled by all of `threads` within seconds.
 // The same name gives the same bytes, whatever the number of threads. Errors: usage (an unknown
