@@ -14,13 +14,11 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "formats/safetensors.h"
 #include "sys/files.h"
 #include "tensor/grid.h"
 
 namespace phial {
-
-// How safetensors calls a grid ("BF16", "U32"); null for those that it has no name for.
-const char* safetensors_dtype(Grid grid);
 
 struct SafetensorsTensor {
   std::string name;
@@ -31,9 +29,9 @@ struct SafetensorsTensor {
 struct SafetensorsOptions {
   // __metadata__ of every file.
   std::vector<std::pair<std::string, std::string>> metadata = {{"format", "pt"}};
-  // Every tensor begins at a multiple of this in its file: a power of two. Above 1, tensors called
-  // kSafetensorsPadding and a number fill the gaps (the format allows no holes; readers of phial do
-  // not show them).
+  // Every tensor begins at a multiple of this in its file: a power of two up to 2^20. Above 1,
+  // tensors called kSafetensorsPadding and a number fill the gaps (the format allows no holes;
+  // readers of phial do not show them).
   uint64_t alignment = 1;
   // A file whose data would be larger is split before the tensor that does not fit; a larger tensor
   // has a file of its own. 0: never.
@@ -41,7 +39,7 @@ struct SafetensorsOptions {
   // Whether a single file has an index too, as mlx-lm writes it.
   bool always_index = false;
   // Members of the index's metadata besides total_size.
-  std::vector<std::pair<std::string, Json>> index_metadata;
+  std::vector<std::pair<std::string, Json>> index_metadata = {};
 };
 
 // A file of the plan that the options come to.
@@ -52,7 +50,7 @@ struct SafetensorsFile {
 
 // The files that a writer for `path` ("DIR/model.safetensors") would make, in order, without the
 // index. Errors: usage (a name twice, empty or reserved; alignment), unsupported (a grid without a
-// name), over_limit (sizes beyond 63 bits, a header of more than 100 MB, more than 4,096 files).
+// name), over_limit (sizes beyond 62 bits, a header of more than 100 MB, more than 4,096 files).
 Result<std::vector<SafetensorsFile>> plan_safetensors(const std::string& path,
                                                       std::span<const SafetensorsTensor> tensors,
                                                       const SafetensorsOptions& options = {});
@@ -62,10 +60,9 @@ Result<std::vector<SafetensorsFile>> plan_safetensors(const std::string& path,
 class SafetensorsWriter {
  public:
   // `files` must outlive the writer. Errors: those of plan_safetensors and Files::create.
-  static Result<std::unique_ptr<SafetensorsWriter>> create(const Files& files,
-                                                           const std::string& path,
-                                                           std::vector<SafetensorsTensor> tensors,
-                                                           SafetensorsOptions options = {});
+  static Result<std::unique_ptr<SafetensorsWriter>> create(
+      const Files& files, const std::string& path, std::span<const SafetensorsTensor> tensors,
+      const SafetensorsOptions& options = {});
   virtual ~SafetensorsWriter() = default;
 
   // The next bytes of the tensors one after another, in the order that create() was given; a call
