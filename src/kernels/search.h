@@ -30,6 +30,8 @@ struct SearchCodes {
 
 // Sums over the values of each group, with the code's number q that was chosen for each.
 struct SearchSums {
+  float w[kSearchLanes];      // w
+  float wx[kSearchLanes];     // w x
   float wq[kSearchLanes];     // w q
   float wqq[kSearchLanes];    // w q q
   float wxq[kSearchLanes];    // w x q

@@ -221,12 +221,14 @@ PHIAL_INLINE void choose_lanes(const SearchGroups& groups, int lane, const Codes
   const Vec scale = load(scales + lane);
   const Vec minimum = minimums != nullptr ? load(minimums + lane) : Vec{};
   const Vec inverse = inverse_of(scale);
-  Vec wq = {}, wqq = {}, wxq = {}, error = {};
+  Vec sum_w = {}, wx = {}, wq = {}, wqq = {}, wxq = {}, error = {};
   for (int j = 0; j < lanes.n; ++j) {
     const Vec x = lanes.value(j);
     const Vec w = lanes.weight(j);
     const Vec q = codes.nearest((x - minimum) * inverse);
     const Vec weighted = w * q;
+    sum_w += w;
+    wx += w * x;
     wq += weighted;
     wqq += weighted * q;
     wxq += weighted * x;
@@ -241,6 +243,8 @@ PHIAL_INLINE void choose_lanes(const SearchGroups& groups, int lane, const Codes
       }
     }
   }
+  store(sum_w, out->w + lane);
+  store(wx, out->wx + lane);
   store(wq, out->wq + lane);
   store(wqq, out->wqq + lane);
   store(wxq, out->wxq + lane);
