@@ -587,6 +587,42 @@ PHIAL_API phial_error* phial_perplexity_json(phial_sequence* sequence, const int
                                              size_t count, const phial_perplexity_options* options,
                                              phial_buffer** json);
 
+typedef struct phial_compare_options {
+  size_t size;
+  /* Windows as those of phial_perplexity_options; 0: its defaults, in the smaller context. */
+  int64_t context;
+  int64_t stride;
+  /* Greedy continuations by both models, from prompts of at most 64 tokens spread evenly over the
+   * text; 0: none; default 4. */
+  int64_t continuations;
+  /* Tokens of each, at most: it ends where the models part; default 32. */
+  int64_t new_tokens;
+  phial_progress_callback on_progress; /* tokens scored and continued; may be NULL */
+  void* user;
+} phial_compare_options;
+#define PHIAL_COMPARE_OPTIONS_INIT \
+  { sizeof(phial_compare_options), 0, 0, 4, 32, NULL, NULL }
+
+/* How far the model of `b` is from that of `a` on the text that `ids` are, which must be what both
+ * tokenizers make of it. As JSON text: {"kl_mean","kl_median","kl_p99","kl_max","kl_max_at",
+ * "top1_agreement","decided_gap","decided_tokens","decided_agreement","widest_gap","ppl_a","ppl_b",
+ * "nll_a","nll_b","tokens","windows","context","stride","vocabulary",
+ * "continuations":[{"begin","prompt_tokens","equal_tokens","a"?,"b"?,"gap"?}],
+ * "first_difference":{as those, with "continuation", and "text_a","text_b" where there is a
+ * tokenizer}?}.
+ * KL(A||B) of a token in nats, in double, over the ids that both models and their tokenizers have
+ * (padding rows left out): exactly 0 for the same logits. A token is decided where A's best two
+ * logits are more than decided_gap apart; widest_gap is the largest such gap where B's best token
+ * is another. Agreements are shares in [0, 1]. A continuation says how many tokens were equal and,
+ * unless all were, the ids that came next and how far apart A's logits of the two were.
+ * first_difference is the continuation with the fewest equal tokens of those that part.
+ * Both sequences are emptied before and after; phial_sequence_cancel on `a` ends the work. Errors:
+ * usage (also one sequence for both), invalid_input (fewer than two ids, or outside the
+ * vocabulary), failed (logits that are not finite), cancelled. */
+PHIAL_API phial_error* phial_compare_json(phial_sequence* a, phial_sequence* b, const int32_t* ids,
+                                          size_t count, const phial_compare_options* options,
+                                          phial_buffer** json);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -72,6 +72,15 @@ TEST_F(NullArguments, Evaluation) {
   EXPECT_EQ(code_of(phial_perplexity_json(sequence_.get(), nullptr, 1, nullptr, &buffer_)),
             "usage");
   EXPECT_EQ(code_of(phial_perplexity_json(sequence_.get(), &id_, 1, nullptr, nullptr)), "usage");
+  const SequencePtr other = make_sequence(model_);
+  EXPECT_EQ(code_of(phial_compare_json(nullptr, other.get(), &id_, 1, nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_compare_json(sequence_.get(), nullptr, &id_, 1, nullptr, &buffer_)),
+            "usage");
+  EXPECT_EQ(
+      code_of(phial_compare_json(sequence_.get(), other.get(), nullptr, 1, nullptr, &buffer_)),
+      "usage");
+  EXPECT_EQ(code_of(phial_compare_json(sequence_.get(), other.get(), &id_, 1, nullptr, nullptr)),
+            "usage");
 }
 
 TEST_F(NullArguments, Sequence) {
