@@ -623,6 +623,14 @@ PHIAL_API phial_error* phial_compare_json(phial_sequence* a, phial_sequence* b, 
                                           size_t count, const phial_compare_options* options,
                                           phial_buffer** json);
 
+/* A self-contained SVG of the report that a quantization gives, or of a JSON array of such: the
+ * error of each layer's tensors in the first; size against mean KL for all that have a member
+ * "quality", which is what phial_compare_json gives of source and output. A member "name" stands
+ * beside a report's point, else its scheme. Errors: damaged (no JSON), invalid_input (no report).
+ */
+PHIAL_API phial_error* phial_quantization_svg(const char* reports_json, size_t reports_bytes,
+                                              phial_buffer** svg);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
