@@ -441,6 +441,25 @@ TEST(GgufTarget, AModelOfOtherFamiliesBiases) {
   expect_refused(gguf_target(*Folder("smollm3").open()), ErrorCode::unsupported, "biases");
 }
 
+// llama.cpp refuses files whose name sounds like Phi-3's and whose vocabulary is another one.
+TEST(GgufTarget, NameOfPhi3) {
+  const auto name_of = [](const char* model_type, const std::string& name, bool llama) {
+    std::string path = std::string(PHIAL_SOURCE_DIR) + "/tests/golden/";
+    path += llama ? "pipelines/phi3.tokenizer.json" : "tokenizers/gpt2/tokenizer.json";
+    Checkpoint checkpoint = must(read_checkpoint(*disk_files(), path, {.text_only = true}));
+    checkpoint.config = Json(Json::Object());
+    checkpoint.config.set("model_type", model_type);
+    checkpoint.config.set("_name_or_path", name);
+    const auto pairs = by_key(must(gguf_vocabulary_pairs(checkpoint)));
+    return std::get<std::string>(pairs.at("general.name"));
+  };
+  EXPECT_EQ(name_of("phi3", "microsoft/Phi-3-mini-4k-instruct", true), "Phi-3-mini-4k-instruct");
+  EXPECT_EQ(name_of("phi3", "mine", true), "Phi-3 mine");
+  EXPECT_EQ(name_of("phi3", "Phi-4", false), "Phi-4");
+  EXPECT_EQ(name_of("phi3", "my-phi-3-phi3", false), "my-phi -3-phi 3");
+  EXPECT_EQ(name_of("llama", "mine", true), "mine");
+}
+
 TEST(GgufTarget, FileTypes) {
   EXPECT_EQ(gguf_file_type("q4_k_m"), 15u);
   EXPECT_EQ(gguf_file_type("bf16"), 32u);
