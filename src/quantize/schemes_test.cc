@@ -103,8 +103,8 @@ TEST(Schemes, MixesOfMlxGoByNames) {
   EXPECT_EQ(grid_of("mixed_4_6", tensor_of(Role::qkv, 0), spec, false, kMlx), "4");
   EXPECT_EQ(grid_of("mixed_4_6", tensor_of(Role::down, 0), spec, false, kMlx), "6");
   EXPECT_EQ(grid_of("mixed_3_4", tensor_of(Role::lm_head), spec, false, kMlx), "4");
-  EXPECT_EQ(grid_of("mixed_3_4", tensor_of(Role::token_embedding), spec_of(32, 32, 32, true),
-                    false, kMlx),
+  EXPECT_EQ(grid_of("mixed_3_4", tensor_of(Role::token_embedding), spec_of(32, 32, 32, true), false,
+                    kMlx),
             "3");
 }
 
@@ -129,7 +129,8 @@ TEST(Schemes, GridsByName) {
   EXPECT_EQ(mlx("6-g128")->name(), "int6 g128");
   EXPECT_EQ(mlx("MXFP4")->name(), "mxfp4 g32");
   EXPECT_EQ(mlx("bf16")->grid, Grid::bf16);
-  for (const char* bad : {"", "7", "1", "9", "4-", "4-g", "4-g16", "4-g64x", "4g64", "q4_0", "-4"}) {
+  for (const char* bad :
+       {"", "7", "1", "9", "4-", "4-g", "4-g16", "4-g64x", "4g64", "q4_0", "-4"}) {
     EXPECT_EQ(mlx(bad).error().code, ErrorCode::usage) << bad;
   }
   EXPECT_EQ(grid_by_name(TargetFormat::gguf, "Q4_K", ScaleKind::f16)->grid, Grid::q4_k);
