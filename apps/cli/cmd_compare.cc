@@ -1,13 +1,9 @@
 // phial compare: how far one model is from another on a text.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "commands.h"
 #include "input.h"
-#include "interrupt.h"
 #include "output.h"
-#include "progress.h"
 #include "scoring.h"
 
 namespace phial_cli {
@@ -50,27 +46,6 @@ struct CompareFlags {
   }
 };
 
-// The ids that both tokenizers make of the text. Other ids would be another text for B.
-std::vector<int32_t> ids_of_text(const CompareFlags& flags, const phial::Model& a,
-                                 const phial::Model& b) {
-  const std::string text = read_input(*flags.text_file);
-  phial::check_text(text, input_name(*flags.text_file));
-  std::vector<int32_t> ids = a.tokenize(text, true);
-  const std::vector<int32_t> ids_b = b.tokenize(text, true);
-  if (ids == ids_b) return ids;
-  const auto at = static_cast<size_t>(
-      std::mismatch(ids.begin(), ids.end(), ids_b.begin(), ids_b.end()).first - ids.begin());
-  const auto token = [at](const phial::Model& model, const std::vector<int32_t>& of) {
-    return at < of.size() ? fmt::format("{} ('{}')", of[at], printable(model.piece(of[at])))
-                          : std::string("its end");
-  };
-  throw phial::Error(
-      "invalid_input", input_name(*flags.text_file),
-      fmt::format("the tokenizers differ: token {} is {} for {} and {} for {}", at, token(a, ids),
-                  printable(*flags.a), token(b, ids_b), printable(*flags.b)),
-      "only models that share a tokenizer can be compared; --ids gives ids instead");
-}
-
 std::string continuations_text(const Json& report) {
   const Json& continuations = report["continuations"];
   if (continuations.empty()) return {};
@@ -92,19 +67,12 @@ std::string continuations_text(const Json& report) {
 }
 
 std::string report_text(const Json& report) {
-  const auto number = [&report](const char* key) { return report[key].get<double>(); };
   const auto count = [&report](const char* key) { return grouped(report[key].get<int64_t>()); };
-  return fmt::format(
-             "perplexity     {:.4f} for A, {:.4f} for B (x {:.4f})\n"
-             "KL             mean {:.6f}, median {:.6f}, p99 {:.6f}, max {:.6f} at token {}\n"
-             "top token      {:.2f} % equal; {:.2f} % of {} decided ones\n"
+  return divergence_text(report) +
+         fmt::format(
              "tokens         {}\n"
              "windows        {} of {} tokens, {} apart\n",
-             number("ppl_a"), number("ppl_b"), number("ppl_b") / number("ppl_a"), number("kl_mean"),
-             number("kl_median"), number("kl_p99"), number("kl_max"), count("kl_max_at"),
-             100 * number("top1_agreement"), 100 * number("decided_agreement"),
-             count("decided_tokens"), count("tokens"), count("windows"), count("context"),
-             count("stride")) +
+             count("tokens"), count("windows"), count("context"), count("stride")) +
          continuations_text(report);
 }
 
@@ -128,26 +96,15 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const phial::Context context = make_context(common, Work::compute);
   const phial::Model a = load_model(context, common, *flags.a, flags.both.model_options());
   const phial::Model b = load_model(context, common, *flags.b, flags.options_b());
-  if (!flags.ids_file) ids = ids_of_text(flags, a, b);
-
-  phial::Sequence sequence_a(a), sequence_b(b);
-  const InterruptScope interruptible(sequence_a);
+  const ModelPair models{a, b, *flags.a, *flags.b};
+  if (!flags.ids_file) ids = shared_ids(models, *flags.text_file);
   phial_compare_options options = PHIAL_COMPARE_OPTIONS_INIT;
   options.context = flags.windows.context.value_or(0);
   options.stride = flags.windows.stride.value_or(0);
   options.continuations = flags.continuations.value_or(options.continuations);
   options.new_tokens = flags.new_tokens.value_or(options.new_tokens);
-  Progress progress("comparing", "tokens", !common.quiet);
   const std::string source = input_name(flags.ids_file ? *flags.ids_file : *flags.text_file);
-  const Json report =
-      Json::parse(naming({{"compare", source}, {"phial_compare_json", "compare"}}, [&] {
-        return sequence_a.compare_json(
-            sequence_b, ids, options, [&progress](int64_t done, int64_t total) {
-              progress.update(static_cast<double>(done), static_cast<double>(total));
-              return true;
-            });
-      }));
-  progress.clear();
+  const Json report = compare_models(models, ids, source, options, common.quiet);
   if (common.json) {
     write_json(report);
   } else {

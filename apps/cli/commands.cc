@@ -88,6 +88,18 @@ phial_model_options NumericsOptions::model_options() const {
   return options;
 }
 
+void declare_assistant(CommandLine& line, std::optional<std::string>& path) {
+  line.text("--assistant-model", "MODEL", path,
+            "a smaller model of the same vocabulary that drafts tokens; the answer stays the same");
+}
+
+std::optional<phial::Model> load_assistant(const phial::Context& context,
+                                           const CommonOptions& common,
+                                           const std::optional<std::string>& path) {
+  if (!path) return std::nullopt;
+  return load_model(context, common, *path);
+}
+
 void notice(const CommonOptions& common, const std::string& text) {
   if (!common.quiet) write_stderr(text);
 }

@@ -1,6 +1,8 @@
 // The commands of phial and what all of them share.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <phial/phial.hpp>
 #include <span>
@@ -82,6 +84,12 @@ struct EngineOptions : NumericsOptions {
   void declare(CommandLine& line);
 };
 
+// A smaller model that drafts what the model checks; nothing without a path.
+void declare_assistant(CommandLine& line, std::optional<std::string>& path);
+std::optional<phial::Model> load_assistant(const phial::Context& context,
+                                           const CommonOptions& common,
+                                           const std::optional<std::string>& path);
+
 // A line on stderr that is not an error; nothing with --quiet.
 void notice(const CommonOptions& common, const std::string& text);
 
@@ -113,6 +121,17 @@ auto naming(const std::vector<PlayedBy>& names, Call&& call) {
                          error.message(), error.hint());
     }
     throw;
+  }
+}
+
+// Runs `call`, whose errors are about what stands in `file`, and say so.
+template <class Call>
+void in_file(const std::string& file, Call&& call) {
+  try {
+    call();
+  } catch (const phial::Error& error) {
+    throw phial::Error(error.code(), fmt::format("{}: {}", file, error.where()), error.message(),
+                       error.hint());
   }
 }
 

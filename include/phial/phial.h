@@ -423,22 +423,30 @@ typedef struct phial_generate_options {
    * model's. */
   int64_t max_length;
   int64_t min_length;
+  /* Speculation: tokens drafted from what the text so far holds, or by `assistant`, a smaller model
+   * of the same vocabulary (NULL: none), are checked several in one pass. The answer stays the
+   * same. At most this many at once, 0..7; how many of them pay is found out on the way. -1: 7, 0:
+   * none. For one answer of one sequence, without beams. */
+  int32_t prompt_lookup_num_tokens;
+  phial_model* assistant;
 } phial_generate_options;
 #define PHIAL_GENERATE_OPTIONS_INIT                                                             \
   {                                                                                             \
     sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL, -1, 0.0f, 0.0f, 0.0f, -1, NULL, 0, \
-        NULL, 0, NULL, 0, 0, 0, 0.0f, 0, PHIAL_EARLY_STOPPING_MODEL, -1, NULL, -1, -1           \
+        NULL, 0, NULL, 0, 0, 0, 0.0f, 0, PHIAL_EARLY_STOPPING_MODEL, -1, NULL, -1, -1, -1, NULL \
   }
 
 typedef struct phial_generate_stats {
   size_t size;
-  int64_t prompt_tokens; /* computed by this call before the first new token */
-  int64_t new_tokens;    /* of all answers */
-  double prefill_ms;     /* from the call to the first new token */
-  double decode_ms;      /* from the first new token to the last */
+  int64_t prompt_tokens;   /* computed by this call before the first new token */
+  int64_t new_tokens;      /* of all answers */
+  double prefill_ms;       /* from the call to the first new token */
+  double decode_ms;        /* from the first new token to the last */
+  int64_t drafted_tokens;  /* by speculation */
+  int64_t accepted_tokens; /* of them: those that were right */
 } phial_generate_stats;
 #define PHIAL_GENERATE_STATS_INIT \
-  { sizeof(phial_generate_stats), 0, 0, 0.0, 0.0 }
+  { sizeof(phial_generate_stats), 0, 0, 0.0, 0.0, 0, 0 }
 
 /* Computes what was appended and goes on token by token. The new ids (the end token included) are
  * in the buffer as int32_t and are part of the sequence. A cancelled generation keeps what it
@@ -618,6 +626,14 @@ PHIAL_API phial_error* phial_quantize_json(phial_context* context, const char* s
 
 /* The schemes that there are, as JSON: [{"format","name","summary"}], defaults first. */
 PHIAL_API phial_error* phial_schemes_json(phial_buffer** json);
+
+/* A self-contained SVG of the report that a quantization gives, or of a JSON array of such: the
+ * error of each layer's tensors in the first; size against mean KL for all that have a member
+ * "quality", which is what phial_compare_json gives of source and output. A member "name" stands
+ * beside a report's point, else its scheme. Errors: damaged (no JSON), invalid_input (no report).
+ */
+PHIAL_API phial_error* phial_quantization_svg(const char* reports_json, size_t reports_bytes,
+                                              phial_buffer** svg);
 
 #ifdef __cplusplus
 } /* extern "C" */

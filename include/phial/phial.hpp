@@ -589,6 +589,13 @@ inline std::string schemes_json() {
   return detail::take_text(json);
 }
 
+// One report of a quantization or a JSON array of them, drawn.
+inline std::string quantization_svg(std::string_view reports_json) {
+  phial_buffer* svg = nullptr;
+  detail::check(phial_quantization_svg(reports_json.data(), reports_json.size(), &svg));
+  return detail::take_text(svg);
+}
+
 // The answers of one sequence of a batch, or why there are none.
 struct BatchResult {
   Answers answers;

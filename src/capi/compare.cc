@@ -1,4 +1,4 @@
-// phial_compare_json.
+// phial_compare_json, phial_quantization_svg.
 #include "eval/compare.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "capi/guard.h"
 #include "capi/options.h"
 #include "capi/sequence_handle.h"
+#include "eval/quantization_report.h"
 
 using namespace phial;
 using namespace phial::capi;
@@ -112,6 +113,19 @@ phial_error* phial_compare_json(phial_sequence* a, phial_sequence* b, const int3
     if (!result.ok() && result.error().code == ErrorCode::cancelled) a->cancel.reset();
     PHIAL_ASSIGN(const CompareReport report, std::move(result));
     *json = text_buffer(to_text(report_json(report, chosen, tokenizer_or_null(*a).get())));
+    return {};
+  });
+}
+
+phial_error* phial_quantization_svg(const char* reports_json, size_t reports_bytes,
+                                    phial_buffer** svg) {
+  static constexpr char kFunction[] = "phial_quantization_svg";
+  return guarded(kFunction, [&]() -> Status {
+    PHIAL_TRY(require(svg, kFunction, "svg"));
+    PHIAL_ASSIGN(const auto text, text_of(reports_json, reports_bytes, kFunction, "reports_json"));
+    PHIAL_ASSIGN(const Json reports, parse_json(text, "reports"));
+    PHIAL_ASSIGN(const std::string drawn, quantization_svg(reports));
+    *svg = text_buffer(drawn);
     return {};
   });
 }

@@ -81,6 +81,9 @@ TEST_F(NullArguments, Evaluation) {
       "usage");
   EXPECT_EQ(code_of(phial_compare_json(sequence_.get(), other.get(), &id_, 1, nullptr, nullptr)),
             "usage");
+  EXPECT_EQ(code_of(phial_quantization_svg(nullptr, 2, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_quantization_svg("{}", 2, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_quantization_svg("{}", 2, &buffer_)), "invalid_input");
 }
 
 TEST_F(NullArguments, Sequence) {

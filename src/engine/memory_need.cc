@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "base/checked.h"
+#include "engine/cpu/rope_table.h"
 #include "engine/kv_cache.h"
 
 namespace phial {
@@ -41,12 +42,14 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads) {
   const AttentionSpec& attention = spec.attention;
   const int64_t q_width = saturating_product({attention.heads, attention.head_dim});
   // The residual stream, what is normed, what is added and what the head reads; q and the
-  // attention's result; k and v; gate and up; the table of angles.
+  // attention's result; k and v; gate and up; angles, which are
+  // kept for two sets of frequencies.
   const int64_t row_floats =
       saturating_sum({saturating_product({4, spec.hidden}), saturating_product({2, q_width}),
                       saturating_product({2, attention.kv_heads, attention.head_dim}),
                       saturating_product({2, spec.intermediate}), spec.rope.rotary});
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
+                         saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),
                          saturating_product({kWorkerBytes, threads})});
 }
 

@@ -77,13 +77,12 @@ std::string role_name(const Checkpoint& checkpoint, Role role, int64_t layer,
   return fill_in(gguf ? names.gguf : names.hugging_face[0], layer, ending);
 }
 
-<<<<<<< HEAD
 std::string gguf_role_name(Role role, int64_t layer, std::string_view ending) {
   return fill_in(names_of(role).gguf, layer, ending);
-=======
+}
+
 std::string hugging_face_name(Role role, bool second, int64_t layer, std::string_view ending) {
   return fill_in(names_of(role).hugging_face[second ? 1 : 0], layer, ending);
->>>>>>> mlx
 }
 
 bool matches_name(std::string_view pattern, std::string_view name) {

@@ -79,7 +79,6 @@ uint32_t f32_to_f4(float value) {
   return value < 0 && code > 0 ? code | 8 : code;
 }
 
-bool is_float(CodeKind kind) { return kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2; }
 
 // What the codes of one group mean.
 struct Group {

@@ -95,7 +95,7 @@ void split_at_chars(PartWriter out, SplitBehavior behavior, const Is& is) {
   if (done < text.size()) writer.add(done, text.size(), false);
 }
 
-bool is_space(const unicode::Char& c) { return c.kind == unicode::CharClass::space; }
+bool is_space(const unicode::Char& c) { return c.is_space(); }
 bool is_bert_punctuation(const unicode::Char& c) {
   return unicode::is_bert_punctuation(c.code_point);
 }
