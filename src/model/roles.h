@@ -55,7 +55,6 @@ std::string role_name(const Checkpoint& checkpoint, Role role, int64_t layer,
 
 // As a GGUF file names it.
 std::string gguf_role_name(Role role, int64_t layer, std::string_view ending);
-
 // The name that files of Hugging Face have for it; `second`: the second of its names.
 std::string hugging_face_name(Role role, bool second, int64_t layer, std::string_view ending);
 

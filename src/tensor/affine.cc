@@ -10,33 +10,6 @@
 
 namespace phial {
 
-namespace {
-
-bool is_float(CodeKind kind) {
-  return kind == CodeKind::f4_e2m1 || kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2;
-}
-
-int float_bits(CodeKind kind) { return kind == CodeKind::f4_e2m1 ? 4 : 8; }
-
-constexpr float kF4Values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
-
-float f4_to_f32(uint32_t code) { return code & 8 ? -kF4Values[code & 7] : kF4Values[code]; }
-
-// Beyond the range the largest number; without a negative zero.
-uint32_t f32_to_f4(float value) {
-  const float magnitude = std::fabs(value);
-  uint32_t code = 0;
-  while (code < 7) {
-    const float middle = (kF4Values[code] + kF4Values[code + 1]) / 2;
-    // Codes count up with the mantissa in their lowest bit.
-    if (code % 2 == 0 ? magnitude <= middle : magnitude < middle) break;
-    ++code;
-  }
-  return value < 0 && code > 0 ? code | 8 : code;
-}
-
-}  // namespace
-
 uint32_t load_bits(const uint8_t* bytes, int64_t at, int bits) {
   const uint8_t* p = bytes + at / 8;
   const int shift = static_cast<int>(at % 8);
@@ -82,6 +55,29 @@ void store_scale(ScaleKind kind, float value, int64_t i, uint8_t* bytes) {
 }
 
 namespace {
+
+bool is_float(CodeKind kind) {
+  return kind == CodeKind::f4_e2m1 || kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2;
+}
+
+int float_bits(CodeKind kind) { return kind == CodeKind::f4_e2m1 ? 4 : 8; }
+
+constexpr float kF4Values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+
+float f4_to_f32(uint32_t code) { return code & 8 ? -kF4Values[code & 7] : kF4Values[code]; }
+
+// Beyond the range the largest number; without a negative zero.
+uint32_t f32_to_f4(float value) {
+  const float magnitude = std::fabs(value);
+  uint32_t code = 0;
+  while (code < 7) {
+    const float middle = (kF4Values[code] + kF4Values[code + 1]) / 2;
+    // Codes count up with the mantissa in their lowest bit.
+    if (code % 2 == 0 ? magnitude <= middle : magnitude < middle) break;
+    ++code;
+  }
+  return value < 0 && code > 0 ? code | 8 : code;
+}
 
 
 // What the codes of one group mean.
