@@ -12,9 +12,10 @@ namespace phial_cli {
 
 std::span<const Command* const> commands() {
   static constexpr std::array kCommands = {
-      &kRunCommand,      &kChatCommand,   &kInfoCommand,       &kTokenizeCommand,
-      &kTemplateCommand, &kLogitsCommand, &kPerplexityCommand, &kCompareCommand,
-      &kBenchCommand,    &kDoctorCommand, &kCompletionCommand, &kManCommand};
+      &kRunCommand,      &kChatCommand,    &kInfoCommand,          &kTokenizeCommand,
+      &kTemplateCommand, &kLogitsCommand,  &kPerplexityCommand,    &kCompareCommand,
+      &kQuantizeCommand, &kConvertCommand, &kLlamaQuantizeCommand, &kMlxConvertCommand,
+      &kBenchCommand,    &kDoctorCommand,  &kCompletionCommand,    &kManCommand};
   return kCommands;
 }
 

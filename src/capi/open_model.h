@@ -44,6 +44,9 @@ class Lazy {
   std::optional<Result<T>> result_;
 };
 
+// The path of a model that may be called by its short name (locate_model).
+Result<std::string> locate_named_model(const Files& files, const std::string& name);
+
 // Thread safe.
 class OpenModel {
  public:
