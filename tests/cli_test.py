@@ -255,14 +255,13 @@ class Bench(Case):
         self.assertIn("tokenizer_mbps", text)
 
     def test_usage(self):
-        self.bad(2, "bench", model("llama-smol"), says="--tokenizer")
         self.bad(2, "bench", "--tokenizer", says="MODEL")
         self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--rounds", "0", says="--rounds")
         self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--text", "-", stdin=b"", says="--text")
         self.bad(3, "bench", model("llama-smol"), "--tokenizer", "--text", "-", stdin=b"\xff",
                  says="byte 0")
         self.bad(3, "bench", model("llama-smol"), "--tokenizer", "--text", "/nonexistent")
-        self.bad(4, "bench", model("llama-smol"), "--depth", "0", says="--depth")
+        self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--depth", "0", says="--depth")
 
 
 class Info(Case):

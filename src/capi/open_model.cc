@@ -30,8 +30,20 @@ std::string models_folder() {
 
 }  // namespace
 
+<<<<<<< HEAD
 Result<std::string> locate_named_model(const Files& files, const std::string& name) {
   return locate_model(files, name, models_folder());
+=======
+Result<Numerics> numerics_of(const char* compute, const char* kv) {
+  Numerics numerics;
+  if (compute != nullptr) {
+    PHIAL_ASSIGN(numerics.compute, compute_named(compute));
+  }
+  if (kv != nullptr) {
+    PHIAL_ASSIGN(numerics.kv, kv_type_named(kv));
+  }
+  return numerics;
+>>>>>>> main
 }
 
 Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime> runtime,
