@@ -20,6 +20,8 @@ import tempfile
 import time
 import unittest
 
+import test_program
+
 PHIAL = MODELS = ""
 KILLS = FILLS = 0
 TIMEOUT = 300
@@ -74,6 +76,10 @@ def digest(path):
         with open(name, "rb") as file:
             state.update(file.read())
     return state.hexdigest()
+
+
+def remove(path):
+    (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
 
 
 def phial(*arguments, **options):
@@ -143,7 +149,7 @@ class Safety(unittest.TestCase):
         killed = 0
         for _ in range(kills):
             if not old_target and os.path.exists(output):
-                (shutil.rmtree if os.path.isdir(output) else os.remove)(output)
+                remove(output)
             # Some come before the first byte, some behind the last.
             with subprocess.Popen(self.command(target, output), stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL) as run:
@@ -172,12 +178,13 @@ class Safety(unittest.TestCase):
         whole = self.good(target, reference)
         size = sum(os.path.getsize(os.path.join(at, file))
                    for at, _, found in os.walk(self.folder) for file in found)
-        (shutil.rmtree if os.path.isdir(reference) else os.remove)(reference)
+        remove(reference)
         for point in range(points):
             room = size * point // points
             with self.subTest(target=target, room=room, size=size):
                 run(target, name, room)
-        self.check_next_run(target, os.path.join(self.folder, name), whole)
+        self.check_next_run(target, reference, whole)
+        remove(reference)
 
     def expect_full(self, target, output, folder, **options):
         done = subprocess.run([*self.command(target, output), "--json"], capture_output=True,
@@ -236,19 +243,14 @@ class Safety(unittest.TestCase):
 
 def main():
     global PHIAL, MODELS, KILLS, FILLS
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--phial", required=True)
-    parser.add_argument("--models", required=True)
+    parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--fills", type=int, default=50)
     options, rest = parser.parse_known_args()
-    PHIAL, MODELS = os.path.abspath(options.phial), os.path.abspath(options.models)
     KILLS, FILLS = options.kills, options.fills
-    program = unittest.main(argv=[sys.argv[0], *rest], exit=False)
-    result = program.result
-    bad = len(result.failures) + len(result.errors)
-    print(f"quantize_safety_test: {result.testsRun} tests, {bad} failed, {len(result.skipped)} skipped")
-    return 1 if bad or not result.testsRun else 0
+    sys.argv[1:] = rest
+    PHIAL, MODELS = test_program.paths("phial", "models")
+    return test_program.run()
 
 
 if __name__ == "__main__":
