@@ -12,6 +12,7 @@ given is left out and said so. All tools start from the files of scripts/make_qu
   tensor included, with and without its fallbacks;
 - errors: K-quants and IQ4 at either effort lose no more than llama.cpp's, summed over the model;
 - engines: phial's files in llama.cpp and llama.cpp's in phial agree with the other engine;
+- numerics: on SmolLM2 itself and held-out text, --compute int8 and every --kv against fp32 and f32;
 - quality: on held-out text, KL to the reference against that of the peers at the same bits, and a
   table of size, time, memory and quality.
 """
@@ -35,6 +36,7 @@ MOST_KL = 0.002   # of two engines on the same file
 DECIDED_GAP = 0.25
 ENGINE_TOKENS = 256
 CALIBRATION_TOKENS = 8192
+WINDOWS = ("--context", "512", "--stride", "512", "--continuations", "0")
 
 CODE_TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 ERROR_TYPES = ("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K",
@@ -205,6 +207,50 @@ def compare_engines(report, bench):
                          + ("" if same_ids else "; the ids of the text differ"))
 
 
+# Flags of B, and the most mean KL where one is promised; the best token where it is decided is
+# promised with it.
+NUMERICS = {
+    ("--compute-b", "int8"): 0.002,
+    ("--kv-b", "f16"): None,
+    ("--kv-b", "bf16"): None,
+    ("--kv-b", "int8"): 0.001,
+    ("--kv-b", "int4"): None,
+    ("--compute-b", "int8", "--kv-b", "int8"): 0.003,
+}
+
+
+def held_out_ids(bench):
+    """A file of ids, and how many they are."""
+    words = (bench.scratch / "held_out.txt").read_text("utf-8")
+    ids = bench.phial.tokenize_lines(bench.reference, [words])[0][:bench.options.tokens]
+    path = bench.scratch / "held_out_ids.json"
+    path.write_text(json.dumps(ids), encoding="utf-8")
+    return path, len(ids)
+
+
+def compare_numerics(report, bench):
+    ids_file, count = held_out_ids(bench)
+    print(f"\n{'numerics of SmolLM2 against fp32, f32, ' + str(count) + ' tokens':52}"
+          f" {'mean KL':>9} {'p99':>9} {'top-1 %':>8} {'widest gap':>10}")
+    for flags, most in NUMERICS.items():
+        name = " ".join(flags).replace("-b ", " ")
+        try:
+            got = bench.phial.command_json("compare", bench.options.model, bench.options.model,
+                                           "--ids", ids_file, *WINDOWS, *flags)
+        except PhialError as error:
+            if "is not available in this version" not in str(error):
+                raise
+            print(f"NOTE: {name} is left out: not available in this version")
+            continue
+        print(f"{name:52} {got['kl_mean']:9.6f} {got['kl_p99']:9.6f}"
+              f" {100 * got['top1_agreement']:8.2f} {got['widest_gap']:10.4f}", flush=True)
+        if most:
+            report.check(got["kl_mean"] <= most and got["widest_gap"] <= DECIDED_GAP,
+                         f"{name} computes what fp32 computes",
+                         f"KL {got['kl_mean']:.6f}, limit {most}; best tokens differ up to a gap of"
+                         f" {got['widest_gap']:.3f}")
+
+
 def bits_per_weight(path, weights):
     """Of all tensors, headers left out where the format tells."""
     files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
@@ -214,11 +260,9 @@ def bits_per_weight(path, weights):
 
 
 def measure_quality(report, bench):
-    words = (bench.scratch / "held_out.txt").read_text("utf-8")
-    ids = bench.phial.tokenize_lines(bench.reference, [words])[0][:bench.options.tokens]
-    ids_file = bench.scratch / "held_out_ids.json"
-    ids_file.write_text(json.dumps(ids), encoding="utf-8")
-    weights = sum(int(np.prod(tensor.shape)) for tensor in tensors_of(bench.gguf(bench.reference)).values())
+    ids_file, count = held_out_ids(bench)
+    weights = sum(int(np.prod(tensor.shape))
+                  for tensor in tensors_of(bench.gguf(bench.reference)).values())
     lines = ["| made by | bits/weight | mean KL | p99 | top-1 % | perplexity x | seconds | memory, MB |",
              "|---|---|---|---|---|---|---|---|"]
     kls = {}
@@ -232,11 +276,10 @@ def measure_quality(report, bench):
             path, took = bench.theirs(bench.reference, target, imatrix)
         else:
             path, took = bench.mlx(bench.reference, target)
-        told = Path(f"{path}.quality-{len(ids)}.json")
+        told = Path(f"{path}.quality-{count}.json")
         if not told.exists():
             quality = bench.phial.command_json("compare", bench.reference, path, "--ids", ids_file,
-                                               "--context", "512", "--stride", "256",
-                                               "--continuations", "0")
+                                               *WINDOWS)
             told.write_text(json.dumps(quality), encoding="utf-8")
         quality = json.loads(told.read_text("utf-8"))
         kls[name] = quality["kl_mean"]
@@ -263,14 +306,14 @@ def main():
     parser.add_argument("--tokens", type=int, default=6144, help="of held-out text, at most")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--table", type=Path, help="the table of quality, as Markdown")
-    parser.add_argument("--part", choices=("codes", "errors", "engines", "quality"), action="append",
+    parser.add_argument("--part", choices=("codes", "errors", "engines", "numerics", "quality"), action="append",
                         help="repeatable; all if left out")
     options = parser.parse_args()
 
     report = Report()
     bench = Bench(options)
     comparisons = {"codes": compare_codes, "errors": compare_errors, "engines": compare_engines,
-                   "quality": measure_quality}
+                   "numerics": compare_numerics, "quality": measure_quality}
     for name in options.part or comparisons:
         try:
             comparisons[name](report, bench)
