@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "commands.h"
-#include "evaluation.h"
 #include "output.h"
 #include "progress.h"
 
@@ -19,7 +18,6 @@ struct Order {
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
   std::optional<float> bits_per_weight;
   bool dry_run = false;
-  EvaluationFlags evaluation;
 };
 
 // "gguf:q4_k_m" as format and scheme.
@@ -70,17 +68,14 @@ std::string report_text(const Json& report, const Order& order) {
                        human_bytes(report["anonymous_bytes"].get<double>())) +
            tensors_text(report["tensors"]);
   }
-  return out +
-         fmt::format(
-             "error        {:.3f} % of the weights' size\n"
-             "time         {:.1f} s, {} of memory\n",
-             100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
-             human_bytes(report["peak_anonymous_bytes"].get<double>())) +
-         evaluation_text(report);
+  return out + fmt::format(
+                   "error        {:.3f} % of the weights' size\n"
+                   "time         {:.1f} s, {} of memory\n",
+                   100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
+                   human_bytes(report["peak_anonymous_bytes"].get<double>()));
 }
 
 int carry_out(const CommonOptions& common, const Order& order) {
-  order.evaluation.check(order.dry_run);
   std::vector<phial_tensor_rule> rules;
   for (const auto& [pattern, grid] : order.rules) rules.push_back({pattern.c_str(), grid.c_str()});
   phial_quantize_options options = PHIAL_QUANTIZE_OPTIONS_INIT;
@@ -95,7 +90,7 @@ int carry_out(const CommonOptions& common, const Order& order) {
 
   const phial::Context context = make_context(common, Work::compute);
   Progress progress("converting", "weights", !common.quiet);
-  Json report = Json::parse(naming(
+  const Json report = Json::parse(naming(
       {{"format", "--to"},
        {"scheme", "--to"},
        {"effort", "--effort"},
@@ -110,7 +105,6 @@ int carry_out(const CommonOptions& common, const Order& order) {
             });
       }));
   progress.clear();
-  evaluate(order.evaluation, context, common, order.source, order.output, report);
   if (common.json) {
     write_json(report);
     return 0;
@@ -182,7 +176,6 @@ int run_quantize(const Command& command, const std::vector<std::string>& argumen
   parser.real(
       "--bits-per-weight", "X", order.bits_per_weight, [](double x) { return x > 0; }, "above 0",
       "take the scheme of at most X bits per weight");
-  order.evaluation.declare(parser);
   common.declare(parser);
   remark_schemes(parser);
   if (!parser.parse(arguments)) {
