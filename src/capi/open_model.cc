@@ -30,6 +30,17 @@ std::string models_folder() {
 
 }  // namespace
 
+Result<Numerics> numerics_of(const char* compute, const char* kv) {
+  Numerics numerics;
+  if (compute != nullptr) {
+    PHIAL_ASSIGN(numerics.compute, compute_named(compute));
+  }
+  if (kv != nullptr) {
+    PHIAL_ASSIGN(numerics.kv, kv_type_named(kv));
+  }
+  return numerics;
+}
+
 Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime> runtime,
                                                    const std::string& path, phial_load load,
                                                    const Numerics& numerics) {

@@ -36,6 +36,9 @@ class BudgetedDecoder final : public Decoder {
 
   DecoderTraits traits() const override { return decoder_->traits(); }
   int64_t length(SequenceId sequence) const override { return decoder_->length(sequence); }
+  int64_t rows_as_alone(SequenceId sequence) const override {
+    return decoder_->rows_as_alone(sequence);
+  }
   Status truncate(SequenceId sequence, int64_t n) override {
     return decoder_->truncate(sequence, n);
   }

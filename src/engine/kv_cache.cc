@@ -105,7 +105,8 @@ void KvCache::free_passed(int64_t end, size_t from) {
   for (size_t g = 0; g < groups_.size(); ++g) {
     const int64_t window = layout_->groups[g].window;
     if (window == 0) continue;
-    const auto passed = static_cast<size_t>(std::max<int64_t>(0, (end - window) / kPagePositions));
+    const auto passed =
+        static_cast<size_t>(std::max<int64_t>(0, (end - window - kTakenBack + 1) / kPagePositions));
     for (size_t i = from; i < passed; ++i) groups_[g][i].reset();
   }
 }

@@ -19,6 +19,10 @@
 
 namespace phial {
 
+// Positions at the end of a sequence that may be computed again without reading what a window has
+// left behind: the last one for its logits, drafted ones that turned out wrong.
+inline constexpr int64_t kTakenBack = 8;
+
 struct KvLayout {
   // Layers with one window.
   struct Group {
@@ -113,8 +117,8 @@ class KvCache {
   // holds without the reservation stays.
   void trim_reserved();
   // Takes the first `n` reserved positions into the sequence, gives the others back, and frees what
-  // the windows have left behind: of a group with a window w, pages wholly before the last w + 1
-  // positions (one more than needed, so that the last position can be computed again).
+  // the windows have left behind: of a group with a window w, pages wholly before the last
+  // w + kTakenBack - 1 positions.
   void commit(int64_t n);
   // Gives back what was reserved and not committed.
   void release_reserved();
@@ -128,8 +132,8 @@ class KvCache {
 
  private:
   Status no_memory(int64_t n) const;
-  // Frees pages [from, ...) of windowed groups that lie wholly before the `window + 1` positions in
-  // front of `end`.
+  // Frees pages [from, ...) of windowed groups that lie wholly before the window + kTakenBack - 1
+  // positions in front of `end`.
   void free_passed(int64_t end, size_t from);
 
   std::shared_ptr<const KvLayout> layout_;

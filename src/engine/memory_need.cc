@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "engine/cpu/attention.h"
+#include "engine/cpu/rope_table.h"
 
 namespace phial {
 namespace {
@@ -41,13 +42,15 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type
   const AttentionSpec& attention = spec.attention;
   const int64_t q_width = saturating_product({attention.heads, attention.head_dim});
   // The residual stream, what is normed, what is added and what the head reads; q and the
-  // attention's result; k and v; gate and up; the table of angles.
+  // attention's result; k and v; gate and up; angles, which are
+  // kept for two sets of frequencies.
   const int64_t row_floats =
       saturating_sum({saturating_product({4, spec.hidden}), saturating_product({2, q_width}),
                       saturating_product({2, attention.kv_heads, attention.head_dim}),
                       saturating_product({2, spec.intermediate}), spec.rope.rotary});
   const int64_t parts = type == KvType::f32 ? 0 : kMaxAttentionPartBytes;
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
+                         saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),
                          saturating_product({kWorkerBytes, threads}), parts});
 }
 

@@ -128,6 +128,7 @@ class NativeDecoder final : public Decoder {
     return {};
   }
 
+  int64_t rows_as_alone(SequenceId sequence) const override;
   uint64_t fingerprint() const override { return model_fingerprint(*model_); }
   Status save(SequenceId sequence, const PutPart& put) override;
   Status load(SequenceId sequence, std::span<const int32_t> tokens, const NextPart& next) override;
@@ -172,6 +173,15 @@ class NativeDecoder final : public Decoder {
   SequenceId next_id_ = 0;
   std::vector<float> hidden_;  // [pass rows, hidden]
 };
+
+int64_t NativeDecoder::rows_as_alone(SequenceId sequence) const {
+  const RopeSpec& rope = model_->spec.rope;
+  const int64_t length = this->length(sequence);
+  if (rope.by_length == RopeLength::any) return kTogetherRows;
+  // All rows of a step turn by its last position.
+  if (length < rope.limit) return std::min(kTogetherRows, rope.limit - length);
+  return rope.by_length == RopeLength::longrope && length > rope.limit ? kTogetherRows : 1;
+}
 
 Status NativeDecoder::save(SequenceId sequence, const PutPart& put) {
   // Shares the pages, so that writing them keeps nobody waiting. It goes under the lock again:
@@ -339,7 +349,9 @@ int64_t NativeDecoder::add_rows(Work& work, int64_t taken, RowBatch& batch) cons
   return n;
 }
 
-// Cuts the rows of all works, one after another, into passes of at most kPassRows rows.
+// Cuts the rows of all works, one after another, into passes of at most kPassRows rows. A sequence
+// that reads its history again has passes of its own: how its rows are cut, and with it every bit
+// of the result, must not depend on who shares the forward.
 Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* cancel, Logits& out) {
   int64_t total = 0;
   for (const Work& work : works) total += work.rows;
@@ -351,6 +363,8 @@ Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* can
     RowBatch batch;
     std::vector<KvCache*> caches;
     while (w < works.size() && batch.rows < kPassRows) {
+      const bool alone = works[w].history_rows() > 0;
+      if (alone && batch.rows > 0) break;
       const int64_t n = add_rows(works[w], taken, batch);
       caches.push_back(&works[w].cache());
       PHIAL_TRY(caches.back()->reserve(n));
@@ -359,6 +373,7 @@ Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* can
         ++w;
         taken = 0;
       }
+      if (alone) break;
     }
     batch.logits = next_logits;
     next_logits += static_cast<int64_t>(batch.logits_rows.size()) * out.vocabulary;

@@ -53,6 +53,9 @@ const NamedTensor* find_role(const Checkpoint& checkpoint, Role role, int64_t la
 std::string role_name(const Checkpoint& checkpoint, Role role, int64_t layer,
                       std::string_view ending);
 
+// As a GGUF file names it.
+std::string gguf_role_name(Role role, int64_t layer, std::string_view ending);
+
 // Whether `name` matches `pattern`, in which '#' stands for one or more digits.
 bool matches_name(std::string_view pattern, std::string_view name);
 

@@ -6,13 +6,10 @@
 
 #include "tensor/block_walk.h"
 #include "tensor/numbers.h"
+#include "tensor/planes.h"
 
 namespace phial {
-namespace {
 
-bool is_float(CodeKind kind) { return kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2; }
-
-// `bits` bits from bit `at` on; only bytes that hold some of them are read.
 uint32_t load_bits(const uint8_t* bytes, int64_t at, int bits) {
   const uint8_t* p = bytes + at / 8;
   const int shift = static_cast<int>(at % 8);
@@ -56,6 +53,10 @@ void store_scale(ScaleKind kind, float value, int64_t i, uint8_t* bytes) {
       return;
   }
 }
+
+namespace {
+
+bool is_float(CodeKind kind) { return kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2; }
 
 // What the codes of one group mean.
 struct Group {

@@ -53,6 +53,14 @@ class FaultyFiles final : public Files {
     return std::unique_ptr<FileWriter>(
         std::make_unique<FaultyWriter>(*this, path, std::move(writer)));
   }
+  Result<std::unique_ptr<FolderWriter>> create_folder(const std::string& path) const override {
+    if (fails()) return fault(path);
+    return memory.create_folder(path);
+  }
+  Status remove_leftovers(const std::string& path) const override {
+    if (fails()) return fault(path);
+    return memory.remove_leftovers(path);
+  }
 
  private:
   class FaultyWriter final : public FileWriter {

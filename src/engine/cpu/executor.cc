@@ -1,18 +1,19 @@
 #include "engine/cpu/executor.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
+#include "base/checked.h"
 #include "engine/cpu/attention.h"
 #include "engine/cpu/linear.h"
+#include "engine/cpu/rope_table.h"
 
 namespace phial {
 namespace {
 
-// Weight rows are handed to workers in multiples of this, so that no two workers write into one
-// cache line of a row of y and the panel kernels get whole vectors.
-constexpr int64_t kRowGrain = 16;
+// Up to this many rows every worker norms all of them for itself: that takes less time than waiting
+// for the others.
+constexpr int64_t kOwnRows = 2;
 
 // Undoes RowOrder::interleaved_heads for one head's values.
 void restore_head_order(float* x, int64_t head_dim, float* scratch) {
@@ -20,9 +21,11 @@ void restore_head_order(float* x, int64_t head_dim, float* scratch) {
   std::memcpy(x, scratch, static_cast<size_t>(head_dim) * sizeof(float));
 }
 
-struct WorkerScratch {
+// A line of its own: workers write the sizes in it.
+struct alignas(64) WorkerScratch {
   LinearScratch linear;
-  std::vector<float> head;  // [head_dim]
+  std::vector<float> head;    // [head_dim]
+  std::vector<float> normed;  // [kOwnRows, hidden]
 };
 
 }  // namespace
@@ -42,15 +45,17 @@ struct CpuExecutor::Impl {
   std::vector<float> attention;   // q_width
   std::vector<float> gate, up;    // intermediate
   std::vector<float> projected;   // hidden; what attention and mlp add to the residual stream
-  std::vector<float> cos, sin;    // rotary / 2
   std::vector<float> head_input;  // hidden, of the rows that want logits
+  RopeTable rope;
   std::vector<WorkerScratch> workers;
   Attention attender;
+  const std::unique_ptr<Deal[]> deals;  // one for each step of the plan
 
   // The pass that runs now.
   const RowBatch* batch = nullptr;
   float* hidden = nullptr;
   const StepObserver* observer = nullptr;
+  const CancelFlag* cancel = nullptr;
   bool stop = false;  // written by worker 0 before a barrier
 
   Impl(std::shared_ptr<const Runtime> r, std::shared_ptr<const Model> m)
@@ -61,7 +66,9 @@ struct CpuExecutor::Impl {
         q_width(spec.attention.heads * spec.attention.head_dim),
         kv_width(spec.attention.kv_heads * spec.attention.head_dim),
         plan(make_plan(spec)),
-        attender(kernels, spec, runtime->threads->size()) {}
+        rope(spec.rope),
+        attender(kernels, spec, runtime->threads->size()),
+        deals(std::make_unique<Deal[]>(plan.size())) {}
 
   int size() const { return runtime->threads->size(); }
   void barrier() const { runtime->threads->barrier(); }
@@ -71,24 +78,43 @@ struct CpuExecutor::Impl {
   const LayerWeights& weights(const PlanStep& step) const {
     return model->weights.layers[static_cast<size_t>(step.layer)];
   }
+  // REQUIRES: a step of `plan`
+  Deal& deal(const PlanStep& step) const { return deals[static_cast<size_t>(&step - plan.data())]; }
+  // Weight rows that are dealt out at once, so that no two workers write into one cache line of a
+  // row of y: whole panels where they are unpacked, and where there are plenty.
+  int64_t unit_rows(int64_t input_rows, int64_t weight_rows) const {
+    return input_rows > kMaxGemvRows || weight_rows >= 16 * kPanelRows * size() ? kPanelRows : 16;
+  }
+  // Calls fn(begin, end) for the ranges of weight rows that `worker` takes.
+  template <class Fn>
+  void take_rows(const PlanStep& step, int64_t input_rows, int64_t weight_rows, int worker,
+                 const Fn& fn) {
+    const int64_t unit = unit_rows(input_rows, weight_rows);
+    deal(step).take(ceil_div(weight_rows, unit), worker, size(), [&](int64_t begin, int64_t end) {
+      fn(begin * unit, std::min(end * unit, weight_rows));
+    });
+  }
 
   void prepare(size_t begin, size_t end);
-  void make_rope_table();
-  void run_worker(size_t begin, size_t end, int worker, const CancelFlag* cancel);
+  void run_worker(size_t begin, size_t end, int worker);
   void run_step(const PlanStep& step, int worker);
 
   void observe(const PlanStep& step, int worker, const float* input, int64_t rows, int64_t width);
   void norm_row(const NormWeights& norm, const float* x, float* out) const;
   void norm_rows(const NormWeights& norm, int worker);
+  LinearInput normed_rows(int worker) const;
   void add_projected(const PlanStep& step, const Linear& layer, const NormWeights& post_norm,
                      const float* input, int64_t width, int worker);
   void add_to_hidden(int64_t row, int64_t begin, int64_t count);
-  void rope_and_store(const PlanStep& step, int worker);
+  void turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row, int64_t kv_head,
+                      int worker);
+  void turn_and_store_all(const PlanStep& step, int worker);
 
   void embed(int worker);
   void attention_input(const PlanStep& step, int worker);
   void attend(const PlanStep& step, int worker);
   void mlp_input(const PlanStep& step, int worker);
+  void activate(int64_t at, int64_t count);
   void head(const PlanStep& step, int worker);
 };
 
@@ -105,9 +131,11 @@ Status CpuExecutor::run(size_t begin, size_t end, const RowBatch& batch, float* 
   impl.batch = &batch;
   impl.hidden = hidden;
   impl.observer = observer ? &observer : nullptr;
-  impl.stop = false;
+  impl.cancel = cancel;
+  impl.stop = cancel != nullptr && cancel->requested();
+  if (impl.stop) return cancelled("forward");
   impl.prepare(begin, end);
-  impl.runtime->threads->run([&](int worker) { impl.run_worker(begin, end, worker, cancel); });
+  impl.runtime->threads->run([&](int worker) { impl.run_worker(begin, end, worker); });
   if (impl.stop) return cancelled("forward");
   return {};
 }
@@ -135,52 +163,34 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
       w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
     }
     w.head.resize(static_cast<size_t>(spec.attention.head_dim));
+    w.normed.resize(static_cast<size_t>(kOwnRows * spec.hidden));
   }
+  for (size_t i = begin; i < end; ++i) deals[i].reset();
   const bool attends =
       std::any_of(plan.begin() + static_cast<int64_t>(begin),
                   plan.begin() + static_cast<int64_t>(end), [](const PlanStep& s) {
                     return s.op == PlanOp::attention_input || s.op == PlanOp::attention;
                   });
-  if (attends) {
-    make_rope_table();
-    attender.prepare(batch->segments);
-  }
-}
-
-// Angles are float32 products, as in Hugging Face; so are mscale's.
-void CpuExecutor::Impl::make_rope_table() {
-  const auto half = static_cast<size_t>(spec.rope.rotary / 2);
-  const size_t floats = static_cast<size_t>(batch->rows) * half;
-  cos.resize(std::max(cos.size(), floats));
-  sin.resize(std::max(sin.size(), floats));
+  if (!attends) return;
+  rope.clear(batch->rows);
   for (const RowSegment& segment : batch->segments) {
-    const float* inv_freq =
-        segment.inv_freq != nullptr ? segment.inv_freq : spec.rope.inv_freq.data();
-    for (int64_t r = 0; r < segment.rows; ++r) {
-      const auto position = static_cast<float>(segment.first_position + r);
-      const size_t at = static_cast<size_t>(segment.first_row + r) * half;
-      for (size_t i = 0; i < half; ++i) {
-        const float angle = position * inv_freq[i];
-        cos[at + i] = std::cos(angle) * spec.rope.mscale;
-        sin[at + i] = std::sin(angle) * spec.rope.mscale;
-      }
-    }
+    rope.add(segment.first_position, segment.rows, segment.inv_freq);
   }
+  attender.prepare(batch->segments);
 }
 
-void CpuExecutor::Impl::run_worker(size_t begin, size_t end, int worker, const CancelFlag* cancel) {
+void CpuExecutor::Impl::run_worker(size_t begin, size_t end, int worker) {
   for (size_t i = begin; i < end; ++i) {
-    const PlanStep& step = plan[i];
-    if (step.op == PlanOp::attention_input && cancel != nullptr) {
-      if (worker == 0) stop = cancel->requested();
-      barrier();
-      if (stop) return;
-    }
-    run_step(step, worker);
+    run_step(plan[i], worker);
+    const bool may_stop = plan[i].op == PlanOp::mlp_output && cancel != nullptr;
+    if (may_stop && worker == 0) stop = cancel->requested();
+    barrier();
+    // Only here: behind another step's barrier, worker 0 may already be writing the next answer.
+    if (may_stop && stop) return;
   }
 }
 
-// Each step ends behind a barrier: all rows are done when the next begins.
+// Between two steps is a barrier: all rows are done when the next begins.
 void CpuExecutor::Impl::run_step(const PlanStep& step, int worker) {
   switch (step.op) {
     case PlanOp::embed:
@@ -207,7 +217,6 @@ void CpuExecutor::Impl::run_step(const PlanStep& step, int worker) {
       head(step, worker);
       break;
   }
-  barrier();
 }
 
 void CpuExecutor::Impl::observe(const PlanStep& step, int worker, const float* input, int64_t rows,
@@ -241,41 +250,54 @@ void CpuExecutor::Impl::norm_row(const NormWeights& norm, const float* x, float*
 }
 
 void CpuExecutor::Impl::norm_rows(const NormWeights& norm, int worker) {
-  const Share mine = share(batch->rows, 1, worker);
+  const bool own = batch->rows <= kOwnRows;
+  const Share mine = own ? Share{0, batch->rows} : share(batch->rows, 1, worker);
+  float* out = own ? workers[static_cast<size_t>(worker)].normed.data() : normed.data();
   for (int64_t r = mine.begin; r < mine.end; ++r) {
-    norm_row(norm, hidden + r * spec.hidden, normed.data() + r * spec.hidden);
+    norm_row(norm, hidden + r * spec.hidden, out + r * spec.hidden);
   }
-  barrier();
+  if (!own) barrier();
+}
+
+// What norm_rows made, also in a step before.
+LinearInput CpuExecutor::Impl::normed_rows(int worker) const {
+  const bool own = batch->rows <= kOwnRows;
+  const std::vector<float>& rows = own ? workers[static_cast<size_t>(worker)].normed : normed;
+  return {rows.data(), batch->rows, spec.hidden};
 }
 
 void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
   const LayerWeights& w = weights(step);
-  if (worker == 0) attender.start();
   norm_rows(w.attention_norm, worker);
-  observe(step, worker, normed.data(), batch->rows, spec.hidden);
+  const LinearInput input = normed_rows(worker);
+  observe(step, worker, input.x, batch->rows, spec.hidden);
 
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input{normed.data(), batch->rows, spec.hidden};
   // One range over the rows of q, k and v together, so that the workers' shares are even.
-  const Share mine = share(q_width + 2 * kv_width, kRowGrain, worker);
-  const auto apply = [&](const Linear& layer, int64_t first, int64_t rows, std::vector<float>& y) {
-    apply_linear(kernels, layer, input, std::clamp<int64_t>(mine.begin - first, 0, rows),
-                 std::clamp<int64_t>(mine.end - first, 0, rows), y.data(), rows, scratch);
-  };
-  apply(w.q, 0, q_width, q);
-  apply(w.k, q_width, kv_width, k);
-  apply(w.v, q_width + kv_width, kv_width, v);
+  const int64_t all = q_width + 2 * kv_width;
+  take_rows(step, batch->rows, all, worker, [&](int64_t begin, int64_t end) {
+    const auto apply = [&](const Linear& layer, int64_t first, int64_t rows,
+                           std::vector<float>& y) {
+      apply_linear(kernels, layer, input, std::clamp<int64_t>(begin - first, 0, rows),
+                   std::clamp<int64_t>(end - first, 0, rows), y.data(), rows, scratch);
+    };
+    apply(w.q, 0, q_width, q);
+    apply(w.k, q_width, kv_width, k);
+    apply(w.v, q_width + kv_width, kv_width, v);
+  });
+  if (attender.pieces_stand_alone()) return;
   barrier();
-  rope_and_store(step, worker);
+  turn_and_store_all(step, worker);
 }
 
-void CpuExecutor::Impl::rope_and_store(const PlanStep& step, int worker) {
+// Turns the k of one head of a row and the q of the heads that read it; k and v go to the cache.
+void CpuExecutor::Impl::turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row,
+                                       int64_t kv_head, int worker) {
   const LayerWeights& w = weights(step);
   const AttentionSpec& attn = spec.attention;
-  const int64_t half = spec.rope.rotary / 2;
-  const bool rotates = spec.layer_kinds[static_cast<size_t>(step.layer)].rotates;
   float* scratch = workers[static_cast<size_t>(worker)].head.data();
-  const auto turn = [&](const MatrixView& weight, const NormWeights& norm, int64_t row, float* x) {
+  const bool rotates = spec.layer_kinds[static_cast<size_t>(step.layer)].rotates;
+  const auto turn = [&](const MatrixView& weight, const NormWeights& norm, float* x) {
     if (weight.row_order == RowOrder::interleaved_heads) {
       restore_head_order(x, attn.head_dim, scratch);
     }
@@ -283,30 +305,39 @@ void CpuExecutor::Impl::rope_and_store(const PlanStep& step, int worker) {
       kernels.rms_norm(attn.head_dim, x, norm.weight.data(), spec.norm_eps, x);
     }
     if (!rotates) return;
-    kernels.rope(1, attn.head_dim, spec.rope.rotary, cos.data() + row * half,
-                 sin.data() + row * half, x);
+    kernels.rope(1, attn.head_dim, spec.rope.rotary, rope.cos(row), rope.sin(row), x);
   };
-  const int64_t units = attn.heads + attn.kv_heads;  // per row
-  const Share mine = share(batch->rows * units, 1, worker);
+  const int64_t group = attn.heads / attn.kv_heads;
+  float* heads = q.data() + row * q_width + kv_head * group * attn.head_dim;
+  for (int64_t h = 0; h < group; ++h) turn(w.q.weight, w.q_norm, heads + h * attn.head_dim);
+  const int64_t at = row * kv_width + kv_head * attn.head_dim;
+  turn(w.k.weight, w.k_norm, k.data() + at);
+  attender.store(worker, step.layer, segment, row, kv_head, k.data() + at, v.data() + at);
+}
+
+void CpuExecutor::Impl::turn_and_store_all(const PlanStep& step, int worker) {
+  const int64_t kv_heads = spec.attention.kv_heads;
+  const Share mine = share(batch->rows * kv_heads, 1, worker);
   size_t s = 0;
   for (int64_t item = mine.begin; item < mine.end; ++item) {
-    const int64_t row = item / units;
-    const int64_t unit = item % units;
+    const int64_t row = item / kv_heads;
     while (row >= batch->segments[s].first_row + batch->segments[s].rows) ++s;
-    if (unit < attn.heads) {
-      turn(w.q.weight, w.q_norm, row, q.data() + row * q_width + unit * attn.head_dim);
-    } else {
-      const int64_t kv_head = unit - attn.heads;
-      const int64_t at = row * kv_width + kv_head * attn.head_dim;
-      turn(w.k.weight, w.k_norm, row, k.data() + at);
-      attender.store(worker, step.layer, batch->segments[s], row, kv_head, k.data() + at,
-                     v.data() + at);
-    }
+    turn_and_store(step, batch->segments[s], row, item % kv_heads, worker);
   }
 }
 
+// Pieces that stand alone also turn their q and k and store k and v, which nobody else in this pass
+// needs.
 void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
-  attender.attend(worker, step.layer, q.data(), attention.data());
+  deal(step).take_each(attender.pieces(), [&](int64_t piece) {
+    if (attender.pieces_stand_alone()) {
+      const AttentionRows rows = attender.rows_of(piece);
+      for (int64_t r = 0; r < rows.count; ++r) {
+        turn_and_store(step, *rows.segment, rows.first + r, rows.kv_head, worker);
+      }
+    }
+    attender.attend(worker, step.layer, piece, q.data(), attention.data());
+  });
 }
 
 void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count) {
@@ -323,13 +354,12 @@ void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer,
   observe(step, worker, x, batch->rows, width);
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
   const LinearInput input{x, batch->rows, width};
-  const Share mine = share(spec.hidden, kRowGrain, worker);
-  apply_linear(kernels, layer, input, mine.begin, mine.end, projected.data(), spec.hidden, scratch);
-  if (spec.norm_place == NormPlace::before) {
-    if (mine.begin >= mine.end) return;
-    for (int64_t r = 0; r < batch->rows; ++r) add_to_hidden(r, mine.begin, mine.end - mine.begin);
-    return;
-  }
+  const bool adds = spec.norm_place == NormPlace::before;
+  take_rows(step, batch->rows, spec.hidden, worker, [&](int64_t begin, int64_t end) {
+    apply_linear(kernels, layer, input, begin, end, projected.data(), spec.hidden, scratch);
+    for (int64_t r = 0; adds && r < batch->rows; ++r) add_to_hidden(r, begin, end - begin);
+  });
+  if (adds) return;
   barrier();
   const Share rows = share(batch->rows, 1, worker);
   for (int64_t r = rows.begin; r < rows.end; ++r) {
@@ -342,31 +372,31 @@ void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer,
 void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
   const LayerWeights& w = weights(step);
   if (!step.reuses_norm) norm_rows(w.mlp_norm, worker);
-  observe(step, worker, normed.data(), batch->rows, spec.hidden);
+  const LinearInput input = normed_rows(worker);
+  observe(step, worker, input.x, batch->rows, spec.hidden);
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input{normed.data(), batch->rows, spec.hidden};
-  const Share mine = share(spec.intermediate, kRowGrain, worker);
-  const int64_t count = mine.end - mine.begin;
-  if (count <= 0) return;
-  const bool gated = is_gated(spec.mlp);
-  apply_linear(kernels, w.up, input, mine.begin, mine.end, up.data(), spec.intermediate, scratch);
-  if (gated) {
-    apply_linear(kernels, w.gate, input, mine.begin, mine.end, gate.data(), spec.intermediate,
-                 scratch);
-  }
-  for (int64_t r = 0; r < batch->rows; ++r) {
-    const int64_t at = r * spec.intermediate + mine.begin;
-    switch (spec.mlp) {
-      case MlpKind::silu_gated:
-        kernels.silu_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
-        break;
-      case MlpKind::gelu_tanh_gated:
-        kernels.gelu_tanh_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
-        break;
-      case MlpKind::gelu_tanh:
-        kernels.gelu_tanh(count, up.data() + at);
-        break;
+  const int64_t width = spec.intermediate;
+  take_rows(step, batch->rows, width, worker, [&](int64_t begin, int64_t end) {
+    apply_linear(kernels, w.up, input, begin, end, up.data(), width, scratch);
+    if (is_gated(spec.mlp)) {
+      apply_linear(kernels, w.gate, input, begin, end, gate.data(), width, scratch);
     }
+    for (int64_t r = 0; r < batch->rows; ++r) activate(r * width + begin, end - begin);
+  });
+}
+
+// The mlp's nonlinearity, where its result belongs.
+void CpuExecutor::Impl::activate(int64_t at, int64_t count) {
+  switch (spec.mlp) {
+    case MlpKind::silu_gated:
+      kernels.silu_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
+      break;
+    case MlpKind::gelu_tanh_gated:
+      kernels.gelu_tanh_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
+      break;
+    case MlpKind::gelu_tanh:
+      kernels.gelu_tanh(count, up.data() + at);
+      break;
   }
 }
 
@@ -381,22 +411,20 @@ void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
   }
   barrier();
   observe(step, worker, head_input.data(), wanted, spec.hidden);
-  const Linear& layer = model->weights.lm_head;
   LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
   const LinearInput input{head_input.data(), wanted, spec.hidden};
-  const Share mine = share(spec.vocabulary, kRowGrain, worker);
-  apply_linear(kernels, layer, input, mine.begin, mine.end, batch->logits, spec.vocabulary,
-               scratch);
-  if (mine.begin >= mine.end) return;
-  for (int64_t i = 0; i < wanted; ++i) {
-    float* logits = batch->logits + i * spec.vocabulary + mine.begin;
-    const int64_t count = mine.end - mine.begin;
-    if (spec.logits_softcap > 0) {
-      kernels.softcap(count, spec.scales.logits, spec.logits_softcap, logits);
-    } else if (spec.scales.logits != 1) {
-      kernels.scale(count, spec.scales.logits, logits);
+  take_rows(step, wanted, spec.vocabulary, worker, [&](int64_t begin, int64_t end) {
+    apply_linear(kernels, model->weights.lm_head, input, begin, end, batch->logits, spec.vocabulary,
+                 scratch);
+    for (int64_t i = 0; i < wanted; ++i) {
+      float* logits = batch->logits + i * spec.vocabulary + begin;
+      if (spec.logits_softcap > 0) {
+        kernels.softcap(end - begin, spec.scales.logits, spec.logits_softcap, logits);
+      } else if (spec.scales.logits != 1) {
+        kernels.scale(end - begin, spec.scales.logits, logits);
+      }
     }
-  }
+  });
 }
 
 }  // namespace phial

@@ -1,0 +1,326 @@
+// pack_panel: rows of any grid into one panel.
+//
+// A reader per grid gives the 32 codes of a chunk as eight words, a step of four columns each, a
+// byte per code. One function per plane puts those into lines. Everything is arithmetic on whole
+// words: the bytes of four codes never meet.
+
+#include <algorithm>
+#include <cstring>
+
+#include "tensor/block_codebook.h"
+#include "tensor/block_k.h"
+#include "tensor/block_legacy.h"
+#include "tensor/block_ternary.h"
+#include "tensor/numbers.h"
+#include "tensor/packed.h"
+
+namespace phial {
+namespace {
+
+constexpr int kSteps = kChunkColumns / 4;
+using Steps = uint32_t[kSteps];
+
+uint32_t word_at(const uint8_t* bytes, int i) { return load_number<uint32_t>(bytes + 4 * i); }
+
+constexpr uint32_t kNibbles = 0x0f0f0f0f, kPairs = 0x03030303, kBits = 0x01010101;
+constexpr uint32_t kTopBits = 0x80808080;
+
+// Bit i of four to byte i.
+constexpr uint32_t spread_bits(uint32_t bits) { return bits * 0x00204081 & kBits; }
+// Nibble i of four to byte i.
+constexpr uint32_t spread_nibbles(uint32_t nibbles) {
+  const uint32_t bytes = (nibbles | nibbles << 8) & 0x00ff00ff;
+  return (bytes | bytes << 4) & kNibbles;
+}
+
+// 16 bytes of 32 nibbles, code i low and code i + 16 high.
+void read_nibbles(const uint8_t* qs, Steps& steps) {
+  for (int j = 0; j < kSteps / 2; ++j) {
+    const uint32_t word = word_at(qs, j);
+    steps[j] = word & kNibbles;
+    steps[j + kSteps / 2] = word >> 4 & kNibbles;
+  }
+}
+void read_five_bits(const uint8_t* qs, uint32_t qh, Steps& steps) {
+  read_nibbles(qs, steps);
+  for (int s = 0; s < kSteps; ++s) steps[s] |= spread_bits(qh >> 4 * s & 15) << 4;
+}
+// 32 bytes, of which the codes are the bits `mask` from `shift` on.
+void read_field(const uint8_t* bytes, int shift, uint32_t mask, int raise, Steps& steps) {
+  for (int s = 0; s < kSteps; ++s) steps[s] |= (word_at(bytes, s) >> shift & mask) << raise;
+}
+
+// `block` is that of the chunk, c the chunk's number in a superblock.
+void read_block(Grid grid, const uint8_t* block, int c, Steps& steps) {
+  std::fill_n(steps, kSteps, 0u);
+  switch (grid) {
+    case Grid::q4_0:
+    case Grid::iq4_nl:
+      return read_nibbles(block + 2, steps);
+    case Grid::q4_1:
+      return read_nibbles(block + 4, steps);
+    case Grid::mxfp4:
+      return read_nibbles(block + 1, steps);
+    case Grid::q5_0:
+      return read_five_bits(block + 6, load_number<uint32_t>(block + 2), steps);
+    case Grid::q5_1:
+      return read_five_bits(block + 8, load_number<uint32_t>(block + 4), steps);
+    case Grid::q8_0:
+      for (int s = 0; s < kSteps; ++s) steps[s] = word_at(block + 2, s) ^ kTopBits;
+      return;
+    case Grid::q2_k:
+      return read_field(block + 16 + c / 4 * 32, c % 4 * 2, kPairs, 0, steps);
+    case Grid::tq2_0:
+      return read_field(block + c / 4 * 32, c % 4 * 2, kPairs, 0, steps);
+    case Grid::q3_k:
+      read_field(block + 32 + c / 4 * 32, c % 4 * 2, kPairs, 0, steps);
+      return read_field(block, c, kBits, 2, steps);
+    case Grid::q4_k:
+      return read_field(block + 16 + c / 2 * 32, c % 2 * 4, kNibbles, 0, steps);
+    case Grid::q5_k:
+      read_field(block + 48 + c / 2 * 32, c % 2 * 4, kNibbles, 0, steps);
+      return read_field(block + 16, c, kBits, 4, steps);
+    case Grid::q6_k:
+      read_field(block + c / 4 * 64 + c % 2 * 32, c % 4 / 2 * 4, kNibbles, 0, steps);
+      return read_field(block + 128 + c / 4 * 32, c % 4 * 2, kPairs, 4, steps);
+    case Grid::iq4_xs:
+      return read_nibbles(block + 8 + c * 16, steps);
+    default:
+      return;
+  }
+}
+
+// Code by code, for what has no faster way; columns beyond the last are 0.
+void read_stream(const uint8_t* codes, int64_t first_bit, int bits, int64_t columns, Steps& steps) {
+  const uint32_t mask = (1u << bits) - 1;
+  for (int64_t i = 0; i < std::min<int64_t>(columns, kChunkColumns); ++i) {
+    const int64_t at = first_bit + i * bits;
+    const int shift = static_cast<int>(at % 8);
+    uint32_t word = codes[at / 8];
+    if (shift + bits > 8) word |= static_cast<uint32_t>(codes[at / 8 + 1]) << 8;
+    steps[i / 4] |= (word >> shift & mask) << i % 4 * 8;
+  }
+}
+
+void read_affine(const AffineMatrix& affine, int64_t row, int64_t column, int64_t columns,
+                 Steps& steps) {
+  std::fill_n(steps, kSteps, 0u);
+  const int bits = affine.grid.bits;
+  const int64_t first_bit = (affine.first_row + row) * affine.code_row_bits + column * bits;
+  const uint8_t* bytes = affine.codes + first_bit / 8;
+  const bool whole = first_bit % 8 == 0 && columns >= kChunkColumns;
+  if (whole && bits == 8) {
+    for (int s = 0; s < kSteps; ++s) steps[s] = word_at(bytes, s);
+  } else if (whole && bits == 4) {
+    for (int s = 0; s < kSteps; ++s) {
+      steps[s] = spread_nibbles(load_number<uint16_t>(bytes + 2 * s));
+    }
+  } else {
+    read_stream(affine.codes, first_bit, bits, columns, steps);
+  }
+  if (affine.grid.codes == CodeKind::signed_bits) {
+    for (uint32_t& step : steps) step ^= kBits << (bits - 1);
+  }
+}
+
+// Lines of a chunk; `out` is the word of the row in the first one.
+void put_word(uint32_t word, int line, uint8_t* out) {
+  store_number<uint32_t>(word, out + line * kLineBytes);
+}
+void put_nibbles(const Steps& steps, uint8_t* out) {
+  for (int j = 0; j < kSteps / 2; ++j) {
+    put_word((steps[j] & kNibbles) | (steps[j + kSteps / 2] & kNibbles) << 4, j, out);
+  }
+}
+void put_pairs(const Steps& steps, int shift, int line, uint8_t* out) {
+  for (int p = 0; p < 2; ++p) {
+    uint32_t word = 0;
+    for (int i = 0; i < 4; ++i) word |= (steps[4 * p + i] >> shift & kPairs) << 2 * i;
+    put_word(word, line + p, out);
+  }
+}
+void put_bits(const Steps& steps, int shift, int line, uint8_t* out) {
+  uint32_t word = 0;
+  for (int s = 0; s < kSteps; ++s) word |= (steps[s] >> shift & kBits) << s;
+  put_word(word, line, out);
+}
+
+void put_steps(PackedCodes codes, const Steps& steps, uint8_t* out) {
+  switch (codes) {
+    case PackedCodes::bits2:
+      return put_pairs(steps, 0, 0, out);
+    case PackedCodes::bits3:
+      put_pairs(steps, 0, 0, out);
+      return put_bits(steps, 2, 2, out);
+    case PackedCodes::bits4:
+      return put_nibbles(steps, out);
+    case PackedCodes::bits5:
+      put_nibbles(steps, out);
+      return put_bits(steps, 4, 4, out);
+    case PackedCodes::bits6:
+      put_nibbles(steps, out);
+      return put_pairs(steps, 4, 4, out);
+    default:
+      for (int s = 0; s < kSteps; ++s) put_word(steps[s], s, out);
+      return;
+  }
+}
+
+// Two-byte numbers of one row and chunk.
+void put_halves(PackedCodes codes, const uint8_t* values, int64_t columns, int row,
+                uint8_t* chunk) {
+  const int64_t count = std::min<int64_t>(columns, kChunkColumns);
+  for (int64_t i = 0; i < count; ++i) {
+    uint8_t* out = codes == PackedCodes::bf16 ? chunk + i / 2 * kLineBytes + row * 4 + i % 2 * 2
+                                              : chunk + i * 2 * kPackedRows + row * 2;
+    std::memcpy(out, values + 2 * i, 2);
+  }
+}
+
+// Superblocks: the float16 fields, then the bytes of the scales.
+struct SuperFields {
+  int d;       // where the block has it
+  int dmin;    // -1: nowhere
+  int scales;  // where its scales begin
+  int count;   // and how many bytes they are
+};
+SuperFields super_fields(Grid grid) {
+  switch (grid) {
+    case Grid::q2_k:
+      return {80, 82, 0, 16};
+    case Grid::q3_k:
+      return {108, -1, 96, 12};
+    case Grid::q4_k:
+    case Grid::q5_k:
+      return {0, 2, 4, 12};
+    case Grid::q6_k:
+      return {208, -1, 192, 16};
+    default:  // iq4_xs: scales_h, then scales_l
+      return {0, -1, 2, 6};
+  }
+}
+
+void put_super(Grid grid, const uint8_t* block, int row, uint8_t* out) {
+  const SuperFields fields = super_fields(grid);
+  for (const int at : {fields.d, fields.dmin}) {
+    if (at < 0) continue;
+    std::memcpy(out + 2 * row, block + at, 2);
+    out += 2 * kPackedRows;
+  }
+  for (int i = 0; i < fields.count; ++i) out[i * kPackedRows + row] = block[fields.scales + i];
+}
+
+// Scale and minimum of legacy blocks and of tq2_0.
+void put_block_group(const PackedLayout& layout, Grid grid, const uint8_t* block, int row,
+                     uint8_t* scale, uint8_t* offset) {
+  const int bytes = layout.scale_bytes / kPackedRows;
+  std::memcpy(scale + bytes * row, block + (grid == Grid::tq2_0 ? 64 : 0),
+              static_cast<size_t>(bytes));
+  if (layout.offsets == PackedOffsets::minimum) std::memcpy(offset + 2 * row, block + 2, 2);
+}
+
+void put_affine_group(const PackedLayout& layout, const AffineMatrix& affine, int64_t source_row,
+                      int64_t group, int row, uint8_t* scale, uint8_t* offset) {
+  const int64_t plane_row = affine.first_row + source_row;
+  const int bytes = layout.scale_bytes / kPackedRows;
+  const auto size = static_cast<size_t>(bytes);
+  std::memcpy(scale + bytes * row, affine.scales + (plane_row * affine.scale_row + group) * bytes,
+              size);
+  const int64_t at = plane_row * affine.offset_row;
+  if (layout.offset_bytes == 0) return;
+  if (affine.grid.offset != OffsetKind::codes) {
+    std::memcpy(offset + bytes * row, affine.offsets + (at + group) * bytes, size);
+    return;
+  }
+  Steps steps = {};
+  read_stream(affine.offsets, at + group * affine.grid.bits, affine.grid.bits, 1, steps);
+  if (layout.offsets == PackedOffsets::codes8) {
+    offset[row] = static_cast<uint8_t>(steps[0]);
+  } else {
+    offset[row % 32] = static_cast<uint8_t>(offset[row % 32] | steps[0] << row / 32 * 4);
+  }
+}
+
+// The scales of one row's groups that begin in a slab.
+void put_groups(const PackedLayout& layout, const SourceRow& source, int64_t slab, int row,
+                uint8_t* panel) {
+  const MatrixView& matrix = *source.matrix;
+  const SlabParts parts = slab_parts(layout, slab);
+  if (layout.super_bytes > 0) {
+    const uint8_t* block = matrix.row(source.row) + slab * grid_info(matrix.grid).block_bytes;
+    return put_super(matrix.grid, block, row, panel + parts.scales);
+  }
+  const int64_t begin = slab * kSlabColumns;
+  const int64_t end = std::min<int64_t>(begin + kSlabColumns, layout.columns);
+  int g = 0;
+  for (int64_t column = begin; column < end; column += layout.group, ++g) {
+    if (column % layout.group != 0) return;  // inside a wide group
+    const int64_t group = column / layout.group;
+    uint8_t* scale = panel + parts.scales + g * layout.scale_bytes;
+    uint8_t* offset = panel + parts.offsets + g * layout.offset_bytes;
+    if (matrix.is_affine()) {
+      put_affine_group(layout, matrix.affine, source.row, group, row, scale, offset);
+    } else {
+      const uint8_t* block = matrix.row(source.row) + group * grid_info(matrix.grid).block_bytes;
+      put_block_group(layout, matrix.grid, block, row, scale, offset);
+    }
+  }
+}
+
+void put_chunk(const PackedLayout& layout, const SourceRow& source, int64_t column, int row,
+               uint8_t* chunk) {
+  const MatrixView& matrix = *source.matrix;
+  const int64_t left = layout.columns - column;
+  if (!layout.is_integer()) {
+    return put_halves(layout.codes, matrix.row(source.row) + 2 * column, left, row, chunk);
+  }
+  Steps steps;
+  if (matrix.is_affine()) {
+    read_affine(matrix.affine, source.row, column, left, steps);
+  } else {
+    const GridInfo& info = grid_info(matrix.grid);
+    const uint8_t* block = matrix.row(source.row) + column / info.block_values * info.block_bytes;
+    read_block(matrix.grid, block, static_cast<int>(column % info.block_values / kChunkColumns),
+               steps);
+  }
+  put_steps(layout.codes, steps, chunk + 4 * row);
+}
+
+}  // namespace
+
+void pack_panel(const PackedLayout& layout, std::span<const SourceRow> rows, uint8_t* out) {
+  if (rows.size() < kPackedRows || layout.offset_bytes > 0 || layout.front_bytes > 0 ||
+      layout.columns % kChunkColumns != 0) {
+    std::memset(out, 0, static_cast<size_t>(layout.panel_bytes));
+  }
+  const auto count = static_cast<int>(std::min<size_t>(rows.size(), kPackedRows));
+  for (int64_t slab = 0; slab < slab_count(layout); ++slab) {
+    uint8_t* chunks = out + slab_parts(layout, slab).chunks;
+    const int64_t columns = slab_columns(layout, slab);
+    for (int r = 0; r < count; ++r) {
+      const SourceRow& source = rows[static_cast<size_t>(r)];
+      if (layout.is_integer()) put_groups(layout, source, slab, r, out);
+      for (int64_t c = 0; c < columns; c += kChunkColumns) {
+        put_chunk(layout, source, slab * kSlabColumns + c, r,
+                  chunks + c / kChunkColumns * layout.chunk_bytes);
+      }
+    }
+  }
+}
+
+void pack_panel(const PackedLayout& layout, const MatrixView& matrix, int64_t panel, uint8_t* out) {
+  SourceRow rows[kPackedRows];
+  const int64_t first = panel * kPackedRows;
+  const int64_t count = std::min<int64_t>(kPackedRows, matrix.rows - first);
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t row = first + i;
+    if (matrix.row_order == RowOrder::interleaved_heads) {
+      const int64_t in_head = row % matrix.head_rows;
+      row += interleaved_row(in_head, matrix.head_rows) - in_head;
+    }
+    rows[i] = {&matrix, row};
+  }
+  pack_panel(layout, std::span<const SourceRow>(rows, static_cast<size_t>(count)), out);
+}
+
+}  // namespace phial
