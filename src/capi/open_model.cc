@@ -41,12 +41,16 @@ Result<Numerics> numerics_of(const char* compute, const char* kv) {
   return numerics;
 }
 
+Result<std::string> locate_named_model(const Files& files, const std::string& name) {
+  return locate_model(files, name, models_folder());
+}
+
 Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime> runtime,
                                                    const std::string& path, phial_load load,
                                                    const Numerics& numerics) {
   std::shared_ptr<OpenModel> open(new OpenModel);
   const Files& files = *runtime->files;
-  PHIAL_ASSIGN(const std::string located, locate_model(files, path, models_folder()));
+  PHIAL_ASSIGN(const std::string located, locate_named_model(files, path));
   ReadOptions options;
   options.text_only = load == PHIAL_LOAD_TEXT;
   PHIAL_ASSIGN(Checkpoint checkpoint, read_checkpoint(files, located, options));

@@ -17,13 +17,6 @@ namespace {
 // As many rows as any pass has.
 constexpr int64_t kPassRows = 256;
 
-// "1.5 MB", rounded up, so that the figure is enough when it is given as a budget.
-std::string size_text(int64_t bytes) {
-  constexpr int64_t kMegabyte = int64_t{1} << 20;
-  if (bytes < 10 * kMegabyte) return fmt::format("{} KB", bytes / 1024 + (bytes % 1024 != 0));
-  return fmt::format("{} MB", bytes / kMegabyte + (bytes % kMegabyte != 0));
-}
-
 class BudgetedDecoder final : public Decoder {
  public:
   BudgetedDecoder(std::shared_ptr<Decoder> decoder, std::shared_ptr<MemoryBudget> budget,

@@ -1,5 +1,7 @@
 #include "engine/memory_need.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 
@@ -56,6 +58,12 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type
 
 int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {
   return saturating_product({kFloat, spec.vocabulary, rows});
+}
+
+std::string size_text(int64_t bytes) {
+  constexpr int64_t kMegabyte = int64_t{1} << 20;
+  if (bytes < 10 * kMegabyte) return fmt::format("{} KB", bytes / 1024 + (bytes % 1024 != 0));
+  return fmt::format("{} MB", bytes / kMegabyte + (bytes % kMegabyte != 0));
 }
 
 }  // namespace phial

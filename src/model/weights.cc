@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "model/config_reader.h"
 #include "model/f8_weights.h"
+#include "model/mlx_weights.h"
 #include "model/roles.h"
 
 namespace phial {
@@ -23,6 +24,7 @@ class Binder {
       : checkpoint_(checkpoint),
         spec_(spec),
         family_(family),
+        is_mlx_(is_mlx_quantized(checkpoint)),
         used_(checkpoint.tensors.size(), false) {}
 
   Result<Weights> bind() {
@@ -72,12 +74,24 @@ class Binder {
     used_[static_cast<size_t>(tensor - checkpoint_.tensors.data())] = true;
   }
 
+  // Nothing when the matrix is not in planes of MLX.
+  Result<AffineMatrix> mlx_matrix(Role role, int64_t layer, int64_t rows, int64_t columns) {
+    const NamedTensor* tensor = is_mlx_ ? find_role(checkpoint_, role, layer, ".weight") : nullptr;
+    if (tensor == nullptr) return AffineMatrix{};
+    PHIAL_ASSIGN(const MlxWeight bound, bind_mlx_weight(checkpoint_, *tensor, rows, columns));
+    if (bound.matrix.codes != nullptr) mark_used(tensor);
+    for (const NamedTensor* companion : bound.companions) mark_used(companion);
+    return bound.matrix;
+  }
+
   Result<MatrixView> matrix(Role role, int64_t layer, int64_t rows, int64_t columns) {
-    PHIAL_ASSIGN(const NamedTensor* tensor, take(role, layer, ".weight", {rows, columns}));
     MatrixView view;
-    view.grid = tensor->view.grid;
     view.rows = rows;
     view.columns = columns;
+    PHIAL_ASSIGN(view.affine, mlx_matrix(role, layer, rows, columns));
+    if (view.is_affine()) return view;
+    PHIAL_ASSIGN(const NamedTensor* tensor, take(role, layer, ".weight", {rows, columns}));
+    view.grid = tensor->view.grid;
     view.row_stride = row_bytes(view.grid, columns);
     view.data = tensor->view.bytes.data();
     if (view.grid == Grid::f8_e4m3 || view.grid == Grid::f8_e5m2) {
@@ -135,16 +149,9 @@ class Binder {
     return out;
   }
 
-  // The rows of the weight stay as the file has them, the bias takes the natural order.
   void mark_interleaved(Linear& layer) const {
-    const int64_t head_rows = spec_.attention.head_dim;
     layer.weight.row_order = RowOrder::interleaved_heads;
-    layer.weight.head_rows = head_rows;
-    const std::vector<float> of_file = layer.bias;
-    for (int64_t r = 0; r < std::ssize(of_file); ++r) {
-      const int64_t from = r / head_rows * head_rows + interleaved_row(r % head_rows, head_rows);
-      layer.bias[static_cast<size_t>(r)] = of_file[static_cast<size_t>(from)];
-    }
+    layer.weight.head_rows = spec_.attention.head_dim;
   }
 
   Status bind_attention(int64_t layer, LayerWeights& out) {
@@ -216,8 +223,9 @@ class Binder {
     }
     weights.lm_head.weight = weights.embedding;
     // Some files repeat a tied head; the configuration says that it is the embedding.
-    if (const NamedTensor* head = find_role(checkpoint_, Role::lm_head, 0, ".weight")) {
-      mark_used(head);
+    for (const char* ending : {".weight", ".scales", ".biases"}) {
+      const NamedTensor* head = find_role(checkpoint_, Role::lm_head, 0, ending);
+      if (head != nullptr) mark_used(head);
     }
     return {};
   }
@@ -242,6 +250,7 @@ class Binder {
   const Checkpoint& checkpoint_;
   const ModelSpec& spec_;
   const Family& family_;
+  const bool is_mlx_;  // with quantized matrices
   std::vector<bool> used_;
 };
 
