@@ -623,6 +623,52 @@ PHIAL_API phial_error* phial_compare_json(phial_sequence* a, phial_sequence* b, 
                                           size_t count, const phial_compare_options* options,
                                           phial_buffer** json);
 
+/* Quantization and conversion ------------------------------------------------------------------ */
+
+/* Tensors whose name in the output matches `pattern` ('*' any text, '?' any character) are stored
+ * in the grid called `grid`: as schemes name them, or a grid of docs/grids.md. */
+typedef struct phial_tensor_rule {
+  const char* pattern;
+  const char* grid;
+} phial_tensor_rule;
+
+typedef struct phial_quantize_options {
+  size_t size;
+  const char* format; /* "gguf", "mlx" or "safetensors" */
+  /* A scheme of the format (docs/quantization.md), such as "q4_k_m" or "4"; NULL: by
+   * bits_per_weight, else the format's default; "keep": matrices stay as they are, or become the
+   * nearest that the format holds without loss. */
+  const char* scheme;
+  const char* effort;  /* "fast" or "balanced"; NULL: balanced */
+  const char* imatrix; /* file of llama.cpp's imatrix program; NULL: none */
+  const phial_tensor_rule* rules; /* later ones win */
+  size_t rule_count;
+  double bits_per_weight; /* takes the scheme of at most so many; 0: not asked for */
+  int dry_run;            /* 1: writes nothing and reports the plan */
+  phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
+  void* user;
+} phial_quantize_options;
+#define PHIAL_QUANTIZE_OPTIONS_INIT \
+  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
+
+/* Writes the model at `source` (a path or short name) to `output` in another format or grid: a file
+ * for gguf, else a folder. Nothing is there under that name before it is whole; a file is replaced,
+ * a folder that is not empty is not. Bytes do not depend on threads or instruction set. `json`
+ * receives the report: {"format","scheme","effort","bytes","bits_per_weight","seconds",
+ * "peak_anonymous_bytes","tensors":[...],...}; of a dry run the plan: {"format","scheme","effort",
+ * "dry_run","bytes","bits_per_weight","anonymous_bytes","weights","tensors":[{"name",
+ * "source_grid","grid","rows","columns","bytes","transfer"}]}.
+ * Errors: those of loading; usage (an unknown format, scheme or grid; a group size that does not
+ * divide; the output is the source), unsupported, invalid_input (an imatrix of another model),
+ * damaged (NaN or infinity in weights), io_error, cancelled. */
+PHIAL_API phial_error* phial_quantize_json(phial_context* context, const char* source,
+                                           const char* output,
+                                           const phial_quantize_options* options,
+                                           phial_buffer** json);
+
+/* The schemes that there are, as JSON: [{"format","name","summary"}], defaults first. */
+PHIAL_API phial_error* phial_schemes_json(phial_buffer** json);
+
 /* A self-contained SVG of the report that a quantization gives, or of a JSON array of such: the
  * error of each layer's tensors in the first; size against mean KL for all that have a member
  * "quality", which is what phial_compare_json gives of source and output. A member "name" stands

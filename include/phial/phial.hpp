@@ -580,6 +580,23 @@ class Sequence {
   detail::Handle<phial_sequence, phial_sequence_free> handle_;
 };
 
+// Converts the model at `source` into `output`; the report, or with options.dry_run the plan, as
+// JSON. The options' own callback is not used.
+inline std::string quantize_json(const Context& context, const std::string& source,
+                                 const std::string& output, phial_quantize_options options,
+                                 const OnProgress& on_progress = {}) {
+  return detail::with_progress(options, on_progress, [&](phial_buffer** json) {
+    return phial_quantize_json(context.get(), source.c_str(), output.c_str(), &options, json);
+  });
+}
+
+// The schemes of all formats, as JSON.
+inline std::string schemes_json() {
+  phial_buffer* json = nullptr;
+  detail::check(phial_schemes_json(&json));
+  return detail::take_text(json);
+}
+
 // One report of a quantization or a JSON array of them, drawn.
 inline std::string quantization_svg(std::string_view reports_json) {
   phial_buffer* svg = nullptr;

@@ -42,6 +42,9 @@ Result<AffineGrid> mlx_grid(const MlxQuantization& quantization, ScaleKind scale
 // "4-bit g64", "mxfp4"
 std::string to_text(const MlxQuantization& quantization);
 
+// "model.norm" of "model.norm.weight": how mlx-lm calls a module.
+std::string_view mlx_module(std::string_view weight);
+
 // The tensors that `tensor` becomes, in the order in which they are written: weight, scales,
 // biases; for a matrix that is not quantized and for vectors one, in `float_grid`. usage, naming
 // the tensor and the group sizes that would do, when the group does not divide the columns.

@@ -128,13 +128,9 @@ const std::vector<float>* Imatrix::find(std::string_view name) const {
 }
 
 const std::vector<float>* importance_of(const Imatrix& imatrix, const TargetTensor& tensor) {
-  // What has the same input: a fused matrix's parts have it in common.
-  const auto by_role = [&](Role role) -> const std::vector<float>* {
-    std::string name = role_table()[static_cast<size_t>(role)].gguf;
-    if (const size_t place = name.find('#'); place != std::string::npos) {
-      name.replace(place, 1, std::to_string(tensor.layer));
-    }
-    return imatrix.find(name + ".weight");
+  // A fused matrix and its parts have the same input.
+  const auto by_role = [&](Role role) {
+    return imatrix.find(gguf_role_name(role, tensor.layer, ".weight"));
   };
   if (const auto* own = by_role(tensor.role)) return own;
   switch (tensor.role) {

@@ -17,6 +17,7 @@ struct Numbers {
   int low = 0, high = 0;
   bool with_minimum = false;
   int group_columns = kGroup;
+  ScaleKind scale = ScaleKind::f16;
   // Where high - low is 0 there are none.
   bool any() const { return high > low; }
 };
@@ -39,14 +40,15 @@ Numbers numbers_of(Grid grid) {
   }
 }
 
-bool has_f16_minimums(const AffineGrid& grid) {
-  return grid.codes == CodeKind::unsigned_bits && grid.scale == ScaleKind::f16 &&
-         grid.offset == OffsetKind::minimum && grid.group_rows == 1;
+Numbers numbers_of(const AffineGrid& grid) {
+  const bool has_minimums = grid.codes == CodeKind::unsigned_bits &&
+                            grid.offset == OffsetKind::minimum && grid.group_rows == 1;
+  if (!has_minimums || grid.group_columns % kGroup != 0) return {};
+  return {0, (1 << grid.bits) - 1, true, grid.group_columns, grid.scale};
 }
 
-Numbers numbers_of(const AffineGrid& grid) {
-  if (!has_f16_minimums(grid) || grid.group_columns % kGroup != 0) return {};
-  return {0, (1 << grid.bits) - 1, true, grid.group_columns};
+Numbers numbers_of(const MatrixView& view) {
+  return view.is_affine() ? numbers_of(view.affine.grid) : numbers_of(view.grid);
 }
 
 // Those of a target: iq4_nl takes nothing but itself.
@@ -56,7 +58,8 @@ Numbers numbers_of(const StoredGrid& grid) {
 }
 
 bool fits(const Numbers& from, const Numbers& into) {
-  if (!from.any() || !into.any() || from.group_columns % into.group_columns != 0) return false;
+  if (!from.any() || !into.any() || from.scale != into.scale) return false;
+  if (from.group_columns % into.group_columns != 0) return false;
   if (from.with_minimum) return into.with_minimum && from.high <= into.high;
   const int zero = into.with_minimum ? (into.high + 1) / 2 : 0;
   return from.low >= into.low - zero && from.high <= into.high - zero;
@@ -64,13 +67,27 @@ bool fits(const Numbers& from, const Numbers& into) {
 
 bool is_mxfp4(const MatrixView& view) { return !view.is_affine() && view.grid == Grid::mxfp4; }
 
+bool is_mxfp4(const StoredGrid& grid) { return !grid.has_planes() && grid.grid == Grid::mxfp4; }
+
+bool is_mlx_mxfp4(const AffineGrid& grid) {
+  return grid.codes == CodeKind::f4_e2m1 && grid.scale == ScaleKind::e8m0 &&
+         grid.offset == OffsetKind::none && grid.group_columns == kGroup && grid.group_rows == 1;
+}
+bool is_mlx_mxfp4(const MatrixView& view) {
+  return view.is_affine() && is_mlx_mxfp4(view.affine.grid);
+}
 bool is_mlx_mxfp4(const StoredGrid& grid) {
-  return grid.has_planes() && grid.bits == 0 && grid.grid == Grid::mxfp4;
+  return grid.has_planes() && is_mlx_mxfp4(grid.affine());
+}
+
+bool is_same_planes(const AffineGrid& a, const AffineGrid& b) {
+  return a.codes == b.codes && a.bits == b.bits && a.group_columns == b.group_columns &&
+         a.group_rows == 1 && b.group_rows == 1 && a.scale == b.scale && a.offset == b.offset;
 }
 
 // A group of 32 columns.
 struct Carried {
-  uint16_t scale = 0, minimum = 0;
+  uint32_t scale = 0, minimum = 0;  // the bits of numbers of the kind that source and target share
   int16_t numbers[kGroup] = {};
 };
 
@@ -107,6 +124,16 @@ Carried carried_from_block(Grid grid, const uint8_t* block) {
   return out;
 }
 
+// Number `i` of a plane, as bits.
+uint32_t raw_number(ScaleKind kind, const uint8_t* plane, int64_t i) {
+  return kind == ScaleKind::f32 ? load_number<uint32_t>(plane + 4 * i)
+                                : load_number<uint16_t>(plane + 2 * i);
+}
+void put_raw_number(ScaleKind kind, uint32_t bits, int64_t i, uint8_t* plane) {
+  if (kind == ScaleKind::f32) return store_number<uint32_t>(bits, plane + 4 * i);
+  store_number<uint16_t>(static_cast<uint16_t>(bits), plane + 2 * i);
+}
+
 Carried carried_from(const MatrixView& view, int64_t row, int64_t column) {
   if (!view.is_affine()) {
     return carried_from_block(view.grid, view.row(row) + row_bytes(view.grid, column));
@@ -115,8 +142,9 @@ Carried carried_from(const MatrixView& view, int64_t row, int64_t column) {
   const int64_t plane_row = matrix.first_row + row;
   const int64_t group = column / matrix.grid.group_columns;
   Carried out;
-  out.scale = load_number<uint16_t>(matrix.scales + 2 * (plane_row * matrix.scale_row + group));
-  out.minimum = load_number<uint16_t>(matrix.offsets + 2 * (plane_row * matrix.offset_row + group));
+  const ScaleKind kind = matrix.grid.scale;
+  out.scale = raw_number(kind, matrix.scales, plane_row * matrix.scale_row + group);
+  out.minimum = raw_number(kind, matrix.offsets, plane_row * matrix.offset_row + group);
   for (int i = 0; i < kGroup; ++i) {
     out.numbers[i] = static_cast<int16_t>(
         load_bits(matrix.codes, plane_row * matrix.code_row_bits + (column + i) * matrix.grid.bits,
@@ -128,9 +156,10 @@ Carried carried_from(const MatrixView& view, int64_t row, int64_t column) {
 // Gives a group without a minimum the one that makes its numbers start at 0.
 Status shift_to(const Numbers& into, Carried& group) {
   const int zero = (into.high + 1) / 2;
-  const float minimum = f16_to_f32(group.scale) * static_cast<float>(-zero);
-  group.minimum = f32_to_f16(minimum);
-  if (f16_to_f32(group.minimum) != minimum) {
+  const float minimum = f16_to_f32(static_cast<uint16_t>(group.scale)) * static_cast<float>(-zero);
+  const uint16_t stored = f32_to_f16(minimum);
+  group.minimum = stored;
+  if (f16_to_f32(stored) != minimum) {
     return unsupported("scale", "a minimum is beyond what float16 holds",
                        "choose a grid of floats for it");
   }
@@ -140,8 +169,8 @@ Status shift_to(const Numbers& into, Carried& group) {
 
 void put_block(Grid grid, const Carried& group, int low, uint8_t* block) {
   BlockCodes codes;
-  codes.d = group.scale;
-  codes.m = group.minimum;
+  codes.d = static_cast<uint16_t>(group.scale);
+  codes.m = static_cast<uint16_t>(group.minimum);
   const int zero = grid == Grid::q8_0 ? 0 : -low;
   for (int i = 0; i < kGroup; ++i) codes.codes[i] = static_cast<uint8_t>(group.numbers[i] + zero);
   pack_block(grid, codes, block);
@@ -150,8 +179,8 @@ void put_block(Grid grid, const Carried& group, int low, uint8_t* block) {
 void put_planes(const StoredGrid& grid, const Carried& group, int64_t column,
                 uint8_t* const* planes) {
   const int64_t index = column / grid.group_columns;
-  store_number<uint16_t>(group.scale, planes[1] + 2 * index);
-  store_number<uint16_t>(group.minimum, planes[2] + 2 * index);
+  put_raw_number(grid.scale, group.scale, index, planes[1]);
+  put_raw_number(grid.scale, group.minimum, index, planes[2]);
   for (int i = 0; i < kGroup; ++i) {
     store_bits(static_cast<uint32_t>(group.numbers[i]), (column + i) * grid.bits, grid.bits,
                planes[0]);
@@ -170,6 +199,34 @@ void put_mlx_mxfp4(const MatrixView& view, int64_t row, uint8_t* const* planes) 
   }
 }
 
+// The same the other way round.
+void put_mxfp4(const MatrixView& view, int64_t row, uint8_t* out) {
+  const AffineMatrix& matrix = view.affine;
+  const int64_t plane_row = matrix.first_row + row;
+  for (int64_t b = 0; b < view.columns / kGroup; ++b) {
+    const auto code = [&](int i) {
+      return load_bits(matrix.codes, plane_row * matrix.code_row_bits + 4 * (b * kGroup + i), 4);
+    };
+    uint8_t* block = out + b * static_cast<int64_t>(sizeof(BlockMXFP4));
+    block[0] = matrix.scales[plane_row * matrix.scale_row + b];
+    for (int i = 0; i < 16; ++i) block[1 + i] = static_cast<uint8_t>(code(i) | code(i + 16) << 4);
+  }
+}
+
+void copy_planes(const MatrixView& view, int64_t row, const StoredGrid& grid,
+                 uint8_t* const* planes) {
+  const AffineMatrix& matrix = view.affine;
+  const int64_t plane_row = matrix.first_row + row;
+  const std::vector<int64_t> bytes = grid.plane_row_bytes(view.columns);
+  const int64_t scale = scale_bytes(grid.affine().scale);
+  const auto copy = [&](size_t plane, const uint8_t* from) {
+    std::memcpy(planes[plane], from, static_cast<size_t>(bytes[plane]));
+  };
+  copy(0, matrix.codes + plane_row * matrix.code_row_bits / 8);
+  copy(1, matrix.scales + plane_row * matrix.scale_row * scale);
+  if (bytes.size() > 2) copy(2, matrix.offsets + plane_row * matrix.offset_row * scale);
+}
+
 // Whether every float of `from` is one of `into`.
 bool is_wider(Grid from, Grid into) {
   if (from == into || into == Grid::f32) {
@@ -181,14 +238,17 @@ bool is_wider(Grid from, Grid into) {
 }
 
 bool is_same_grid(const MatrixView& view, const StoredGrid& grid) {
-  return !view.is_affine() && !grid.has_planes() && view.grid == grid.grid;
+  if (view.is_affine() != grid.has_planes()) return false;
+  if (!view.is_affine()) return view.grid == grid.grid;
+  // Rows of codes that begin within a byte are no plane of MLX.
+  return is_same_planes(view.affine.grid, grid.affine()) && view.affine.code_row_bits % 8 == 0;
 }
 
 // Whether codes can be carried over.
 bool can_recode(const MatrixView& view, const StoredGrid& grid) {
   if (is_mxfp4(view)) return is_mlx_mxfp4(grid);
-  return fits(view.is_affine() ? numbers_of(view.affine.grid) : numbers_of(view.grid),
-              numbers_of(grid));
+  if (is_mlx_mxfp4(view)) return is_mxfp4(grid);
+  return fits(numbers_of(view), numbers_of(grid));
 }
 
 }  // namespace
@@ -214,14 +274,15 @@ StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor) {
   std::vector<StoredGrid> candidates;
   if (format == TargetFormat::gguf) {
     if (!view.is_affine() && gguf_can_hold(view.grid)) candidates.push_back({.grid = view.grid});
-    for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::q5_1, Grid::q8_0}) {
+    for (const Grid grid : {Grid::mxfp4, Grid::q4_0, Grid::q4_1, Grid::q5_1, Grid::q8_0}) {
       candidates.push_back({.grid = grid});
     }
   } else if (format == TargetFormat::mlx) {
-    if (is_mxfp4(view)) candidates.push_back({.grid = Grid::mxfp4, .group_columns = 32});
+    candidates.push_back({.grid = Grid::mxfp4, .group_columns = kGroup});
+    const ScaleKind scale = view.is_affine() ? view.affine.grid.scale : ScaleKind::f16;
     for (const int bits : {2, 3, 4, 5, 6, 8}) {
       for (const int group : {128, 64, 32}) {
-        candidates.push_back({.group_columns = group, .bits = bits, .scale = ScaleKind::f16});
+        candidates.push_back({.group_columns = group, .bits = bits, .scale = scale});
       }
     }
   }
@@ -248,6 +309,10 @@ Transfer transfer_of(const TargetTensor& tensor, const StoredGrid& grid) {
 Status recode_row(const MatrixView& view, int64_t row, const StoredGrid& grid,
                   uint8_t* const* planes) {
   if (is_same_grid(view, grid)) {
+    if (grid.has_planes()) {
+      copy_planes(view, row, grid, planes);
+      return {};
+    }
     std::memcpy(planes[0], view.row(row), static_cast<size_t>(row_bytes(view.grid, view.columns)));
     return {};
   }
@@ -255,9 +320,12 @@ Status recode_row(const MatrixView& view, int64_t row, const StoredGrid& grid,
     put_mlx_mxfp4(view, row, planes);
     return {};
   }
+  if (is_mlx_mxfp4(view)) {
+    put_mxfp4(view, row, planes[0]);
+    return {};
+  }
   const Numbers into = numbers_of(grid);
-  const bool has_minimum = view.is_affine() ? numbers_of(view.affine.grid).with_minimum
-                                            : numbers_of(view.grid).with_minimum;
+  const bool has_minimum = numbers_of(view).with_minimum;
   for (int64_t column = 0; column < view.columns; column += kGroup) {
     Carried group = carried_from(view, row, column);
     if (into.with_minimum && !has_minimum) PHIAL_TRY(shift_to(into, group));

@@ -165,9 +165,9 @@ float stored(ScaleKind kind, float value) {
 
 float f16_rounded(float value) { return f16_to_f32(f32_to_f16(value)); }
 
-// mlx's rule for mxfp4: the power of two nearest, in its logarithm, to the largest magnitude over
-// the largest level. As it is stored, plus 127.
-int mlx_exponent(float largest) {
+// The power of two nearest, in its logarithm, to the largest magnitude over the largest level; as
+// it is stored, plus 127.
+int nearest_exponent(float largest) {
   if (largest == 0) return 0;
   const float exponent = std::nearbyint(std::log2(largest / 6.0f));
   return static_cast<int>(std::clamp(exponent, -127.0f, 127.0f)) + 127;
@@ -227,7 +227,7 @@ struct RowEncoder::Batch {
       for (int j = 0; j < groups.n; ++j) {
         largest = std::max(largest, std::fabs(groups.x[j * kSearchLanes + lane]));
       }
-      centre[lane] = exponents[lane] = mlx_exponent(largest);
+      centre[lane] = exponents[lane] = nearest_exponent(largest);
     }
     for (const int step : {0, -1, 1}) {
       for (int lane = 0; lane < kSearchLanes; ++lane) {
@@ -277,30 +277,6 @@ void put_mx(const GroupBatch& batch, int lane, int exponent, bool planes, int64_
   for (int i = 0; i < 16; ++i) block[1 + i] = static_cast<uint8_t>(codes[i] | codes[i + 16] << 4);
 }
 
-// mlx's mxfp4, which is no grid of encode_row.
-void round_mlx_mxfp4(const float* values, int64_t groups, uint8_t* const* planes) {
-  for (int64_t group = 0; group < groups; ++group) {
-    const float* x = values + group * kBookBlockValues;
-    float largest = 0;
-    for (int i = 0; i < kBookBlockValues; ++i) largest = std::max(largest, std::fabs(x[i]));
-    const auto exponent = static_cast<uint8_t>(mlx_exponent(largest));
-    const float inverse = 1.0f / mxfp4_scale(exponent);
-    uint8_t codes[kBookBlockValues];
-    for (int i = 0; i < kBookBlockValues; ++i) {
-      int best = 0;
-      for (int place = 1; place < 16; ++place) {
-        const auto off = [&](int at) {
-          return std::fabs(x[i] * inverse - static_cast<float>(kMxLevels[at]));
-        };
-        if (off(place) < off(best)) best = place;
-      }
-      codes[i] = kMxCodes[best];
-    }
-    pack_bits(codes, kBookBlockValues, 4, planes[0] + group * 16);
-    planes[1][group] = exponent;
-  }
-}
-
 }  // namespace
 
 void RowEncoder::encode(const StoredGrid& grid, const float* values, int64_t rows, int64_t columns,
@@ -315,8 +291,8 @@ void RowEncoder::encode(const StoredGrid& grid, const float* values, int64_t row
     static_cast<void>(encode_row(grid.grid, values, rows * columns, planes[0]).ok());
     return;
   }
-  if (grid.bits == 0) return round_mlx_mxfp4(values, rows * columns / grid.group_columns, planes);
-  const std::vector<int64_t> bytes = grid.plane_row_bytes(columns);
+  std::vector<int64_t> bytes = grid.plane_row_bytes(columns);
+  bytes.resize(3);
   for (int64_t r = 0; r < rows; ++r) {
     encode_affine_row(grid.affine(), values + r * columns, columns, planes[0] + r * bytes[0],
                       planes[1] + r * bytes[1], planes[2] + r * bytes[2]);
@@ -391,18 +367,10 @@ void RowEncoder::encode_by_search(const StoredGrid& grid, const float* values, i
 void RowEncoder::decode(const StoredGrid& grid, const uint8_t* const* planes, int64_t rows,
                         int64_t columns, float* out) {
   if (!grid.has_planes()) return decode_row(grid.grid, planes[0], rows * columns, out);
-  if (grid.bits == 0) {
-    for (int64_t i = 0; i < rows * columns; ++i) {
-      const int code = planes[0][i / 2] >> i % 2 * 4 & 15;
-      out[i] =
-          mxfp4_scale(planes[1][i / grid.group_columns]) * static_cast<float>(kMxfp4Levels[code]);
-    }
-    return;
-  }
   const int64_t groups = columns / grid.group_columns;
   const AffineMatrix matrix = {.grid = grid.affine(),
                                .codes = planes[0],
-                               .code_row_bits = columns * grid.bits,
+                               .code_row_bits = columns * grid.affine().bits,
                                .scales = planes[1],
                                .scale_row = groups,
                                .offsets = planes[2],

@@ -29,6 +29,9 @@ int64_t StoredGrid::row_bytes(int64_t columns) const {
 }
 
 AffineGrid StoredGrid::affine() const {
+  if (bits == 0) {
+    return {.codes = CodeKind::f4_e2m1, .group_columns = group_columns, .scale = ScaleKind::e8m0};
+  }
   return {
       .bits = bits, .group_columns = group_columns, .scale = scale, .offset = OffsetKind::minimum};
 }

@@ -32,10 +32,11 @@ COMPARISONS = {
     "vocabularies": ("llama_cpp_vocabs.py", "llama_cpp"),
     "families": ("llama_cpp_families.py", "llama_cpp"),
     "gguf_out": ("gguf_out.py", "llama_cpp"),
+    "quantization": ("quantization.py", "llama_cpp"),
     "tokenizer_speed": ("tokenizer_speed.py", "tokenizer_speed"),
 }
-NEEDS_PHIAL = {"llama_cpp", "vocabularies", "families", "gguf_out", "tokenizer_speed"}
-NEEDS_MODEL = {"llama_cpp", "tokenizer_speed"}
+NEEDS_PHIAL = {"llama_cpp", "vocabularies", "families", "gguf_out", "quantization", "tokenizer_speed"}
+NEEDS_MODEL = {"llama_cpp", "quantization", "tokenizer_speed"}
 
 
 class SetupError(Exception):
@@ -115,6 +116,8 @@ def compare(name, options):
         command += ["--phial", options.phial]
     if name in NEEDS_MODEL:
         command += ["--model", options.model or find_model(python)]
+    if name == "quantization":
+        command += ["--torch", environment("transformers"), "--mlx", environment("mlx")]
     if name == "templates":
         command += ["--text-test", options.phial.parent / "text_test"]
         command += ["--templates", options.templates] if options.templates else []
