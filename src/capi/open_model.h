@@ -44,11 +44,11 @@ class Lazy {
   std::optional<Result<T>> result_;
 };
 
-// The path of a model that may be called by its short name (locate_model).
-Result<std::string> locate_named_model(const Files& files, const std::string& name);
-
 // By name; null: the default.
 Result<Numerics> numerics_of(const char* compute, const char* kv);
+
+// The path of a model that may be called by its short name (locate_model).
+Result<std::string> locate_named_model(const Files& files, const std::string& name);
 
 // Thread safe.
 class OpenModel {

@@ -53,7 +53,10 @@ double operations_per_second(ThreadPool& pool, const ArithmeticProbe& probe) {
     return seconds_of(pool, [&](int) { products += probe.run(steps); });
   };
   int64_t steps = 1 << 10;
-  while (steps < kMaxSteps && time(steps) < kRunSeconds) steps *= 2;
+  // The shortest of three: a worker that was interrupted must not make the runs too short.
+  while (steps < kMaxSteps && std::min({time(steps), time(steps), time(steps)}) < kRunSeconds) {
+    steps *= 2;
+  }
   std::vector<double> seconds;
   for (int run = 0; run < kRuns; ++run) seconds.push_back(time(steps));
   const double operations = 2.0 * static_cast<double>(probe.products * steps * pool.size());

@@ -70,3 +70,7 @@ class Phial:
         lines = "".join(json.dumps(text) + "\n" for text in texts)
         out = self._run("tokenize", model, "--jsonl", text=lines)
         return [json.loads(line)["ids"] for line in out.split("\n") if line]
+
+    def quantize(self, model, output, target):
+        """Writes `output` in the format and scheme that `target` names."""
+        self._run("quantize", model, "-o", output, "--to", target, "--json")
