@@ -53,7 +53,8 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type
   const int64_t parts = type == KvType::f32 ? 0 : kMaxAttentionPartBytes;
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
                          saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),
-                         saturating_product({kWorkerBytes, threads}), parts});
+                         saturating_product({kWorkerBytes, threads}), parts,
+                         logits_bytes(spec, kKeptLogitsRows)});
 }
 
 int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {

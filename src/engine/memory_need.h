@@ -20,6 +20,8 @@ namespace phial {
 int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type = KvType::f32);
 // Buffers of a pass over at most `rows` rows by `threads` workers; taken once per decoder.
 int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type = KvType::f32);
+// Rows of logits that a decoder keeps memory for between forwards; counted in pass_bytes.
+inline constexpr int64_t kKeptLogitsRows = 8;
 // Logits of `rows` rows.
 int64_t logits_bytes(const ModelSpec& spec, int64_t rows);
 

@@ -38,6 +38,16 @@ struct RowBatch {
   // Rows whose logits are wanted, and where they go: [logits_rows.size(), vocabulary].
   std::vector<int64_t> logits_rows;
   float* logits = nullptr;
+
+  // As a new one, but for the memory it holds.
+  void clear() {
+    rows = 0;
+    tokens.clear();
+    embeddings.clear();
+    segments.clear();
+    logits_rows.clear();
+    logits = nullptr;
+  }
 };
 
 // What the matrices of a step read: float32 [rows, width], valid during the call. Called on the
