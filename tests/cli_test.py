@@ -136,7 +136,8 @@ class Help(Case):
     def test_help_begins_with_examples(self):
         for arguments in (("help",), ("--help",), ("-h",)):
             self.assertIn("Examples\n  phial run", self.good(*arguments).stdout.decode())
-        for name in ("run", "chat", "info", "tokenize", "template", "logits", "perplexity", "bench", "doctor"):
+        for name in ("run", "chat", "info", "tokenize", "template", "logits", "perplexity", "compare",
+                     "bench", "doctor"):
             text = self.good(name, "--help").stdout.decode()
             self.assertLess(text.index("Examples"), text.index("Usage"), name)
             self.assertEqual(text, self.good("help", name).stdout.decode())
@@ -163,7 +164,7 @@ class Help(Case):
         self.bad(2, "frobnicate", says="phial help")
 
     def test_promised_but_not_there_yet(self):
-        for command in ("compare", "quantize", "convert", "serve"):
+        for command in ("quantize", "convert", "serve"):
             self.bad(4, command, says=command, name="unsupported")
         self.bad(4, "run", model("llama-smol"), "hi", "--adapter", "2", says="--adapter",
                  name="unsupported")

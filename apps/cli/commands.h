@@ -30,6 +30,11 @@ extern const Command kTokenizeCommand;
 extern const Command kTemplateCommand;
 extern const Command kLogitsCommand;
 extern const Command kPerplexityCommand;
+extern const Command kCompareCommand;
+extern const Command kQuantizeCommand;
+extern const Command kConvertCommand;
+extern const Command kLlamaQuantizeCommand;
+extern const Command kMlxConvertCommand;
 extern const Command kBenchCommand;
 extern const Command kDoctorCommand;
 extern const Command kCompletionCommand;
@@ -62,15 +67,21 @@ phial::Model load_model(const phial::Context& context, const CommonOptions& comm
                         const std::string& path,
                         const phial_model_options& options = PHIAL_MODEL_OPTIONS_INIT);
 
-// Engine options that are the same wherever tokens are computed.
-struct EngineOptions {
-  std::optional<int64_t> context;
+// How precisely a model computes.
+struct NumericsOptions {
   std::optional<std::string> compute, kv;
 
-  void declare(CommandLine& line);
-  // --compute and --kv alone.
-  void declare_numerics(CommandLine& line);
+  // `suffix` stands behind the options' names, `what` behind what their help says.
+  void declare_numerics(CommandLine& line, const std::string& suffix = {},
+                        const std::string& what = {});
   phial_model_options model_options() const;  // its strings are these
+};
+
+// Engine options that are the same wherever tokens are computed.
+struct EngineOptions : NumericsOptions {
+  std::optional<int64_t> context;
+
+  void declare(CommandLine& line);
 };
 
 // A smaller model that drafts what the model checks; nothing without a path.

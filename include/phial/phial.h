@@ -587,6 +587,96 @@ PHIAL_API phial_error* phial_perplexity_json(phial_sequence* sequence, const int
                                              size_t count, const phial_perplexity_options* options,
                                              phial_buffer** json);
 
+typedef struct phial_compare_options {
+  size_t size;
+  /* Windows as those of phial_perplexity_options; 0: its defaults, in the smaller context. */
+  int64_t context;
+  int64_t stride;
+  /* Greedy continuations by both models, from prompts of at most 64 tokens spread evenly over the
+   * text; 0: none; default 4. */
+  int64_t continuations;
+  /* Tokens of each, at most: it ends where the models part; default 32. */
+  int64_t new_tokens;
+  phial_progress_callback on_progress; /* tokens scored and continued; may be NULL */
+  void* user;
+} phial_compare_options;
+#define PHIAL_COMPARE_OPTIONS_INIT \
+  { sizeof(phial_compare_options), 0, 0, 4, 32, NULL, NULL }
+
+/* How far the model of `b` is from that of `a` on the text that `ids` are, which must be what both
+ * tokenizers make of it. As JSON text: {"kl_mean","kl_median","kl_p99","kl_max","kl_max_at",
+ * "top1_agreement","decided_gap","decided_tokens","decided_agreement","widest_gap","ppl_a","ppl_b",
+ * "nll_a","nll_b","tokens","windows","context","stride","vocabulary",
+ * "continuations":[{"begin","prompt_tokens","equal_tokens","a"?,"b"?,"gap"?}],
+ * "first_difference":{as those, with "continuation", and "text_a","text_b" where there is a
+ * tokenizer}?}.
+ * KL(A||B) of a token in nats, in double, over the ids that both models and their tokenizers have
+ * (padding rows left out): exactly 0 for the same logits. A token is decided where A's best two
+ * logits are more than decided_gap apart; widest_gap is the largest such gap where B's best token
+ * is another. Agreements are shares in [0, 1]. A continuation says how many tokens were equal and,
+ * unless all were, the ids that came next and how far apart A's logits of the two were.
+ * first_difference is the continuation with the fewest equal tokens of those that part.
+ * Both sequences are emptied before and after; phial_sequence_cancel on `a` ends the work. Errors:
+ * usage (also one sequence for both), invalid_input (fewer than two ids, or outside the
+ * vocabulary), failed (logits that are not finite), cancelled. */
+PHIAL_API phial_error* phial_compare_json(phial_sequence* a, phial_sequence* b, const int32_t* ids,
+                                          size_t count, const phial_compare_options* options,
+                                          phial_buffer** json);
+
+/* Quantization and conversion ------------------------------------------------------------------ */
+
+/* Tensors whose name in the output matches `pattern` ('*' any text, '?' any character) are stored
+ * in the grid called `grid`: as schemes name them, or a grid of docs/grids.md. */
+typedef struct phial_tensor_rule {
+  const char* pattern;
+  const char* grid;
+} phial_tensor_rule;
+
+typedef struct phial_quantize_options {
+  size_t size;
+  const char* format; /* "gguf", "mlx" or "safetensors" */
+  /* A scheme of the format (docs/quantization.md), such as "q4_k_m" or "4"; NULL: by
+   * bits_per_weight, else the format's default; "keep": matrices stay as they are, or become the
+   * nearest that the format holds without loss. */
+  const char* scheme;
+  const char* effort;  /* "fast" or "balanced"; NULL: balanced */
+  const char* imatrix; /* file of llama.cpp's imatrix program; NULL: none */
+  const phial_tensor_rule* rules; /* later ones win */
+  size_t rule_count;
+  double bits_per_weight; /* takes the scheme of at most so many; 0: not asked for */
+  int dry_run;            /* 1: writes nothing and reports the plan */
+  phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
+  void* user;
+} phial_quantize_options;
+#define PHIAL_QUANTIZE_OPTIONS_INIT \
+  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
+
+/* Writes the model at `source` (a path or short name) to `output` in another format or grid: a file
+ * for gguf, else a folder. Nothing is there under that name before it is whole; a file is replaced,
+ * a folder that is not empty is not. Bytes do not depend on threads or instruction set. `json`
+ * receives the report: {"format","scheme","effort","bytes","bits_per_weight","seconds",
+ * "peak_anonymous_bytes","tensors":[...],...}; of a dry run the plan: {"format","scheme","effort",
+ * "dry_run","bytes","bits_per_weight","anonymous_bytes","weights","tensors":[{"name",
+ * "source_grid","grid","rows","columns","bytes","transfer"}]}.
+ * Errors: those of loading; usage (an unknown format, scheme or grid; a group size that does not
+ * divide; the output is the source), unsupported, invalid_input (an imatrix of another model),
+ * damaged (NaN or infinity in weights), io_error, cancelled. */
+PHIAL_API phial_error* phial_quantize_json(phial_context* context, const char* source,
+                                           const char* output,
+                                           const phial_quantize_options* options,
+                                           phial_buffer** json);
+
+/* The schemes that there are, as JSON: [{"format","name","summary"}], defaults first. */
+PHIAL_API phial_error* phial_schemes_json(phial_buffer** json);
+
+/* A self-contained SVG of the report that a quantization gives, or of a JSON array of such: the
+ * error of each layer's tensors in the first; size against mean KL for all that have a member
+ * "quality", which is what phial_compare_json gives of source and output. A member "name" stands
+ * beside a report's point, else its scheme. Errors: damaged (no JSON), invalid_input (no report).
+ */
+PHIAL_API phial_error* phial_quantization_svg(const char* reports_json, size_t reports_bytes,
+                                              phial_buffer** svg);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -47,6 +47,9 @@ class Lazy {
 // By name; null: the default.
 Result<Numerics> numerics_of(const char* compute, const char* kv);
 
+// The path of a model that may be called by its short name (locate_model).
+Result<std::string> locate_named_model(const Files& files, const std::string& name);
+
 // Thread safe.
 class OpenModel {
  public:

@@ -75,10 +75,12 @@ class Undo {
 
 class NativeDecoder final : public Decoder {
  public:
-  NativeDecoder(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model)
+  NativeDecoder(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model,
+                std::shared_ptr<const CpuWeights> weights, const Numerics& numerics)
       : model_(model),
-        layout_(KvLayout::of(model->spec)),
-        executor_(std::move(runtime), std::move(model)) {}
+        numerics_(numerics),
+        layout_(KvLayout::of(model->spec, numerics.kv)),
+        executor_(std::move(runtime), std::move(model), std::move(weights)) {}
 
   DecoderTraits traits() const override {
     return {.context = model_->spec.context,
@@ -128,7 +130,7 @@ class NativeDecoder final : public Decoder {
   }
 
   int64_t rows_as_alone(SequenceId sequence) const override;
-  uint64_t fingerprint() const override { return model_fingerprint(*model_); }
+  uint64_t fingerprint() const override { return model_fingerprint(*model_, numerics_); }
   Status save(SequenceId sequence, const PutPart& put) override;
   Status load(SequenceId sequence, std::span<const int32_t> tokens, const NextPart& next) override;
 
@@ -165,6 +167,7 @@ class NativeDecoder final : public Decoder {
   Status check_numbers(const Logits& logits) const;
 
   const std::shared_ptr<const Model> model_;
+  const Numerics numerics_;
   const std::shared_ptr<const KvLayout> layout_;
   mutable std::mutex mutex_;  // guards everything below
   CpuExecutor executor_;
@@ -398,16 +401,13 @@ Status NativeDecoder::check_numbers(const Logits& logits) const {
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,
                                                      std::shared_ptr<const Model> model,
                                                      const Numerics& numerics) {
-  if (numerics.compute != Compute::fp32) {
+  if (numerics.compute == Compute::bf16) {
     return unsupported("compute", fmt::format("{} is not available in this version",
                                               compute_name(numerics.compute)));
   }
-  if (numerics.kv != KvType::f32) {
-    return unsupported(
-        "kv", fmt::format("{} is not available in this version", kv_type_name(numerics.kv)));
-  }
-  return std::shared_ptr<Decoder>(
-      std::make_shared<NativeDecoder>(std::move(runtime), std::move(model)));
+  PHIAL_ASSIGN(auto weights, make_cpu_weights(*runtime, *model, numerics.compute));
+  return std::shared_ptr<Decoder>(std::make_shared<NativeDecoder>(
+      std::move(runtime), std::move(model), std::move(weights), numerics));
 }
 
 }  // namespace phial

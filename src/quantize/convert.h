@@ -77,7 +77,8 @@ struct ConvertPlan {
   std::shared_ptr<const Imatrix> importance;
   std::vector<PlannedTensor> tensors;  // in the order of the output
   std::vector<GgufPair> pairs;         // GGUF only
-  std::vector<TargetFile> files;       // folders: what stands beside the weights
+  std::vector<TargetFile> files;       // folders: what stands beside the weights, config.json last
+  Grid dtype = Grid::bf16;             // folders: of matrices that are not quantized
   uint64_t bytes = 0;                  // of all weights, without headers
   uint64_t anonymous_bytes = 0;        // that a run takes at most besides what the process has
   double bits_per_weight = 0;          // over all weights, norms and biases included
@@ -86,7 +87,7 @@ struct ConvertPlan {
 // Errors: usage (an unknown scheme or grid, a rule that matches nothing, nothing small enough for
 // bits_per_weight); unsupported (what the format cannot say, a group size that does not divide: the
 // error names the tensor and the sizes that would); invalid_input (an imatrix of another model).
-Result<ConvertPlan> plan_conversion(std::shared_ptr<const Model> model,
+Result<ConvertPlan> plan_conversion(const Files& files, std::shared_ptr<const Model> model,
                                     const ConvertOptions& options);
 
 // What became of a tensor. Errors are those of the values that readers of the output see, against

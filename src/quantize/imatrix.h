@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "model/target.h"
 #include "sys/files.h"
 
 namespace phial {
@@ -23,6 +24,10 @@ struct Imatrix {
   // Null when there is none.
   const std::vector<float>* find(std::string_view name) const;
 };
+
+// The columns of `tensor`, whatever its format calls it; of a fused matrix those of a part. Null
+// when there are none.
+const std::vector<float>* importance_of(const Imatrix& imatrix, const TargetTensor& tensor);
 
 // Errors: those of Files::map; unsupported (neither of the two kinds, several matrices in one
 // entry); damaged (cut short, negative or not finite numbers, counts of nothing).

@@ -31,7 +31,7 @@ struct StoredGrid {
   // REQUIRES: columns is a multiple of block_columns()
   std::vector<int64_t> plane_row_bytes(int64_t columns) const;
   int64_t row_bytes(int64_t columns) const;  // of all planes
-  // The planes' description for encode_affine_row and decode_affine. REQUIRES: bits != 0
+  // The planes' description for encode_affine_row and decode_affine. REQUIRES: has_planes()
   AffineGrid affine() const;
 
   bool operator==(const StoredGrid&) const = default;

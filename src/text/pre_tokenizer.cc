@@ -311,15 +311,9 @@ Status PreTokenizer::Run::step(const pre_tokenizer::Metaspace& metaspace, const 
 }
 
 Status PreTokenizer::add_split(const pre_tokenizer::Split& split) {
-  // Where a pattern matches everywhere, keeping only matches is the same as isolating.
-  const bool keeps_matches = split.invert && split.behavior == SplitBehavior::removed;
-  const bool isolates = split.behavior == SplitBehavior::isolated;
-  if (split.pattern.is_regex && (isolates || keeps_matches)) {
-    const auto known = splitter_of_pattern(split.pattern.text);
-    if (known && (isolates || matches_everywhere(*known))) {
-      steps_.push_back(Words{word_end_function(*known)});
-      return {};
-    }
+  if (const auto known = splitter_of_split(split)) {
+    steps_.push_back(Words{word_end_function(*known)});
+    return {};
   }
   PHIAL_ASSIGN(CompiledPattern pattern,
                CompiledPattern::create(split.pattern, "pre_tokenizer: Split"));

@@ -9,6 +9,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "engine/cpu/packed_weights.h"
 #include "engine/kv_cache.h"
 #include "engine/plan.h"
 #include "engine/runtime.h"
@@ -47,7 +48,9 @@ using StepObserver =
 // Not thread safe: one run at a time.
 class CpuExecutor {
  public:
-  CpuExecutor(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model);
+  // `weights` are those of `model`.
+  CpuExecutor(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model,
+              std::shared_ptr<const CpuWeights> weights);
   ~CpuExecutor();
 
   const Plan& plan() const;
