@@ -104,7 +104,7 @@ def engine_commands(options, given):
     commands = {}
     if any(name.startswith(("phial", "llama.cpp")) for name in options.engines):
         gguf = made(WORK / "q4_0.gguf", "Q4_0 for phial and llama.cpp",
-                    lambda out: [[tools, HERE / "make_gguf.py", folder, out]])
+                    lambda out: [[tools, HERE / "make_gguf.py", out]])
     for name in options.engines:
         if name == "phial":
             library = Path(options.phial) / "libphial.so"

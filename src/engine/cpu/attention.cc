@@ -1,6 +1,7 @@
 #include "engine/cpu/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <limits>
@@ -97,10 +98,10 @@ struct Tile {
   std::atomic<int64_t> left{0};
 };
 
-// What one worker takes at once: all ranges of a tile, or one.
+// What one worker takes at once: all ranges of a tile (-1), or one.
 struct Piece {
   Tile* tile;
-  int64_t range;  // -1 for all
+  int64_t range;
 };
 
 // A tile in one layer.
@@ -131,7 +132,7 @@ struct Attention::Impl {
   size_t tile_count = 0;
   std::vector<Piece> pieces;
   Buffer parts;
-  std::atomic<size_t> next_piece{0};
+  bool stand_alone = true;
 
   Impl(const KernelTable& k, const ModelSpec& s, int count)
       : kernels(k),
@@ -160,6 +161,7 @@ void Attention::prepare(std::span<const RowSegment> segments) {
   Impl& impl = *impl_;
   impl.segments = segments;
   impl.tile_count = 0;
+  impl.stand_alone = true;
   impl.pieces.clear();
   if (segments.empty()) return;
   impl.head = &segments.front().cache->layout().head;
@@ -182,6 +184,7 @@ void Attention::Impl::make_tiles() {
     // Late positions see the most keys: handed out first, they even out the workers' ends.
     const int64_t count = segments[s].rows;
     const int64_t end = segments[s].first_position + count;
+    stand_alone = stand_alone && count <= tile_positions;
     for (int64_t first = (count - 1) / tile_positions * tile_positions; first >= 0;
          first -= tile_positions) {
       for (int64_t kv_head = 0; kv_head < spec.attention.kv_heads; ++kv_head) {
@@ -219,6 +222,8 @@ void Attention::Impl::make_pieces() {
     Tile& tile = tiles[t];
     if (!fits) tile.parts.clear();
     if (tile.parts.empty()) pieces.push_back({&tile, -1});
+    tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
+    stand_alone = stand_alone && tile.parts.empty();
     for (int64_t i = 0; i < std::ssize(tile.parts); ++i) pieces.push_back({&tile, i});
   }
 }
@@ -237,12 +242,14 @@ void Attention::store(int worker, int64_t layer, const RowSegment& segment, int6
   impl.page_kernels.store[static_cast<size_t>(impl.head->type)](args);
 }
 
-void Attention::start() {
-  impl_->next_piece.store(0, std::memory_order_relaxed);
-  for (size_t t = 0; t < impl_->tile_count; ++t) {
-    Tile& tile = impl_->tiles[t];
-    tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
-  }
+int64_t Attention::pieces() const { return std::ssize(impl_->pieces); }
+
+bool Attention::pieces_stand_alone() const { return impl_->stand_alone; }
+
+AttentionRows Attention::rows_of(int64_t piece) const {
+  const Tile& tile = *impl_->pieces[static_cast<size_t>(piece)].tile;
+  const RowSegment& segment = impl_->segments[tile.segment];
+  return {&segment, segment.first_row + tile.first, tile.positions, tile.kv_head};
 }
 
 Task Attention::Impl::task_of(const Tile& tile, int64_t layer) const {
@@ -329,34 +336,32 @@ void Attention::Impl::finish(const Task& task, const AttentionPart& total, float
   }
 }
 
-void Attention::attend(int worker, int64_t layer, const float* q, float* out) {
+void Attention::attend(int worker, int64_t layer, int64_t index, const float* q, float* out) {
   const Impl& impl = *impl_;
   Scratch& scratch = impl_->workers[static_cast<size_t>(worker)];
-  for (;;) {
-    const size_t next = impl_->next_piece.fetch_add(1, std::memory_order_relaxed);
-    if (next >= impl.pieces.size()) return;
-    const Piece& piece = impl.pieces[next];
-    Tile& tile = *piece.tile;
-    const Task task = impl.task_of(tile, layer);
-    impl.gather(task, q, scratch);
-    const auto merge = [&](const AttentionPart& part, const AttentionPart& into) {
-      impl.page_kernels.merge(task.rows, impl.width, part, into);
-    };
-    if (piece.range < 0) {
-      const int64_t first = task.first_page / impl.range_pages;
-      impl.run_range(task, first, scratch.total, scratch);
-      for (int64_t range = first + 1; range <= task.last_page / impl.range_pages; ++range) {
-        impl.run_range(task, range, scratch.range, scratch);
-        merge(scratch.range, scratch.total);
-      }
-      impl.finish(task, scratch.total, out);
-      continue;
+  const Piece& piece = impl.pieces[static_cast<size_t>(index)];
+  Tile& tile = *piece.tile;
+  const Task task = impl.task_of(tile, layer);
+  impl.gather(task, q, scratch);
+  const auto merge = [&](const AttentionPart& part, const AttentionPart& into) {
+    impl.page_kernels.merge(task.rows, impl.width, part, into);
+  };
+  if (piece.range < 0) {
+    const int64_t first = task.first_page / impl.range_pages;
+    impl.run_range(task, first, scratch.total, scratch);
+    for (int64_t range = first + 1; range <= task.last_page / impl.range_pages; ++range) {
+      impl.run_range(task, range, scratch.range, scratch);
+      merge(scratch.range, scratch.total);
     }
-    impl.run_range(task, piece.range, tile.parts[static_cast<size_t>(piece.range)], scratch);
-    if (tile.left.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
-    for (size_t i = 1; i < tile.parts.size(); ++i) merge(tile.parts[i], tile.parts[0]);
-    impl.finish(task, tile.parts[0], out);
+    impl.finish(task, scratch.total, out);
+    return;
   }
+  impl.run_range(task, piece.range, tile.parts[static_cast<size_t>(piece.range)], scratch);
+  if (tile.left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  for (size_t i = 1; i < tile.parts.size(); ++i) merge(tile.parts[i], tile.parts[0]);
+  impl.finish(task, tile.parts[0], out);
+  // For the next layer, which begins behind a barrier.
+  tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
 }
 
 }  // namespace phial

@@ -7,7 +7,6 @@
 // ranges of a row thus makes no difference to its bits. Pages of float32 are one range.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,6 +25,14 @@ inline constexpr int64_t kRangePages = 8;
 // Of the results of ranges that several workers compute.
 inline constexpr int64_t kMaxAttentionPartBytes = int64_t{32} << 20;
 
+// The rows of a pass that a piece of work is about, and their key/value head.
+struct AttentionRows {
+  const RowSegment* segment;
+  int64_t first;
+  int64_t count;
+  int64_t kv_head;
+};
+
 class Attention {
  public:
   Attention(const KernelTable& kernels, const ModelSpec& spec, int workers);
@@ -39,12 +46,14 @@ class Attention {
   void store(int worker, int64_t layer, const RowSegment& segment, int64_t row, int64_t kv_head,
              const float* k, const float* v);
 
-  // To be called by one worker, before a barrier in front of attend().
-  void start();
-  // Called by all workers, which share the work: out = attention of q, [rows, heads * head_dim]
-  // both, the heads of a row side by side. The result of a row does not depend on the others of
-  // the pass, bit for bit; out is complete behind a barrier.
-  void attend(int worker, int64_t layer, const float* q, float* out);
+  int64_t pieces() const;
+  // Whether no piece's queries, nor keys of this pass, are needed by another.
+  bool pieces_stand_alone() const;
+  AttentionRows rows_of(int64_t piece) const;
+  // out = attention of q, [rows, heads * head_dim] both, the heads of a row side by side, for the
+  // rows and heads of a piece. The result of a row does not depend on the others of the pass, bit
+  // for bit; out is complete when every piece was attended to once, by whichever worker.
+  void attend(int worker, int64_t layer, int64_t piece, const float* q, float* out);
 
  private:
   struct Impl;

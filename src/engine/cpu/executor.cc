@@ -152,7 +152,10 @@ struct CpuExecutor::Impl {
   void add_projected(const PlanStep& step, const CpuLinear& linear, const NormWeights& post_norm,
                      const float* input, int worker);
   void add_to_hidden(int64_t row, int64_t begin, int64_t count);
-  void turn_and_store(const PlanStep& step, int worker);
+  void turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row, int64_t kv_head,
+                      int worker);
+  void turn_and_store_all(const PlanStep& step, int worker);
+  void attend(const PlanStep& step, int worker);
 
   void embed(int worker);
   void attention_input(const PlanStep& step, int worker);
@@ -257,7 +260,7 @@ void CpuExecutor::Impl::run_step(const PlanStep& step, int worker) {
       attention_input(step, worker);
       break;
     case PlanOp::attention:
-      attender.attend(worker, step.layer, q.data(), attention.data());
+      attend(step, worker);
       break;
     case PlanOp::attention_output:
       add_projected(step, layer_of(step).attention_out, weights(step).attention_post_norm,
@@ -361,7 +364,6 @@ LinearInput CpuExecutor::Impl::read_rows(const float* x, int64_t rows, int64_t w
 }
 
 void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
-  if (worker == 0) attender.start();
   const CpuLayer& layer = layer_of(step);
   const CpuLinear* const linears[] = {&layer.q, &layer.k, &layer.v};
   std::vector<float>* const outputs[] = {&q, &k, &v};
@@ -375,18 +377,21 @@ void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
             [&](size_t i, int64_t begin, int64_t end) {
               apply(*linears[i], input, begin, end, outputs[i]->data(), linears[i]->rows(), worker);
             });
+  if (attender.pieces_stand_alone()) return;
   barrier();
-  turn_and_store(step, worker);
+  turn_and_store_all(step, worker);
 }
 
-// Norms and turns the heads of q and k; k and v go to the cache.
-void CpuExecutor::Impl::turn_and_store(const PlanStep& step, int worker) {
+// Norms and turns the k of one head of a row and the q of the heads that read it; k and v go to the
+// cache.
+void CpuExecutor::Impl::turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row,
+                                       int64_t kv_head, int worker) {
   const CpuLayer& layer = layer_of(step);
   const LayerWeights& w = weights(step);
   const AttentionSpec& attn = spec.attention;
   const bool rotates = spec.layer_kinds[static_cast<size_t>(step.layer)].rotates;
   float* scratch = workers[static_cast<size_t>(worker)].head.data();
-  const auto turn = [&](const CpuLinear& linear, const NormWeights& norm, int64_t row, float* x) {
+  const auto turn = [&](const CpuLinear& linear, const NormWeights& norm, float* x) {
     if (!linear.is_packed() && linear.layer->weight.row_order == RowOrder::interleaved_heads) {
       restore_head_order(x, attn.head_dim, scratch);
     }
@@ -396,23 +401,37 @@ void CpuExecutor::Impl::turn_and_store(const PlanStep& step, int worker) {
     if (!rotates) return;
     kernels.rope(1, attn.head_dim, spec.rope.rotary, rope.cos(row), rope.sin(row), x);
   };
-  const int64_t units = attn.heads + attn.kv_heads;  // per row
-  const Share mine = share(batch->rows * units, 1, worker);
+  const int64_t group = attn.heads / attn.kv_heads;
+  float* heads = q.data() + row * q_width + kv_head * group * attn.head_dim;
+  for (int64_t h = 0; h < group; ++h) turn(layer.q, w.q_norm, heads + h * attn.head_dim);
+  const int64_t at = row * kv_width + kv_head * attn.head_dim;
+  turn(layer.k, w.k_norm, k.data() + at);
+  attender.store(worker, step.layer, segment, row, kv_head, k.data() + at, v.data() + at);
+}
+
+void CpuExecutor::Impl::turn_and_store_all(const PlanStep& step, int worker) {
+  const int64_t kv_heads = spec.attention.kv_heads;
+  const Share mine = share(batch->rows * kv_heads, 1, worker);
   size_t s = 0;
   for (int64_t item = mine.begin; item < mine.end; ++item) {
-    const int64_t row = item / units;
-    const int64_t unit = item % units;
+    const int64_t row = item / kv_heads;
     while (row >= batch->segments[s].first_row + batch->segments[s].rows) ++s;
-    if (unit < attn.heads) {
-      turn(layer.q, w.q_norm, row, q.data() + row * q_width + unit * attn.head_dim);
-    } else {
-      const int64_t kv_head = unit - attn.heads;
-      const int64_t at = row * kv_width + kv_head * attn.head_dim;
-      turn(layer.k, w.k_norm, row, k.data() + at);
-      attender.store(worker, step.layer, batch->segments[s], row, kv_head, k.data() + at,
-                     v.data() + at);
-    }
+    turn_and_store(step, batch->segments[s], row, item % kv_heads, worker);
   }
+}
+
+// Pieces that stand alone also turn their q and k and store k and v, which nobody else in this pass
+// needs.
+void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
+  deal(step).take_each(attender.pieces(), [&](int64_t piece) {
+    if (attender.pieces_stand_alone()) {
+      const AttentionRows rows = attender.rows_of(piece);
+      for (int64_t r = 0; r < rows.count; ++r) {
+        turn_and_store(step, *rows.segment, rows.first + r, rows.kv_head, worker);
+      }
+    }
+    attender.attend(worker, step.layer, piece, q.data(), attention.data());
+  });
 }
 
 void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count) {
