@@ -19,4 +19,9 @@ double dram_read_seconds(ThreadPool& pool, std::span<const uint8_t> bytes);
 // of about 1 ms. 0 for the reference.
 double fma_probe(ThreadPool& pool, std::string_view isa);
 
+// The same of products of bytes, as the packed kernels named `isa` multiply 4-bit codes:
+// "avx512vnni" vpdpbusd, "avx2" eight vpmaddubsw and vpaddw, then vpmaddwd and vpaddd. A multiply
+// and its addition are two operations.
+double byte_probe(ThreadPool& pool, std::string_view isa);
+
 }  // namespace phial
