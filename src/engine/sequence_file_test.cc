@@ -145,8 +145,6 @@ TEST(SavedSequences, OfAnotherTypeAreRefused) {
   const auto status = load(decoder_of("qwen3"), saved(*sequence));
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, ErrorCode::invalid_input);
-  EXPECT_NE(status.error().to_string().find("saved as int8, this engine keeps f32"),
-            std::string::npos);
 }
 
 // What a sequence has forgotten is in no file: neither in the slots behind its end nor in those

@@ -25,11 +25,14 @@ std::vector<TargetTensor> random_tensors() {
   Rng rng(5);
   std::vector<TargetTensor> out;
   const auto add = [&](const std::string& name, std::vector<int64_t> shape, Role role) {
-    TargetTensor tensor{.name = name, .shape = std::move(shape), .role = role};
+    TargetTensor tensor;
+    tensor.name = name;
+    tensor.shape = std::move(shape);
+    tensor.role = role;
     int64_t count = 1;
     for (const int64_t extent : tensor.shape) count *= extent;
     for (int64_t i = 0; i < count; ++i) {
-      tensor.values.push_back(bf16_to_f32(f32_to_bf16(rng.uniform() - 0.5f)));
+      tensor.values.push_back(bf16_to_f32(f32_to_bf16(static_cast<float>(rng.uniform() - 0.5))));
     }
     out.push_back(std::move(tensor));
   };
@@ -86,7 +89,8 @@ class MlxFolder : public testing::Test {
     };
     for (const TargetTensor& tensor : tensors_) {
       const bool is_matrix = tensor.shape.size() == 2;
-      const std::optional<MlxQuantization> chosen = is_matrix ? choose(tensor.name) : std::nullopt;
+      std::optional<MlxQuantization> chosen;
+      if (is_matrix) chosen = choose(tensor.name);
       if (is_matrix) choices.push_back({tensor.name, chosen});
       const auto planned = mlx_tensors(is_matrix ? as_matrix(tensor) : tensor, chosen, Grid::bf16);
       ASSERT_TRUE(planned.ok()) << planned.error().to_string();
@@ -257,8 +261,16 @@ TEST_F(MlxFolder, EntriesMayBeShort) {
   EXPECT_FALSE(open().ok());
 }
 
+TargetTensor matrix_of(std::vector<int64_t> shape) {
+  TargetTensor tensor;
+  tensor.name = "a.weight";
+  tensor.shape = std::move(shape);
+  tensor.pieces.resize(1);
+  return tensor;
+}
+
 TEST(MlxTarget, NamesTheGroupsThatWouldDivide) {
-  TargetTensor tensor{.name = "a.weight", .shape = {2, 96}, .pieces = {TargetRows{}}};
+  TargetTensor tensor = matrix_of({2, 96});
   const auto refused = mlx_tensors(tensor, MlxQuantization{}, Grid::bf16);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::usage);
@@ -270,7 +282,7 @@ TEST(MlxTarget, NamesTheGroupsThatWouldDivide) {
 }
 
 TEST(MlxTarget, LaysOutPlanes) {
-  const TargetTensor tensor{.name = "a.weight", .shape = {2, 128}, .pieces = {TargetRows{}}};
+  const TargetTensor tensor = matrix_of({2, 128});
   const auto planes = mlx_tensors(tensor, MlxQuantization{"affine", 3, 64}, Grid::f16);
   ASSERT_TRUE(planes.ok());
   ASSERT_EQ(planes->size(), 3u);

@@ -33,9 +33,10 @@ COMPARISONS = {
     "families": ("llama_cpp_families.py", "llama_cpp"),
     "gguf_out": ("gguf_out.py", "llama_cpp"),
     "quantization": ("quantization.py", "llama_cpp"),
+    "mlx": ("mlx_compare.py", "mlx"),
     "tokenizer_speed": ("tokenizer_speed.py", "tokenizer_speed"),
 }
-NEEDS_PHIAL = {"llama_cpp", "vocabularies", "families", "gguf_out", "quantization", "tokenizer_speed"}
+NEEDS_PHIAL = {"llama_cpp", "vocabularies", "families", "gguf_out", "quantization", "mlx", "tokenizer_speed"}
 NEEDS_MODEL = {"llama_cpp", "quantization", "tokenizer_speed"}
 
 
@@ -121,7 +122,7 @@ def compare(name, options):
     if name == "templates":
         command += ["--text-test", options.phial.parent / "text_test"]
         command += ["--templates", options.templates] if options.templates else []
-    if name == "gguf_out":
+    if name in ("gguf_out", "mlx"):
         command += ["--tokenizers", options.tokenizers] if options.tokenizers else []
     print(f"==> {name}", flush=True)
     with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True,

@@ -135,9 +135,9 @@ Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtim
     }
     weights->lease = MemoryLease(runtime.memory, bytes);
   }
-  PHIAL_ASSIGN(weights->panels, PageBuffer::create(static_cast<size_t>(bytes)));
+  PHIAL_ASSIGN(weights->panels, PageBuffer::create(bytes));
   std::vector<std::unique_ptr<Job>> jobs;
-  uint8_t* next = weights->panels->bytes().data();
+  uint8_t* next = weights->panels.data();
   int64_t units = 0;
   each_linear(model, *weights, [&](const Linear& from, CpuLinear& to) {
     to.layer = &from;

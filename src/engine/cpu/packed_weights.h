@@ -10,8 +10,8 @@
 #include "engine/numerics.h"
 #include "engine/runtime.h"
 #include "model/model.h"
+#include "sys/memory.h"
 #include "sys/memory_budget.h"
-#include "sys/page_buffer.h"
 
 namespace phial {
 
@@ -26,8 +26,8 @@ struct CpuWeights {
   // A tied head's panels, of which the embedding's rows are gathered; null: the model's embedding.
   const PackedMatrix* embedding = nullptr;
 
-  std::unique_ptr<PageBuffer> panels;  // of what was packed here
-  MemoryLease lease;                   // on the runtime's budget, for `panels`
+  PageBuffer panels;  // of what was packed here
+  MemoryLease lease;  // on the runtime's budget, for `panels`
 };
 
 // Anonymous memory that make_cpu_weights takes. Saturates at INT64_MAX.
