@@ -71,11 +71,13 @@ std::string report_text(const Json& report, const Order& order) {
                        human_bytes(report["anonymous_bytes"].get<double>())) +
            tensors_text(report["tensors"]);
   }
-  return out + fmt::format(
-                   "error        {:.3f} % of the weights' size\n"
-                   "time         {:.1f} s, {} of memory\n",
-                   100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
-                   human_bytes(report["peak_anonymous_bytes"].get<double>()));
+  return out +
+         fmt::format(
+             "error        {:.3f} % of the weights' size\n"
+             "time         {:.1f} s, {} of memory\n",
+             100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
+             human_bytes(report["peak_anonymous_bytes"].get<double>())) +
+         evaluation_text(report);
 }
 
 int carry_out(const CommonOptions& common, const Order& order) {
