@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "commands.h"
+#include "evaluation.h"
 #include "output.h"
 #include "progress.h"
 
@@ -18,6 +19,7 @@ struct Order {
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
   std::optional<float> bits_per_weight;
   bool dry_run = false;
+  EvaluationFlags evaluation;
 };
 
 // "gguf:q4_k_m" as format and scheme.
@@ -90,7 +92,7 @@ int carry_out(const CommonOptions& common, const Order& order) {
 
   const phial::Context context = make_context(common, Work::compute);
   Progress progress("converting", "weights", !common.quiet);
-  const Json report = Json::parse(naming(
+  Json report = Json::parse(naming(
       {{"format", "--to"},
        {"scheme", "--to"},
        {"effort", "--effort"},
@@ -105,6 +107,9 @@ int carry_out(const CommonOptions& common, const Order& order) {
             });
       }));
   progress.clear();
+  if (!order.dry_run) {
+    evaluate(order.evaluation, context, common, order.source, order.output, report);
+  }
   if (common.json) {
     write_json(report);
     return 0;
@@ -146,6 +151,7 @@ void declare_common(CommandLine& parser, Declared& given, Order& order) {
   parser.texts("--tensor", "PATTERN=GRID", given.rules,
                "the grid of tensors whose name matches; * stands for any text (repeatable)");
   parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
+  order.evaluation.declare(parser);
 }
 
 void read_common(const std::string& command, const Declared& given, Order& order) {
@@ -160,6 +166,7 @@ void read_common(const std::string& command, const Declared& given, Order& order
     fail_usage(command, "--to FORMAT is missing", "such as --to gguf:q4_k_m or --to mlx:4");
   }
   for (const std::string& rule : given.rules) order.rules.push_back(read_rule("--tensor", rule));
+  order.evaluation.check(order.dry_run);
 }
 
 int run_quantize(const Command& command, const std::vector<std::string>& arguments) {

@@ -1,15 +1,14 @@
-"""Writes the Hugging Face folder's model as GGUF in Q4_0, embedding and lm_head too.
+"""Writes the model as GGUF in Q4_0, embedding and lm_head too.
 
-usage: make_gguf.py FOLDER OUT.gguf      needs numpy, safetensors, gguf
+usage: make_gguf.py OUT.gguf      needs numpy, gguf
 """
-import os
 import sys
 
 import gguf
 import numpy
-from safetensors import safe_open
 
 import shape
+import weights
 
 NAMES = {"model.embed_tokens": "token_embd", "lm_head": "output", "model.norm": "output_norm",
          "self_attn.qkv_proj": "attn_qkv", "self_attn.o_proj": "attn_output",
@@ -26,8 +25,7 @@ def gguf_name(name):
 
 
 def main():
-    folder, out = sys.argv[1:]
-    writer = gguf.GGUFWriter(out, "phi3")
+    writer = gguf.GGUFWriter(sys.argv[1], "phi3")
     writer.add_context_length(shape.CONTEXT)
     writer.add_rope_scaling_orig_ctx_len(shape.CONTEXT)
     writer.add_embedding_length(shape.HIDDEN)
@@ -50,13 +48,12 @@ def main():
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     q4_0 = gguf.GGMLQuantizationType.Q4_0
-    with safe_open(os.path.join(folder, "model.safetensors"), "numpy") as weights:
-        for name in weights.keys():
-            values = weights.get_tensor(name).astype(numpy.float32)
-            if values.ndim == 1:
-                writer.add_tensor(gguf_name(name), values)
-            else:
-                writer.add_tensor(gguf_name(name), gguf.quants.quantize(values, q4_0), raw_dtype=q4_0)
+    for name in shape.norms():
+        writer.add_tensor(gguf_name(name), numpy.ones(shape.HIDDEN, numpy.float32))
+    for number, (name, sizes) in enumerate(shape.tensors()):
+        rows, which = weights.rows_of(number, sizes)
+        rows = gguf.quants.quantize(rows.astype(numpy.float32), q4_0)
+        writer.add_tensor(gguf_name(name), rows[which], raw_dtype=q4_0)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -11,20 +11,17 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers
 
 import shape
+import weights
 
 
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    numbers = numpy.random.default_rng(shape.SEED)
-    weights = {name: numpy.ones(shape.HIDDEN, numpy.float16) for name in shape.norms()}
-    for name, sizes in shape.tensors():
-        # In float32 row by row: the whole of it would take twice the memory of the model.
-        matrix = numpy.empty(sizes, numpy.float16)
-        for row in matrix:
-            row[:] = 0.02 * numbers.standard_normal(sizes[1], numpy.float32)
-        weights[name] = matrix
-    save_file(weights, os.path.join(folder, "model.safetensors"), {"format": "pt"})
+    tensors = {name: numpy.ones(shape.HIDDEN, numpy.float16) for name in shape.norms()}
+    for number, (name, sizes) in enumerate(shape.tensors()):
+        rows, which = weights.rows_of(number, sizes)
+        tensors[name] = rows[which]
+    save_file(tensors, os.path.join(folder, "model.safetensors"), {"format": "pt"})
     with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
         json.dump(shape.CONFIG, file, indent=1)
     with open(os.path.join(folder, "generation_config.json"), "w", encoding="utf-8") as file:

@@ -46,8 +46,8 @@ FORMATS = {
     "onnxruntime": (5.0, 5.0, 4.0),      # MatMulNBits of 32 with float32 scales; f32
     "openvino": (4.125, 8.0, 1.0),       # groups of 128 with float16 scales, lm_head in 8 bits; u8
 }
-PHIAL_KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "int8": 1.0 + 4 / shape.HEAD_DIM,
-                  "int4": 0.5 + 4 / shape.HEAD_DIM}
+PHIAL_KV_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "int8": 1.0 + 2 / shape.HEAD_DIM,
+                  "int4": 0.5 + 2 / shape.HEAD_DIM}
 ROWS = [("prefill", 512), ("prefill", 4096), ("decode", 0), ("decode", 4096)]
 DECODE_TOKENS = 32
 
@@ -104,7 +104,7 @@ def engine_commands(options, given):
     commands = {}
     if any(name.startswith(("phial", "llama.cpp")) for name in options.engines):
         gguf = made(WORK / "q4_0.gguf", "Q4_0 for phial and llama.cpp",
-                    lambda out: [[tools, HERE / "make_gguf.py", folder, out]])
+                    lambda out: [[tools, HERE / "make_gguf.py", out]])
     for name in options.engines:
         if name == "phial":
             library = Path(options.phial) / "libphial.so"

@@ -76,7 +76,7 @@ void for_each_layer_matrix(const Weights& weights, const Visit& visit) {
 }
 
 double kv_head_bytes(KvType kv, int64_t head_dim) {
-  constexpr double kScale = 4;
+  constexpr double kScale = 2;  // bfloat16
   const auto values = static_cast<double>(head_dim);
   switch (kv) {
     case KvType::f32:

@@ -57,8 +57,8 @@ TEST(BenchWork, KeysAndValues) {
   EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::f32, 10), 11.0 * 3 * 2 * 4 * 96 * 4);
   EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::f16, 10), 11.0 * 3 * 2 * 4 * 96 * 2);
   EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::bf16, 10), 11.0 * 3 * 2 * 4 * 96 * 2);
-  EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::int8, 10), 11.0 * 3 * 2 * 4 * (96 + 4));
-  EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::int4, 10), 11.0 * 3 * 2 * 4 * (48 + 4));
+  EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::int8, 10), 11.0 * 3 * 2 * 4 * (96 + 2));
+  EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::int4, 10), 11.0 * 3 * 2 * 4 * (48 + 2));
   // A window shows its own position and those before it.
   spec.layer_kinds[1].window = 4;
   EXPECT_DOUBLE_EQ(kv_read_bytes(spec, KvType::f32, 10), (11.0 + 4 + 11) * 2 * 4 * 96 * 4);

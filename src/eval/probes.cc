@@ -11,7 +11,7 @@ namespace {
 
 // Twice the caches of the largest servers' sockets are never read by so few threads: what a thread
 // reaches is its share of one cache, tens of MB.
-constexpr size_t kMemoryBytes = size_t{768} << 20;
+constexpr int64_t kMemoryBytes = int64_t{768} << 20;
 constexpr int kReads = 3;
 constexpr int kRuns = 5;
 constexpr double kRunSeconds = 1e-3;
@@ -53,7 +53,10 @@ double operations_per_second(ThreadPool& pool, const ArithmeticProbe& probe) {
     return seconds_of(pool, [&](int) { products += probe.run(steps); });
   };
   int64_t steps = 1 << 10;
-  while (steps < kMaxSteps && time(steps) < kRunSeconds) steps *= 2;
+  // The shortest of three: a worker that was interrupted must not make the runs too short.
+  while (steps < kMaxSteps && std::min({time(steps), time(steps), time(steps)}) < kRunSeconds) {
+    steps *= 2;
+  }
   std::vector<double> seconds;
   for (int run = 0; run < kRuns; ++run) seconds.push_back(time(steps));
   const double operations = 2.0 * static_cast<double>(probe.products * steps * pool.size());
@@ -64,24 +67,26 @@ const char* probe_name(Probe probe) { return kInfo[static_cast<size_t>(probe)].n
 
 Result<std::unique_ptr<MachineProbes>> MachineProbes::create(
     std::shared_ptr<const Runtime> runtime) {
-  PHIAL_ASSIGN(auto memory, PageBuffer::create(kMemoryBytes));
+  PHIAL_ASSIGN(PageBuffer pages, PageBuffer::create(kMemoryBytes));
+  std::unique_ptr<MachineProbes> probes(new MachineProbes(std::move(runtime), std::move(pages)));
   // Written by the workers that will read it, so that it lies near them.
-  const std::span<uint8_t> bytes = memory->bytes();
-  ThreadPool& pool = *runtime->threads;
+  ThreadPool& pool = *probes->runtime_->threads;
   pool.run([&](int worker) {
-    const Share share =
-        share_of(static_cast<int64_t>(bytes.size()), kReadProbeGrain, worker, pool.size());
-    std::memset(bytes.data() + share.begin, worker + 1,
+    const Share share = share_of(kMemoryBytes, kReadProbeGrain, worker, pool.size());
+    std::memset(probes->pages_.data() + share.begin, worker + 1,
                 static_cast<size_t>(share.end - share.begin));
   });
-  return std::unique_ptr<MachineProbes>(new MachineProbes(std::move(runtime), std::move(memory)));
+  return probes;
 }
 
-MachineProbes::MachineProbes(std::shared_ptr<const Runtime> runtime,
-                             std::unique_ptr<PageBuffer> memory)
+MachineProbes::MachineProbes(std::shared_ptr<const Runtime> runtime, PageBuffer pages)
     : runtime_(std::move(runtime)),
       table_(probe_table(*runtime_->kernels)),
-      memory_(std::move(memory)) {}
+      pages_(std::move(pages)) {}
+
+std::span<uint8_t> MachineProbes::memory() const {
+  return {pages_.data(), static_cast<size_t>(kMemoryBytes)};
+}
 
 const ArithmeticProbe& MachineProbes::loop(Probe probe) const {
   switch (probe) {
@@ -108,9 +113,9 @@ double MachineProbes::take(Probe probe) {
   if (probe == Probe::dram) {
     std::vector<double> seconds;
     for (int read = 0; read < kReads; ++read) {
-      seconds.push_back(read_seconds(pool, table_, memory_->bytes()));
+      seconds.push_back(read_seconds(pool, table_, memory()));
     }
-    rate = static_cast<double>(memory_->bytes().size()) / median_of(std::move(seconds));
+    rate = static_cast<double>(memory().size()) / median_of(std::move(seconds));
   } else {
     rate = operations_per_second(pool, loop(probe));
   }

@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "engine/runtime.h"
 #include "kernels/probes.h"
-#include "sys/page_buffer.h"
+#include "sys/memory.h"
 
 namespace phial {
 
@@ -51,15 +51,16 @@ class MachineProbes {
   Json report();
 
   // Resident memory that the probes hold, to be left out of the memory of what is measured.
-  int64_t resident_bytes() const { return static_cast<int64_t>(memory_->bytes().size()); }
+  int64_t resident_bytes() const { return static_cast<int64_t>(memory().size()); }
 
  private:
-  MachineProbes(std::shared_ptr<const Runtime> runtime, std::unique_ptr<PageBuffer> memory);
+  MachineProbes(std::shared_ptr<const Runtime> runtime, PageBuffer pages);
+  std::span<uint8_t> memory() const;
   const ArithmeticProbe& loop(Probe probe) const;
 
   std::shared_ptr<const Runtime> runtime_;
   ProbeTable table_;
-  std::unique_ptr<PageBuffer> memory_;
+  PageBuffer pages_;
   std::array<std::vector<double>, kProbeCount> taken_;
 };
 

@@ -13,7 +13,6 @@
 #include "base/rng.h"
 #include "model/family.h"
 #include "sys/memory.h"
-#include "sys/page_buffer.h"
 #include "tensor/random_rows.h"
 
 namespace phial {
@@ -246,7 +245,7 @@ Weights lay_weights(const ModelSpec& spec, Layout& layout) {
   return weights;
 }
 
-void fill(const RowKind& kind, const std::vector<Region>& regions, std::span<uint8_t> bytes,
+void fill(const RowKind& kind, const std::vector<Region>& regions, uint8_t* bytes,
           ThreadPool& threads) {
   std::map<int64_t, Patterns> by_columns;
   for (const Region& region : regions) {
@@ -259,7 +258,7 @@ void fill(const RowKind& kind, const std::vector<Region>& regions, std::span<uin
       const Patterns& patterns = by_columns.at(region.columns);
       const int64_t size = patterns.row.planes[region.plane];
       const uint8_t* source = patterns.planes[region.plane].data();
-      uint8_t* target = bytes.data() + region.offset;
+      uint8_t* target = bytes + region.offset;
       const Share share = share_of(region.rows, 1, worker, threads.size());
       for (int64_t r = share.begin; r < share.end; ++r) {
         const uint64_t mixed =
@@ -275,11 +274,13 @@ static_assert(kPatterns == 1 << (64 - 58));
 // Keeps the buffer alive as a checkpoint keeps the files of other models.
 class BufferMapping final : public MappedFile {
  public:
-  explicit BufferMapping(std::unique_ptr<PageBuffer> buffer) : buffer_(std::move(buffer)) {}
-  std::span<const uint8_t> bytes() const override { return std::as_const(*buffer_).bytes(); }
+  BufferMapping(PageBuffer buffer, int64_t bytes)
+      : buffer_(std::move(buffer)), bytes_(static_cast<size_t>(bytes)) {}
+  std::span<const uint8_t> bytes() const override { return {buffer_.data(), bytes_}; }
 
  private:
-  std::unique_ptr<PageBuffer> buffer_;
+  PageBuffer buffer_;
+  size_t bytes_;
 };
 
 Json config_of(const Shape& shape, int64_t layers) {
@@ -381,12 +382,13 @@ Result<std::shared_ptr<const Model>> make_synthetic(std::string_view name, int64
         fmt::format("its weights take {} bytes, {} are available", sizes.bytes(), available),
         "cut it with --layers");
   }
-  PHIAL_ASSIGN(auto buffer, PageBuffer::create(static_cast<size_t>(sizes.bytes())));
-  Layout layout(kind, buffer->bytes().data());
+  PHIAL_ASSIGN(PageBuffer buffer, PageBuffer::create(sizes.bytes()));
+  Layout layout(kind, buffer.data());
   model->weights = lay_weights(model->spec, layout);
-  fill(kind, layout.regions(), buffer->bytes(), threads);
+  fill(kind, layout.regions(), buffer.data(), threads);
   checkpoint->file_bytes = static_cast<uint64_t>(layout.bytes());
-  checkpoint->mappings.push_back(std::make_shared<BufferMapping>(std::move(buffer)));
+  checkpoint->mappings.push_back(
+      std::make_shared<BufferMapping>(std::move(buffer), layout.bytes()));
   model->checkpoint = std::move(checkpoint);
   return std::shared_ptr<const Model>(std::move(model));
 }

@@ -30,6 +30,7 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 SAME_FILE = {"phi3-128k-su"}
 llama_cpp_families.DEVIATIONS["phi3-128k-su"] = llama_cpp_families.LONG_ALWAYS
 
+
 def family_folder(entry, scratch):
     """A variant as a hub would have it."""
     folder = scratch / entry["name"]
