@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "bench/probes.h"
+#include "eval/probes.h"
 #include "tensor/test_blocks.h"
 
 namespace phial {
@@ -37,12 +37,6 @@ struct Lines {
   std::vector<uint8_t> memory;
   uint8_t* data;
 };
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -81,6 +75,7 @@ struct Weights {
 };
 
 struct Case {
+  const KernelTable* table;
   const PackedKernels* kernels;
   Grid grid;
   int32_t rows;
@@ -120,14 +115,17 @@ void bench_product(benchmark::State& state, const Case& c) {
   for (int t = 0; t < c.threads; ++t) {
     scratch.push_back(std::make_unique<Lines>(gemm_scratch_bytes(c.rows)));
   }
-  const auto bytes = static_cast<double>(panels * w.layout.panel_bytes);
+  const int64_t read = panels * w.layout.panel_bytes;
+  const size_t read_bytes = static_cast<size_t>(read / kReadProbeGrain * kReadProbeGrain);
+  const auto bytes = static_cast<double>(read);
   const double ops = 2.0 * c.rows * static_cast<double>(panels * kPackedRows) * 3072;
+  const ProbeTable probes = probe_table(*c.table);
   std::vector<double> times, reads, peaks;
   for (auto _ : state) {
     if (!c.gemm) {
-      reads.push_back(dram_read_seconds(*pool, {w.panels.data, static_cast<size_t>(bytes)}));
+      reads.push_back(read_seconds(*pool, probes, {w.panels.data, read_bytes}));
     }
-    peaks.push_back(byte_probe(*pool, c.kernels->isa));
+    peaks.push_back(operations_per_second(*pool, probes.int8));
     const auto start = std::chrono::steady_clock::now();
     pool->run([&](int worker) {
       PackedProductArgs own = args;
@@ -139,15 +137,15 @@ void bench_product(benchmark::State& state, const Case& c) {
     });
     times.push_back(seconds_since(start));
   }
-  const double time = median(times), peak = median(peaks);
+  const double time = median_of(times), peak = median_of(peaks);
   state.counters["Gop/s"] = ops / time / 1e9;
   state.counters["peak_%"] = 100 * ops / time / peak;
   state.counters["peak_Gop/s"] = peak / 1e9;
   state.counters["ms"] = time * 1e3;
   if (c.gemm) return;
   state.counters["GB/s"] = bytes / time / 1e9;
-  state.counters["read_GB/s"] = bytes / median(reads) / 1e9;
-  state.counters["read_%"] = 100 * median(reads) / time;
+  state.counters["read_GB/s"] = bytes / median_of(reads) / 1e9;
+  state.counters["read_%"] = 100 * median_of(reads) / time;
 }
 
 void bench_pack(benchmark::State& state, Grid grid, int threads) {
@@ -174,7 +172,7 @@ void bench_pack(benchmark::State& state, Grid grid, int threads) {
     });
     times.push_back(seconds_since(start));
   }
-  state.counters["GB/s"] = static_cast<double>(source.size()) / median(times) / 1e9;
+  state.counters["GB/s"] = static_cast<double>(source.size()) / median_of(times) / 1e9;
 }
 
 std::string name_of(const Case& c) {
@@ -197,11 +195,12 @@ void register_all() {
           ->Iterations(5);
     }
     if (!layout->is_integer()) continue;
-    for (const PackedKernels* kernels : packed_tables().subspan(1)) {
-      if (!is_supported(*kernels)) continue;
+    for (const KernelTable* table : kernel_tables().subspan(1)) {
+      if (!is_supported(*table)) continue;
+      const PackedKernels* kernels = &packed_kernels(*table);
       for (const int t : threads) {
         for (const int32_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 30, 36, 128, 512}) {
-          const Case c{kernels, info.grid, rows, t, rows >= kMinPackedGemmRows};
+          const Case c{table, kernels, info.grid, rows, t, rows >= kMinPackedGemmRows};
           benchmark::RegisterBenchmark(name_of(c).c_str(),
                                        [c](benchmark::State& state) { bench_product(state, c); })
               ->UseRealTime()

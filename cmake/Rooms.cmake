@@ -33,12 +33,9 @@ endfunction()
 function(phial_isa_unit source)
   if(source MATCHES "_avx2\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
-  elseif(source MATCHES "_avx512\\.cc$")
+  elseif(source MATCHES "_avx512(vnni)?\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-      "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl")
-  elseif(source MATCHES "_avx512vnni\\.cc$")
-    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-      "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni")
+      "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl$<$<STREQUAL:${CMAKE_MATCH_1},vnni>:;-mavx512vnni>")
   endif()
 endfunction()
 

@@ -27,6 +27,12 @@ class Watched final : public Files {
   Result<std::unique_ptr<FileWriter>> create(const std::string& path) const override {
     return memory.create(path);
   }
+  Result<std::unique_ptr<FolderWriter>> create_folder(const std::string& path) const override {
+    return memory.create_folder(path);
+  }
+  Status remove_leftovers(const std::string& path) const override {
+    return memory.remove_leftovers(path);
+  }
   Result<std::string> canonical(const std::string& path) const override {
     return memory.canonical(path);
   }

@@ -78,7 +78,7 @@ const std::shared_ptr<Decoder>& tiny_decoder() {
   return made;
 }
 
-std::string saved(const Sequence& sequence) {
+std::string saved(Sequence& sequence) {
   MemoryFiles files;
   fuzz::require(sequence.save(files, "s").ok());
   return std::string((*files.map("s"))->text());

@@ -92,10 +92,7 @@ def main():
     if tokenizers.__version__ != "0.23.3":
         sys.exit(f"wants tokenizers 0.23.3, found {tokenizers.__version__}")
     sets = [
-        matches(r"\p{L}"),
-        matches(r"\p{N}"),
         matches(r"\s"),
-        matches(r"\p{P}"),
         cuts(pre_tokenizers.Whitespace(), 1),
         cuts(pre_tokenizers.Digits(individual_digits=True), 3),
         cuts(pre_tokenizers.Punctuation(), 3),

@@ -3,7 +3,6 @@ library only.
 
 usage: chat_test.py --phial PROGRAM --models tests/golden/models [unittest arguments]
 """
-import argparse
 import fcntl
 import json
 import os
@@ -19,6 +18,8 @@ import tempfile
 import termios
 import time
 import unittest
+
+import test_program
 
 PHIAL = ""
 MODELS = ""
@@ -676,17 +677,8 @@ class Pipe(Case):
 
 def main():
     global PHIAL, MODELS
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--phial", required=True)
-    parser.add_argument("--models", required=True)
-    options, rest = parser.parse_known_args()
-    PHIAL = os.path.abspath(options.phial)
-    MODELS = os.path.abspath(options.models)
-    program = unittest.main(argv=[sys.argv[0], *rest], exit=False)
-    result = program.result
-    bad = len(result.failures) + len(result.errors)
-    print(f"chat_test: {result.testsRun} tests, {bad} failed, {len(result.skipped)} skipped")
-    return 1 if bad or not result.testsRun else 0
+    PHIAL, MODELS = test_program.paths("phial", "models")
+    return test_program.run()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ class Ranges(Case):
                 ("--logit-bias", "5", "ID=X"), ("--logit-bias", "x=1", "ID=X"),
                 ("--logit-bias", "-1=1", "ID=X"), ("--logit-bias", "1=", "ID=X"),
                 ("--logit-bias", "1=nan", "ID=X"), ("--logit-bias", "1=1e60", "ID=X"),
-                ("--logprobs", "-1", "0..1024"), ("--logprobs", "1025", "0..1024")):
+                ("--logprobs", "-1", "0..1024"), ("--logprobs", "1025", "0..1024"),
+                ("--prompt-lookup-num-tokens", "-1", "0..7"),
+                ("--prompt-lookup-num-tokens", "8", "0..7")):
             self.bad(2, *run, flag, value, says=says, name="usage")
             self.bad(2, *run, f"{flag}={value}", says=flag, name="usage")
 
@@ -124,6 +126,22 @@ class Outputs(Case):
         raw = self.good_json(*self.run_smol, "--max-new-tokens", "5", "--logprobs", "3",
                              "--repetition-penalty", "1.0", "--logit-bias", "5=-3")
         self.assertEqual(raw["outputs"][0]["logprobs"], output["logprobs"], "from the raw logits")
+
+    def test_speculation_changes_no_token(self):
+        run = ("run", model("llama-smol"), "a b a b a b a b a b", "--max-new-tokens", "40")
+        for sampling in ((), ("--temperature", "0.5", "--seed", "3")):
+            plain = self.good_json(*run, *sampling, "--prompt-lookup-num-tokens", "0")
+            self.assertEqual(plain["stats"]["drafted_tokens"], 0)
+            for more in ((), ("--assistant-model", model("llama-smol"))):
+                got = self.good_json(*run, *sampling, *more)
+                self.assertEqual(got["outputs"], plain["outputs"])
+                self.assertLessEqual(got["stats"]["accepted_tokens"],
+                                     got["stats"]["drafted_tokens"])
+            self.assertGreater(got["stats"]["drafted_tokens"], 0)
+
+    def test_an_assistant_of_another_vocabulary(self):
+        self.bad(2, "run", model("llama-smol"), "hi", "--assistant-model", model("phi3-plain"),
+                 says="assistant", name="usage")
 
     def test_several_answers(self):
         flags = ("--temperature", "1.5", "--seed", "5", "--max-new-tokens", "9")

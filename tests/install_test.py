@@ -3,7 +3,6 @@ CMake and with pkg-config, from C and from C++, shared and static, and runs them
 
 usage: install_test.py --build BUILD_FOLDER --source SOURCE_FOLDER
 """
-import argparse
 import json
 import os
 import re
@@ -12,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+
+import test_program
 
 BUILD = ""
 SOURCE = ""
@@ -137,17 +138,8 @@ class Install(unittest.TestCase):
 
 def main():
     global BUILD, SOURCE
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", required=True)
-    parser.add_argument("--source", required=True)
-    options, rest = parser.parse_known_args()
-    BUILD = os.path.abspath(options.build)
-    SOURCE = os.path.abspath(options.source)
-    program = unittest.main(argv=[sys.argv[0], *rest], exit=False)
-    result = program.result
-    bad = len(result.failures) + len(result.errors)
-    print(f"install_test: {result.testsRun} tests, {bad} failed, {len(result.skipped)} skipped")
-    return 1 if bad or not result.testsRun else 0
+    BUILD, SOURCE = test_program.paths("build", "source")
+    return test_program.run()
 
 
 if __name__ == "__main__":

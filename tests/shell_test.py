@@ -3,7 +3,6 @@ are used where they are installed.
 
 usage: shell_test.py --phial PROGRAM --models tests/golden/models [unittest arguments]
 """
-import argparse
 import os
 import re
 import shutil
@@ -11,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+
+import test_program
 
 PHIAL = ""
 MODELS = ""
@@ -70,7 +71,7 @@ class Bash(unittest.TestCase):
         self.assertEqual(self.complete("chat", "m", "--load", "ta"), ["talk.json"])
         self.assertEqual(self.complete("chat", "m", "--load", "a"), ["a file.json"])
         self.assertEqual(self.complete("run", "m", "--top-k", ""), [])
-        self.assertEqual(self.complete("run", "m", "--compute", ""), ["fp32"])
+        self.assertEqual(self.complete("run", "m", "--compute", ""), ["fp32", "int8"])
 
     def test_models(self):
         self.assertEqual(sorted(self.complete("run", "tiny")), ["tiny-one", "tiny-two"])
@@ -174,19 +175,10 @@ class Help(unittest.TestCase):
 
 def main():
     global PHIAL, MODELS, COMMANDS
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--phial", required=True)
-    parser.add_argument("--models", required=True)
-    options, rest = parser.parse_known_args()
-    PHIAL = os.path.abspath(options.phial)
-    MODELS = os.path.abspath(options.models)
+    PHIAL, MODELS = test_program.paths("phial", "models")
     listed = re.search(r"\nCommands\n((?:  \S.*\n)+)", output(PHIAL, "help"))[1]
     COMMANDS = [line.split()[0] for line in listed.splitlines() if line.split()[0] != "help"]
-    program = unittest.main(argv=[sys.argv[0], *rest], exit=False)
-    result = program.result
-    bad = len(result.failures) + len(result.errors)
-    print(f"shell_test: {result.testsRun} tests, {bad} failed, {len(result.skipped)} skipped")
-    return 1 if bad or not result.testsRun else 0
+    return test_program.run()
 
 
 if __name__ == "__main__":

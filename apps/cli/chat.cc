@@ -73,6 +73,7 @@ bool Chat::answer() {
 
 phial::Answer Chat::generate(int64_t max_new_tokens, TurnStats& stats) {
   phial::GenerateOptions request = settings_.flags().request(model_);
+  request.plain.assistant = options_.assistant;
   if (request.sampling && request.sampling->has_seed != 0) request.sampling->seed += answers_;
   ++answers_;
   if (max_new_tokens >= 0) request.plain.max_new_tokens = max_new_tokens;

@@ -24,6 +24,7 @@ struct ChatOptions {
   std::string model_path;
   OnFull on_full = OnFull::slide;
   bool show_progress = false;
+  phial_model* assistant = nullptr;  // drafts what the model checks
 };
 
 class Chat {

@@ -23,6 +23,7 @@ struct ChatCommandLine {
   std::optional<std::string> load;
   std::optional<std::string> template_file;
   std::optional<std::string> on_full;
+  std::optional<std::string> assistant_model;
   bool plain = false;
   bool no_history = false;
 
@@ -43,6 +44,7 @@ void ChatCommandLine::declare(CommandLine& line) {
   line.flag("--plain", plain, "no Markdown and no colours at a terminal");
   line.flag("--no-history", no_history, "keep nothing of what is typed");
   generation.declare(line);
+  declare_assistant(line, assistant_model);
   engine.declare(line);
   common.declare(line);
   generation.remarks(line);
@@ -137,13 +139,16 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const phial::Context context = make_context(options.common, Work::compute);
   const phial::Model model =
       load_model(context, options.common, *options.model_path, options.engine.model_options());
+  const std::optional<phial::Model> assistant =
+      load_assistant(context, options.common, options.assistant_model);
   check_template(model, template_text);
   Talk talk(model, template_text, options.engine.context.value_or(0));
   std::optional<SignalEvents> events;
   if (interactive) events.emplace();
   ChatView view({options.common.quiet, options.plain}, events ? &*events : nullptr);
   Chat chat(model, talk, settings, view,
-            {*options.model_path, on_full_of(options, interactive), !options.common.quiet});
+            {*options.model_path, on_full_of(options, interactive), !options.common.quiet,
+             assistant ? assistant->get() : nullptr});
   if (options.load) {
     chat.load(*options.load);
     ChatSettings::Values values = settings.values();

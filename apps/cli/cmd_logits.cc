@@ -60,7 +60,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   int64_t vocabulary = 0;
   auto next = ids.begin();
   for (const int64_t length : lengths) {
-    sequence.append(std::vector<int32_t>(next, next + length));
+    in_file(input_name(*ids_file),
+            [&] { sequence.append(std::vector<int32_t>(next, next + length)); });
     next += length;
     sequence.compute_logits(last_only ? PHIAL_LOGITS_LAST : PHIAL_LOGITS_ALL);
     if (last_only && next != ids.end()) continue;

@@ -6,6 +6,7 @@
 #include "interrupt.h"
 #include "output.h"
 #include "progress.h"
+#include "scoring.h"
 
 namespace phial_cli {
 namespace {
@@ -14,46 +15,40 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
   std::optional<std::string> model_path, text_file;
-  std::optional<int64_t> context_tokens, stride;
+  WindowFlags windows;
+  NumericsOptions numerics;
   parser.positional("MODEL", true, model_path);
   parser.heading("Perplexity");
   parser.text("--text", "FILE", text_file, "the text, as it is; - for stdin");
-  parser.integer("--context", "N", context_tokens, 2, INT64_MAX,
-                 "tokens of a window (default: the model's context, at most 2,048)");
-  parser.integer("--stride", "N", stride, 1, INT64_MAX,
-                 "tokens from one window to the next (default: 512, at most the window)");
+  windows.declare(parser);
+  numerics.declare_numerics(parser);
   common.declare(parser);
-  parser.remark(
-      "Sliding windows as in Hugging Face's guide: each window scores the tokens that none before "
-      "it held, given the tokens before them in the window. The tokenizer's own special tokens are "
-      "added to the text as a whole. nll is the mean over the scored tokens, in nats; perplexity "
-      "is its exponential.");
+  parser.remark(fmt::format(
+      "{} nll is the mean over the scored tokens, in nats; perplexity is its exponential.",
+      kWindowsRemark));
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;
   }
   if (!text_file) fail_usage("perplexity", "--text FILE is missing");
-  if (context_tokens && stride && *stride > *context_tokens) {
-    fail_usage("--stride", fmt::format("expected a whole number, 1..{} (the window); got '{}'",
-                                       *context_tokens, *stride));
-  }
+  windows.check();
   const std::string text = read_input(*text_file);
   phial::check_text(text, input_name(*text_file));
 
   const phial::Context context = make_context(common, Work::compute);
-  const phial::Model model = load_model(context, common, *model_path);
+  const phial::Model model = load_model(context, common, *model_path, numerics.model_options());
   const std::vector<int32_t> ids = model.tokenize(text, true);
-  phial::Sequence sequence(model, context_tokens.value_or(0));
+  phial::Sequence sequence(model, windows.context.value_or(0));
   const InterruptScope interruptible(sequence);
   Progress progress("scoring", "tokens", !common.quiet);
   const Json report = Json::parse(naming(
       {{"perplexity", input_name(*text_file)}, {"phial_perplexity_json", "perplexity"}}, [&] {
-        return sequence.perplexity_json(ids, context_tokens.value_or(0), stride.value_or(0),
-                                        [&progress](int64_t done, int64_t total) {
-                                          progress.update(static_cast<double>(done),
-                                                          static_cast<double>(total));
-                                          return true;
-                                        });
+        return sequence.perplexity_json(
+            ids, windows.context.value_or(0), windows.stride.value_or(0),
+            [&progress](int64_t done, int64_t total) {
+              progress.update(static_cast<double>(done), static_cast<double>(total));
+              return true;
+            });
       }));
   progress.clear();
   if (common.json) {

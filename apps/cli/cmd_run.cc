@@ -28,6 +28,7 @@ struct RunOptions {
   std::optional<std::string> system;
   std::optional<std::string> messages_file;
   std::optional<std::string> prompt_ids_file;
+  std::optional<std::string> assistant_model;
   bool raw = false;
   GenerationFlags generation;
 
@@ -46,6 +47,7 @@ void RunOptions::declare(CommandLine& line) {
             "a JSON array of token ids in place of PROMPT; - for stdin");
   line.flag("--raw", raw, "no chat template: the text as it is, with the tokenizer's own tokens");
   generation.declare(line);
+  declare_assistant(line, assistant_model);
   engine.declare(line);
   common.declare(line);
   generation.remarks(line);
@@ -204,6 +206,8 @@ Json stats_object(const phial_generate_stats& stats, const Timings& timings, siz
           {"ttft_ms", rounded(timings.ttft_ms)},
           {"prefill_tps", rounded(per_second(stats.prompt_tokens, stats.prefill_ms))},
           {"decode_tps", rounded(per_second(stats.new_tokens - first_tokens, stats.decode_ms))},
+          {"drafted_tokens", stats.drafted_tokens},
+          {"accepted_tokens", stats.accepted_tokens},
           {"peak_rss_bytes", peak_resident_bytes()}};
 }
 
@@ -301,13 +305,20 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   Timings timings;
   const Clock::time_point begin = Clock::now();
   const phial::Context context = make_context(options.common, Work::compute);
-  const phial::Model model(context, *options.model_path, options.engine.model_options());
+  const phial::Model model =
+      load_model(context, options.common, *options.model_path, options.engine.model_options());
+  const std::optional<phial::Model> assistant =
+      load_assistant(context, options.common, options.assistant_model);
   timings.load_ms = milliseconds_since(begin);
 
   const Clock::time_point request = Clock::now();
   const std::vector<int32_t> ids = prompt_ids(options, model, prompt);
   phial::Sequence sequence(model, options.engine.context.value_or(0));
-  sequence.append(ids);
+  if (options.prompt_ids_file) {
+    in_file(input_name(*options.prompt_ids_file), [&] { sequence.append(ids); });
+  } else {
+    sequence.append(ids);
+  }
   bool streamed = false;
   phial::Sequence::OnToken stream;
   if (!options.common.json) {
@@ -320,7 +331,9 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const double prepare_ms = milliseconds_since(request);
   const InterruptScope interruptible(sequence);
   const phial::Answers answers = naming(kOptionNames, [&] {
-    return sequence.generate_outputs(options.generation.request(model), stream);
+    phial::GenerateOptions asked = options.generation.request(model);
+    asked.plain.assistant = assistant ? assistant->get() : nullptr;
+    return sequence.generate_outputs(asked, stream);
   });
   timings.ttft_ms = prepare_ms + answers.stats.prefill_ms;
   print_answers(options, model, ids, answers, streamed, timings);

@@ -202,6 +202,19 @@ void CommandLine::choice(const std::string& option, std::vector<Choice> choices,
   add_choice(option, std::move(choices), &target, std::move(help));
 }
 
+namespace {
+
+// "fp32, int8 are"
+std::string available_of(const std::vector<Choice>& choices) {
+  std::vector<std::string> names;
+  for (const Choice& choice : choices) {
+    if (choice.available) names.emplace_back(choice.name);
+  }
+  return fmt::format("{} {}", fmt::join(names, ", "), names.size() == 1 ? "is" : "are");
+}
+
+}  // namespace
+
 void CommandLine::add_choice(const std::string& option, std::vector<Choice> choices,
                              std::optional<std::string>* target, std::string help) {
   std::string names;
@@ -216,7 +229,8 @@ void CommandLine::add_choice(const std::string& option, std::vector<Choice> choi
         return;
       }
       throw phial::Error("unsupported", option,
-                         fmt::format("{} is not available in this version", text));
+                         fmt::format("{} is not available in this version", text),
+                         available_of(choices));
     }
     fail_usage(option, fmt::format("expected {}; got '{}'", names, text));
   });

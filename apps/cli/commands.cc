@@ -11,10 +11,11 @@
 namespace phial_cli {
 
 std::span<const Command* const> commands() {
-  static constexpr std::array kCommands = {&kRunCommand,        &kChatCommand,     &kInfoCommand,
-                                           &kTokenizeCommand,   &kTemplateCommand, &kLogitsCommand,
-                                           &kPerplexityCommand, &kBenchCommand,    &kDoctorCommand,
-                                           &kCompletionCommand, &kManCommand};
+  static constexpr std::array kCommands = {
+      &kRunCommand,      &kChatCommand,    &kInfoCommand,          &kTokenizeCommand,
+      &kTemplateCommand, &kLogitsCommand,  &kPerplexityCommand,    &kCompareCommand,
+      &kQuantizeCommand, &kConvertCommand, &kLlamaQuantizeCommand, &kMlxConvertCommand,
+      &kBenchCommand,    &kDoctorCommand,  &kCompletionCommand,    &kManCommand};
   return kCommands;
 }
 
@@ -60,26 +61,43 @@ phial::Model load_model(const phial::Context& context, const CommonOptions& comm
   return phial::Model(context, path, options);
 }
 
+void NumericsOptions::declare_numerics(CommandLine& line, const std::string& suffix,
+                                       const std::string& what) {
+  line.choice("--compute" + suffix, {{"fp32", true}, {"bf16", false}, {"int8", true}}, compute,
+              "precision of the arithmetic" + what + ": fp32, or int8 inputs of packed weights");
+  line.choice("--kv" + suffix,
+              {{"f32", true}, {"f16", true}, {"bf16", true}, {"int8", true}, {"int4", true}}, kv,
+              "precision of the key-value cache" + what + " (default: f32)");
+}
+
 void EngineOptions::declare(CommandLine& line) {
   line.heading("Engine");
   line.integer("--context", "N", context, 1, INT64_MAX,
                "most tokens, prompt and answer together (default: the model's)");
-  line.choice("--compute", {{"fp32", true}, {"bf16", false}, {"int8", false}}, compute,
-              "precision of the arithmetic: fp32");
-  line.choice("--kv",
-              {{"f32", true}, {"f16", false}, {"bf16", false}, {"int8", false}, {"int4", false}},
-              kv, "precision of the key-value cache: f32");
+  declare_numerics(line);
   line.choice("--device",
               {{"cpu", true}, {"cuda", false}, {"onnxruntime", false}, {"openvino", false}},
               "where to compute: cpu");
   line.planned({"--adapter"});
 }
 
-phial_model_options EngineOptions::model_options() const {
+phial_model_options NumericsOptions::model_options() const {
   phial_model_options options = PHIAL_MODEL_OPTIONS_INIT;
   if (compute) options.compute = compute->c_str();
   if (kv) options.kv = kv->c_str();
   return options;
+}
+
+void declare_assistant(CommandLine& line, std::optional<std::string>& path) {
+  line.text("--assistant-model", "MODEL", path,
+            "a smaller model of the same vocabulary that drafts tokens; the answer stays the same");
+}
+
+std::optional<phial::Model> load_assistant(const phial::Context& context,
+                                           const CommonOptions& common,
+                                           const std::optional<std::string>& path) {
+  if (!path) return std::nullopt;
+  return load_model(context, common, *path);
 }
 
 void notice(const CommonOptions& common, const std::string& text) {

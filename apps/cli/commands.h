@@ -1,6 +1,8 @@
 // The commands of phial and what all of them share.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <phial/phial.hpp>
 #include <span>
@@ -28,6 +30,11 @@ extern const Command kTokenizeCommand;
 extern const Command kTemplateCommand;
 extern const Command kLogitsCommand;
 extern const Command kPerplexityCommand;
+extern const Command kCompareCommand;
+extern const Command kQuantizeCommand;
+extern const Command kConvertCommand;
+extern const Command kLlamaQuantizeCommand;
+extern const Command kMlxConvertCommand;
 extern const Command kBenchCommand;
 extern const Command kDoctorCommand;
 extern const Command kCompletionCommand;
@@ -60,14 +67,28 @@ phial::Model load_model(const phial::Context& context, const CommonOptions& comm
                         const std::string& path,
                         const phial_model_options& options = PHIAL_MODEL_OPTIONS_INIT);
 
-// Engine options that are the same wherever tokens are computed.
-struct EngineOptions {
-  std::optional<int64_t> context;
+// How precisely a model computes.
+struct NumericsOptions {
   std::optional<std::string> compute, kv;
 
-  void declare(CommandLine& line);
+  // `suffix` stands behind the options' names, `what` behind what their help says.
+  void declare_numerics(CommandLine& line, const std::string& suffix = {},
+                        const std::string& what = {});
   phial_model_options model_options() const;  // its strings are these
 };
+
+// Engine options that are the same wherever tokens are computed.
+struct EngineOptions : NumericsOptions {
+  std::optional<int64_t> context;
+
+  void declare(CommandLine& line);
+};
+
+// A smaller model that drafts what the model checks; nothing without a path.
+void declare_assistant(CommandLine& line, std::optional<std::string>& path);
+std::optional<phial::Model> load_assistant(const phial::Context& context,
+                                           const CommonOptions& common,
+                                           const std::optional<std::string>& path);
 
 // A line on stderr that is not an error; nothing with --quiet.
 void notice(const CommonOptions& common, const std::string& text);
@@ -100,6 +121,17 @@ auto naming(const std::vector<PlayedBy>& names, Call&& call) {
                          error.message(), error.hint());
     }
     throw;
+  }
+}
+
+// Runs `call`, whose errors are about what stands in `file`, and say so.
+template <class Call>
+void in_file(const std::string& file, Call&& call) {
+  try {
+    call();
+  } catch (const phial::Error& error) {
+    throw phial::Error(error.code(), fmt::format("{}: {}", file, error.where()), error.message(),
+                       error.hint());
   }
 }
 

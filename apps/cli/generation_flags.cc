@@ -58,6 +58,9 @@ void declare_outputs(GenerationFlags& flags, CommandLine& line) {
   line.texts("--stop", "TEXT", flags.stop_strings, "end before this text; may be repeated");
   line.integer("--logprobs", "N", flags.logprobs, 0, kMaxLogprobs,
                "log-probabilities of each token and of the N most likely, 0..1024");
+  line.integer("--prompt-lookup-num-tokens", "N", flags.prompt_lookup_num_tokens, 0, 7,
+               "check up to N tokens at once that the text so far suggests, 0..7; the answer stays "
+               "the same (default: as many as pay)");
 }
 
 // "ID=X"
@@ -181,6 +184,8 @@ phial::GenerateOptions GenerationFlags::request(const phial::Model& model) const
                                                         : PHIAL_EARLY_STOPPING_NEVER;
   }
   plain.logprobs = static_cast<int32_t>(logprobs.value_or(plain.logprobs));
+  plain.prompt_lookup_num_tokens =
+      static_cast<int32_t>(prompt_lookup_num_tokens.value_or(plain.prompt_lookup_num_tokens));
   for (const std::string& bias : logit_biases) out.biases.push_back(parse_bias(bias));
   out.stop_strings = stop_strings;
   return out;

@@ -26,6 +26,7 @@ struct GenerationFlags {
   std::vector<std::string> stop_strings;
   std::vector<std::string> logit_biases;
   std::optional<int64_t> logprobs;
+  std::optional<int64_t> prompt_lookup_num_tokens;
 
   // Declares the flags, and says at the end of the help how they go together.
   void declare(CommandLine& line);

@@ -96,6 +96,11 @@ Json parse_json(std::string_view json, const std::string& where, const std::stri
     // "[json.exception.parse_error.101] parse error at line 1, column 1: ..."
     std::string_view problem = error.what();
     problem.remove_prefix(std::min(problem.find("] ") + 2, problem.size()));
+    // Where it is belongs to what is wrong; of one line the column says enough.
+    constexpr std::string_view kFirstLine = "parse error at line 1, ";
+    if (problem.starts_with(kFirstLine) && json.find('\n') == json.npos) {
+      problem.remove_prefix(kFirstLine.size());
+    }
     throw phial::Error("invalid_input", where, fmt::format("not valid JSON: {}", problem), hint);
   }
 }

@@ -14,7 +14,7 @@ namespace phial_cli {
 namespace {
 
 // Commands that the promise names and this version lacks.
-constexpr const char* kPlannedCommands[] = {"compare", "quantize", "convert", "serve"};
+constexpr const char* kPlannedCommands[] = {"serve"};
 
 std::string overview() {
   std::string out =

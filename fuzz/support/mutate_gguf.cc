@@ -283,7 +283,8 @@ class FileMutator {
     } else if (choice_.one_in(8)) {  // a length that is not true
       element.replace(0, 8, test::le(interesting_integer(choice_)));
     } else {
-      element = test::gguf_string(mutate_bytes(element.substr(8), words_, choice_));
+      element = test::gguf_string(
+          mutate_bytes(element.substr(std::min<size_t>(8, element.size())), words_, choice_));
     }
   }
 

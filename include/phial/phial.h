@@ -141,25 +141,67 @@ PHIAL_API phial_error* phial_model_info_json(phial_model* model, int with_tensor
 typedef enum phial_bench {
   /* Encoding and decoding of text. Needs no weights. */
   PHIAL_BENCH_TOKENIZER = 1,
+  /* Reading prompts, making tokens, loading, memory. */
+  PHIAL_BENCH_MODEL = 2,
   PHIAL_BENCH_FORCE_INT = 0x7fffffff /* no value: lets the type hold every int, for checks */
 } phial_bench;
+
+/* Called before each sample of PHIAL_BENCH_MODEL: what is measured, and how many samples of how
+ * many are done (the total may change). Return 0 to go on; anything else ends the call with the
+ * error `cancelled`. */
+typedef int (*phial_bench_callback)(void* user, const char* what, int64_t done, int64_t total);
 
 typedef struct phial_bench_options {
   size_t size;
   phial_bench what;
-  /* Rounds whose median counts, 1..1000; one more comes first and does not count. */
+  /* Rounds whose median counts, 1..1000. PHIAL_BENCH_TOKENIZER: one more comes first and does not
+   * count. PHIAL_BENCH_MODEL: at most so many samples of a row; what takes long has fewer. */
   int32_t rounds;
-  /* The text to encode, UTF-8; NULL: 4 MB of made-up English. */
+  /* PHIAL_BENCH_TOKENIZER: the text to encode, UTF-8; NULL: 4 MB of made-up English. */
   const char* text;
   size_t text_bytes;
+  /* The rest is for PHIAL_BENCH_MODEL. One of the two: a path as phial_model_load takes it, or
+   * "SHAPE:GRID", such as "phi-3-mini:q4_0", for weights at random in the sizes of that model. */
+  const char* path;
+  const char* synthetic;
+  /* Of a synthetic model: its first layers only; 0: all. */
+  int64_t layers;
+  /* As in phial_model_options. */
+  const char* compute;
+  const char* kv;
+  /* Tokens of prompts (prefill_N), positions at which tokens are made (decode_depth_N), tokens of
+   * one pass (pass_N_over_1, 2..16). NULL: 128, 512, 2048, 4096; 0, 1024, 4096; 2..16; of these
+   * what the context can hold. None: any pointer with a count of 0. */
+  const int64_t* prompts;
+  size_t prompt_count;
+  const int64_t* depths;
+  size_t depth_count;
+  const int64_t* batches;
+  size_t batch_count;
+  /* Least shares that rows may have, as JSON text in the form that docs/performance.md describes;
+   * NULL: none. The report then has "floors":[{"name","percent_of_probe","floor","holds"}]. */
+  const char* floors_json;
+  size_t floors_bytes;
+  /* May be NULL. */
+  phial_bench_callback on_progress;
+  void* user;
 } phial_bench_options;
-#define PHIAL_BENCH_OPTIONS_INIT \
-  { sizeof(phial_bench_options), PHIAL_BENCH_TOKENIZER, 5, NULL, 0 }
+#define PHIAL_BENCH_OPTIONS_INIT                                                               \
+  {                                                                                            \
+    sizeof(phial_bench_options), PHIAL_BENCH_TOKENIZER, 5, NULL, 0, NULL, NULL, 0, NULL, NULL, \
+        NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, NULL                                         \
+  }
 
-/* Measures on the calling thread, in its processor time. The report as JSON text:
- * {"machine":{as phial_doctor_json},"text":{"source","bytes","tokens"},"probes":{"text_scan_mbps"},
- *  "rows":[{"name","value","unit","percent_of_probe"}]}. The probe copies the text and counts its
- * characters; a row that is no rate has a null percentage. Errors: those of phial_tokenize. */
+/* The report as JSON text: {"machine":{as
+ * phial_doctor_json},"probes":{...},"rows":[{"name","value", "unit","percent_of_probe"}]}; a row
+ * that is no share of a probe has a null percentage. PHIAL_BENCH_TOKENIZER measures the tokenizer
+ * of `model` on the calling thread, in its processor time; the report has
+ * "text":{"source","bytes","tokens"}, and its probe copies the text and counts its characters.
+ * Errors: those of phial_tokenize. PHIAL_BENCH_MODEL opens what the options name (`model` is not
+ * looked at) and measures it with all threads of the context, each sample behind probes of memory
+ * and arithmetic; rows have "p10", "p90", "samples" and "probe" too, and the report "model" and
+ * "settings": docs/performance.md. Errors: those of phial_model_load; usage; context_full (a length
+ * that the model cannot hold); cancelled; failed (logits that are not finite). */
 PHIAL_API phial_error* phial_bench_json(phial_context* context, phial_model* model,
                                         const phial_bench_options* options, phial_buffer** json);
 
@@ -423,22 +465,30 @@ typedef struct phial_generate_options {
    * model's. */
   int64_t max_length;
   int64_t min_length;
+  /* Speculation: tokens drafted from what the text so far holds, or by `assistant`, a smaller model
+   * of the same vocabulary (NULL: none), are checked several in one pass. The answer stays the
+   * same. At most this many at once, 0..7; how many of them pay is found out on the way. -1: 7, 0:
+   * none. For one answer of one sequence, without beams. */
+  int32_t prompt_lookup_num_tokens;
+  phial_model* assistant;
 } phial_generate_options;
 #define PHIAL_GENERATE_OPTIONS_INIT                                                             \
   {                                                                                             \
     sizeof(phial_generate_options), NULL, -1, 0, NULL, NULL, -1, 0.0f, 0.0f, 0.0f, -1, NULL, 0, \
-        NULL, 0, NULL, 0, 0, 0, 0.0f, 0, PHIAL_EARLY_STOPPING_MODEL, -1, NULL, -1, -1           \
+        NULL, 0, NULL, 0, 0, 0, 0.0f, 0, PHIAL_EARLY_STOPPING_MODEL, -1, NULL, -1, -1, -1, NULL \
   }
 
 typedef struct phial_generate_stats {
   size_t size;
-  int64_t prompt_tokens; /* computed by this call before the first new token */
-  int64_t new_tokens;    /* of all answers */
-  double prefill_ms;     /* from the call to the first new token */
-  double decode_ms;      /* from the first new token to the last */
+  int64_t prompt_tokens;   /* computed by this call before the first new token */
+  int64_t new_tokens;      /* of all answers */
+  double prefill_ms;       /* from the call to the first new token */
+  double decode_ms;        /* from the first new token to the last */
+  int64_t drafted_tokens;  /* by speculation */
+  int64_t accepted_tokens; /* of them: those that were right */
 } phial_generate_stats;
 #define PHIAL_GENERATE_STATS_INIT \
-  { sizeof(phial_generate_stats), 0, 0, 0.0, 0.0 }
+  { sizeof(phial_generate_stats), 0, 0, 0.0, 0.0, 0, 0 }
 
 /* Computes what was appended and goes on token by token. The new ids (the end token included) are
  * in the buffer as int32_t and are part of the sequence. A cancelled generation keeps what it
@@ -536,6 +586,99 @@ typedef struct phial_perplexity_options {
 PHIAL_API phial_error* phial_perplexity_json(phial_sequence* sequence, const int32_t* ids,
                                              size_t count, const phial_perplexity_options* options,
                                              phial_buffer** json);
+
+typedef struct phial_compare_options {
+  size_t size;
+  /* Windows as those of phial_perplexity_options; 0: its defaults, in the smaller context. */
+  int64_t context;
+  int64_t stride;
+  /* Greedy continuations by both models, from prompts of at most 64 tokens spread evenly over the
+   * text; 0: none; default 4. */
+  int64_t continuations;
+  /* Tokens of each, at most: it ends where the models part; default 32. */
+  int64_t new_tokens;
+  phial_progress_callback on_progress; /* tokens scored and continued; may be NULL */
+  void* user;
+} phial_compare_options;
+#define PHIAL_COMPARE_OPTIONS_INIT \
+  { sizeof(phial_compare_options), 0, 0, 4, 32, NULL, NULL }
+
+/* How far the model of `b` is from that of `a` on the text that `ids` are, which must be what both
+ * tokenizers make of it. As JSON text: {"kl_mean","kl_median","kl_p99","kl_max","kl_max_at",
+ * "top1_agreement","decided_gap","decided_tokens","decided_agreement","widest_gap","ppl_a","ppl_b",
+ * "nll_a","nll_b","tokens","windows","context","stride","vocabulary",
+ * "continuations":[{"begin","prompt_tokens","equal_tokens","a"?,"b"?,"gap"?}],
+ * "first_difference":{as those, with "continuation", and "text_a","text_b" where there is a
+ * tokenizer}?}.
+ * KL(A||B) of a token in nats, in double, over the ids that both models and their tokenizers have
+ * (padding rows left out): exactly 0 for the same logits. A token is decided where A's best two
+ * logits are more than decided_gap apart; widest_gap is the largest such gap where B's best token
+ * is another. Agreements are shares in [0, 1]. A continuation says how many tokens were equal and,
+ * unless all were, the ids that came next and how far apart A's logits of the two were.
+ * first_difference is the continuation with the fewest equal tokens of those that part.
+ * Both sequences are emptied before and after; phial_sequence_cancel on `a` ends the work. Errors:
+ * usage (also one sequence for both), invalid_input (fewer than two ids, or outside the
+ * vocabulary), failed (logits that are not finite), cancelled. */
+PHIAL_API phial_error* phial_compare_json(phial_sequence* a, phial_sequence* b, const int32_t* ids,
+                                          size_t count, const phial_compare_options* options,
+                                          phial_buffer** json);
+
+/* Quantization and conversion ------------------------------------------------------------------ */
+
+/* Tensors whose name in the output matches `pattern` ('*' any text, '?' any character) are stored
+ * in the grid called `grid`: as schemes name them, or a grid of docs/grids.md. */
+typedef struct phial_tensor_rule {
+  const char* pattern;
+  const char* grid;
+} phial_tensor_rule;
+
+typedef struct phial_quantize_options {
+  size_t size;
+  const char* format; /* "gguf", "mlx" or "safetensors" */
+  /* A scheme of the format (docs/quantization.md), such as "q4_k_m" or "4"; NULL: by
+   * bits_per_weight, else the format's default; "keep": matrices stay as they are, or become the
+   * nearest that the format holds without loss. */
+  const char* scheme;
+  const char* effort;  /* "fast" or "balanced"; NULL: balanced */
+  const char* imatrix; /* file of llama.cpp's imatrix program; NULL: none */
+  const phial_tensor_rule* rules; /* later ones win */
+  size_t rule_count;
+  double bits_per_weight; /* takes the scheme of at most so many; 0: not asked for */
+  int dry_run;            /* 1: writes nothing and reports the plan */
+  phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
+  void* user;
+  /* gguf: llama.cpp's name of how the tokenizer cuts text into words (tokenizer.ggml.pre); NULL:
+   * found out from the tokenizer. */
+  const char* pre_tokenizer;
+} phial_quantize_options;
+#define PHIAL_QUANTIZE_OPTIONS_INIT \
+  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL }
+
+/* Writes the model at `source` (a path or short name) to `output` in another format or grid: a file
+ * for gguf, else a folder. Nothing is there under that name before it is whole; a file is replaced,
+ * a folder that is not empty is not. Bytes do not depend on threads or instruction set. `json`
+ * receives the report: {"format","scheme","effort","bytes","bits_per_weight","seconds",
+ * "peak_anonymous_bytes","tensors":[...],...}; of a dry run the plan: {"format","scheme","effort",
+ * "dry_run","bytes","bits_per_weight","anonymous_bytes","weights","tensors":[{"name",
+ * "source_grid","grid","rows","columns","bytes","transfer"}]}.
+ * Errors: those of loading; usage (an unknown format, scheme or grid; a group size that does not
+ * divide; the output is the source), unsupported, invalid_input (an imatrix of another model),
+ * damaged (NaN or infinity in weights), io_error, cancelled. */
+PHIAL_API phial_error* phial_quantize_json(phial_context* context, const char* source,
+                                           const char* output,
+                                           const phial_quantize_options* options,
+                                           phial_buffer** json);
+
+/* The schemes that there are, as JSON: [{"format","name","summary"}], defaults first. */
+PHIAL_API phial_error* phial_schemes_json(phial_buffer** json);
+
+/* A self-contained SVG of the report that a quantization gives, or of a JSON array of such: the
+ * error of each layer's tensors in the first; size against mean KL for all that have a member
+ * "quality", which is what phial_compare_json gives of source and output. A member "name" stands
+ * beside a report's point, else its scheme. Errors: damaged (no JSON), invalid_input (no report).
+ */
+PHIAL_API phial_error* phial_quantization_svg(const char* reports_json, size_t reports_bytes,
+                                              phial_buffer** svg);
 
 #ifdef __cplusplus
 } /* extern "C" */

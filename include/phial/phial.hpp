@@ -228,6 +228,14 @@ class Model {
   detail::Handle<phial_model, phial_model_free> handle_;
 };
 
+// A benchmark that opens its own model, or makes one (PHIAL_BENCH_MODEL); the report as JSON.
+inline std::string bench_model_json(const Context& context, phial_bench_options options) {
+  options.what = PHIAL_BENCH_MODEL;
+  phial_buffer* json = nullptr;
+  detail::check(phial_bench_json(context.get(), nullptr, &options, &json));
+  return detail::take_text(json);
+}
+
 class Detokenizer {
  public:
   explicit Detokenizer(const Model& model, bool skip_special_tokens = false) {
@@ -403,6 +411,43 @@ class GenerateArguments {
   std::exception_ptr thrown_;
 };
 
+// Told how much of a long piece of work is done, of how much; false stops it.
+using OnProgress = std::function<bool(int64_t done, int64_t total)>;
+
+namespace detail {
+
+// What `call` gives as text, told of by `on_progress`, whose exceptions come out here.
+template <class Options, class Call>
+std::string with_progress(Options& options, const OnProgress& on_progress, Call&& call) {
+  struct Told {
+    const OnProgress& on_progress;
+    std::exception_ptr thrown;
+  } told{on_progress, nullptr};
+  options.on_progress = nullptr;
+  if (on_progress) {
+    options.user = &told;
+    options.on_progress = [](void* user, int64_t done, int64_t total) -> int {
+      auto* self = static_cast<Told*>(user);
+      try {
+        return self->on_progress(done, total) ? 0 : 1;
+      } catch (...) {
+        self->thrown = std::current_exception();
+        return 1;
+      }
+    };
+  }
+  phial_buffer* text = nullptr;
+  phial_error* error = call(&text);
+  if (told.thrown) {
+    phial_error_free(error);
+    std::rethrow_exception(told.thrown);
+  }
+  check(error);
+  return take_text(text);
+}
+
+}  // namespace detail
+
 class Sequence {
  public:
   using OnToken = GenerateArguments::OnToken;
@@ -506,40 +551,25 @@ class Sequence {
         phial_sequence_process_logits(handle_.get(), &arguments.c_options, prompt_tokens));
   }
 
-  // Told how many tokens are scored, of how many; false stops.
-  using OnProgress = std::function<bool(int64_t done, int64_t total)>;
-
   // The report as JSON; 0 for what suits the model.
   std::string perplexity_json(const std::vector<int32_t>& ids, int64_t context = 0,
                               int64_t stride = 0, const OnProgress& on_progress = {}) {
     phial_perplexity_options options = PHIAL_PERPLEXITY_OPTIONS_INIT;
     options.context = context;
     options.stride = stride;
-    struct Call {
-      const OnProgress& on_progress;
-      std::exception_ptr thrown;
-    } call{on_progress, nullptr};
-    if (on_progress) {
-      options.user = &call;
-      options.on_progress = [](void* user, int64_t done, int64_t total) -> int {
-        auto* self = static_cast<Call*>(user);
-        try {
-          return self->on_progress(done, total) ? 0 : 1;
-        } catch (...) {
-          self->thrown = std::current_exception();
-          return 1;
-        }
-      };
-    }
-    phial_buffer* json = nullptr;
-    phial_error* error =
-        phial_perplexity_json(handle_.get(), ids.data(), ids.size(), &options, &json);
-    if (call.thrown) {
-      phial_error_free(error);
-      std::rethrow_exception(call.thrown);
-    }
-    detail::check(error);
-    return detail::take_text(json);
+    return detail::with_progress(options, on_progress, [&](phial_buffer** json) {
+      return phial_perplexity_json(handle_.get(), ids.data(), ids.size(), &options, json);
+    });
+  }
+
+  // How far `other`'s model is from this one's on a text, as JSON. The options' own callback is not
+  // used.
+  std::string compare_json(Sequence& other, const std::vector<int32_t>& ids,
+                           phial_compare_options options = PHIAL_COMPARE_OPTIONS_INIT,
+                           const OnProgress& on_progress = {}) {
+    return detail::with_progress(options, on_progress, [&](phial_buffer** json) {
+      return phial_compare_json(handle_.get(), other.get(), ids.data(), ids.size(), &options, json);
+    });
   }
 
   phial_sequence* get() const { return handle_.get(); }
@@ -549,6 +579,30 @@ class Sequence {
 
   detail::Handle<phial_sequence, phial_sequence_free> handle_;
 };
+
+// Converts the model at `source` into `output`; the report, or with options.dry_run the plan, as
+// JSON. The options' own callback is not used.
+inline std::string quantize_json(const Context& context, const std::string& source,
+                                 const std::string& output, phial_quantize_options options,
+                                 const OnProgress& on_progress = {}) {
+  return detail::with_progress(options, on_progress, [&](phial_buffer** json) {
+    return phial_quantize_json(context.get(), source.c_str(), output.c_str(), &options, json);
+  });
+}
+
+// The schemes of all formats, as JSON.
+inline std::string schemes_json() {
+  phial_buffer* json = nullptr;
+  detail::check(phial_schemes_json(&json));
+  return detail::take_text(json);
+}
+
+// One report of a quantization or a JSON array of them, drawn.
+inline std::string quantization_svg(std::string_view reports_json) {
+  phial_buffer* svg = nullptr;
+  detail::check(phial_quantization_svg(reports_json.data(), reports_json.size(), &svg));
+  return detail::take_text(svg);
+}
 
 // The answers of one sequence of a batch, or why there are none.
 struct BatchResult {

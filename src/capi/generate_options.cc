@@ -175,6 +175,12 @@ Result<GenerateCall> read_generate_options(OpenModel& model, const phial_generat
   PHIAL_TRY(read_words(read, defaults, function, out));
   PHIAL_TRY(read_outputs(read, defaults, function, out));
   out.edit_scores = edit_scores_of(read);
+  if (read.prompt_lookup_num_tokens != -1) {
+    out.speculation.max_drafts = read.prompt_lookup_num_tokens;
+  }
+  if (read.assistant != nullptr) {
+    PHIAL_ASSIGN(out.speculation.assistant, read.assistant->open->decoder("assistant"));
+  }
   return call;
 }
 

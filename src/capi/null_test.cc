@@ -72,6 +72,18 @@ TEST_F(NullArguments, Evaluation) {
   EXPECT_EQ(code_of(phial_perplexity_json(sequence_.get(), nullptr, 1, nullptr, &buffer_)),
             "usage");
   EXPECT_EQ(code_of(phial_perplexity_json(sequence_.get(), &id_, 1, nullptr, nullptr)), "usage");
+  const SequencePtr other = make_sequence(model_);
+  EXPECT_EQ(code_of(phial_compare_json(nullptr, other.get(), &id_, 1, nullptr, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_compare_json(sequence_.get(), nullptr, &id_, 1, nullptr, &buffer_)),
+            "usage");
+  EXPECT_EQ(
+      code_of(phial_compare_json(sequence_.get(), other.get(), nullptr, 1, nullptr, &buffer_)),
+      "usage");
+  EXPECT_EQ(code_of(phial_compare_json(sequence_.get(), other.get(), &id_, 1, nullptr, nullptr)),
+            "usage");
+  EXPECT_EQ(code_of(phial_quantization_svg(nullptr, 2, &buffer_)), "usage");
+  EXPECT_EQ(code_of(phial_quantization_svg("{}", 2, nullptr)), "usage");
+  EXPECT_EQ(code_of(phial_quantization_svg("{}", 2, &buffer_)), "invalid_input");
 }
 
 TEST_F(NullArguments, Sequence) {

@@ -37,7 +37,18 @@ struct FieldEnds<phial_bench_options> {
   static constexpr size_t kEnds[] = {PHIAL_FIELD_END(phial_bench_options, size),
                                      PHIAL_FIELD_END(phial_bench_options, what),
                                      PHIAL_FIELD_END(phial_bench_options, rounds),
-                                     PHIAL_FIELD_END(phial_bench_options, text_bytes)};
+                                     PHIAL_FIELD_END(phial_bench_options, text_bytes),
+                                     PHIAL_FIELD_END(phial_bench_options, path),
+                                     PHIAL_FIELD_END(phial_bench_options, synthetic),
+                                     PHIAL_FIELD_END(phial_bench_options, layers),
+                                     PHIAL_FIELD_END(phial_bench_options, compute),
+                                     PHIAL_FIELD_END(phial_bench_options, kv),
+                                     PHIAL_FIELD_END(phial_bench_options, prompt_count),
+                                     PHIAL_FIELD_END(phial_bench_options, depth_count),
+                                     PHIAL_FIELD_END(phial_bench_options, batch_count),
+                                     PHIAL_FIELD_END(phial_bench_options, floors_bytes),
+                                     PHIAL_FIELD_END(phial_bench_options, on_progress),
+                                     PHIAL_FIELD_END(phial_bench_options, user)};
 };
 template <>
 struct FieldEnds<phial_template_options> {
@@ -64,32 +75,35 @@ struct FieldEnds<phial_sampling> {
 };
 template <>
 struct FieldEnds<phial_generate_options> {
-  static constexpr size_t kEnds[] = {PHIAL_FIELD_END(phial_generate_options, size),
-                                     PHIAL_FIELD_END(phial_generate_options, sampling),
-                                     PHIAL_FIELD_END(phial_generate_options, max_new_tokens),
-                                     PHIAL_FIELD_END(phial_generate_options, ignore_eos),
-                                     PHIAL_FIELD_END(phial_generate_options, on_token),
-                                     PHIAL_FIELD_END(phial_generate_options, user),
-                                     PHIAL_FIELD_END(phial_generate_options, min_new_tokens),
-                                     PHIAL_FIELD_END(phial_generate_options, repetition_penalty),
-                                     PHIAL_FIELD_END(phial_generate_options, presence_penalty),
-                                     PHIAL_FIELD_END(phial_generate_options, frequency_penalty),
-                                     PHIAL_FIELD_END(phial_generate_options, no_repeat_ngram_size),
-                                     PHIAL_FIELD_END(phial_generate_options, biases),
-                                     PHIAL_FIELD_END(phial_generate_options, bias_count),
-                                     PHIAL_FIELD_END(phial_generate_options, bad_words),
-                                     PHIAL_FIELD_END(phial_generate_options, bad_word_count),
-                                     PHIAL_FIELD_END(phial_generate_options, stop_strings),
-                                     PHIAL_FIELD_END(phial_generate_options, stop_string_count),
-                                     PHIAL_FIELD_END(phial_generate_options, num_beams),
-                                     PHIAL_FIELD_END(phial_generate_options, num_return_sequences),
-                                     PHIAL_FIELD_END(phial_generate_options, length_penalty),
-                                     PHIAL_FIELD_END(phial_generate_options, has_length_penalty),
-                                     PHIAL_FIELD_END(phial_generate_options, early_stopping),
-                                     PHIAL_FIELD_END(phial_generate_options, logprobs),
-                                     PHIAL_FIELD_END(phial_generate_options, on_scores),
-                                     PHIAL_FIELD_END(phial_generate_options, max_length),
-                                     PHIAL_FIELD_END(phial_generate_options, min_length)};
+  static constexpr size_t kEnds[] = {
+      PHIAL_FIELD_END(phial_generate_options, size),
+      PHIAL_FIELD_END(phial_generate_options, sampling),
+      PHIAL_FIELD_END(phial_generate_options, max_new_tokens),
+      PHIAL_FIELD_END(phial_generate_options, ignore_eos),
+      PHIAL_FIELD_END(phial_generate_options, on_token),
+      PHIAL_FIELD_END(phial_generate_options, user),
+      PHIAL_FIELD_END(phial_generate_options, min_new_tokens),
+      PHIAL_FIELD_END(phial_generate_options, repetition_penalty),
+      PHIAL_FIELD_END(phial_generate_options, presence_penalty),
+      PHIAL_FIELD_END(phial_generate_options, frequency_penalty),
+      PHIAL_FIELD_END(phial_generate_options, no_repeat_ngram_size),
+      PHIAL_FIELD_END(phial_generate_options, biases),
+      PHIAL_FIELD_END(phial_generate_options, bias_count),
+      PHIAL_FIELD_END(phial_generate_options, bad_words),
+      PHIAL_FIELD_END(phial_generate_options, bad_word_count),
+      PHIAL_FIELD_END(phial_generate_options, stop_strings),
+      PHIAL_FIELD_END(phial_generate_options, stop_string_count),
+      PHIAL_FIELD_END(phial_generate_options, num_beams),
+      PHIAL_FIELD_END(phial_generate_options, num_return_sequences),
+      PHIAL_FIELD_END(phial_generate_options, length_penalty),
+      PHIAL_FIELD_END(phial_generate_options, has_length_penalty),
+      PHIAL_FIELD_END(phial_generate_options, early_stopping),
+      PHIAL_FIELD_END(phial_generate_options, logprobs),
+      PHIAL_FIELD_END(phial_generate_options, on_scores),
+      PHIAL_FIELD_END(phial_generate_options, max_length),
+      PHIAL_FIELD_END(phial_generate_options, min_length),
+      PHIAL_FIELD_END(phial_generate_options, prompt_lookup_num_tokens),
+      PHIAL_FIELD_END(phial_generate_options, assistant)};
 };
 template <>
 struct FieldEnds<phial_generate_stats> {
@@ -97,7 +111,9 @@ struct FieldEnds<phial_generate_stats> {
                                      PHIAL_FIELD_END(phial_generate_stats, prompt_tokens),
                                      PHIAL_FIELD_END(phial_generate_stats, new_tokens),
                                      PHIAL_FIELD_END(phial_generate_stats, prefill_ms),
-                                     PHIAL_FIELD_END(phial_generate_stats, decode_ms)};
+                                     PHIAL_FIELD_END(phial_generate_stats, decode_ms),
+                                     PHIAL_FIELD_END(phial_generate_stats, drafted_tokens),
+                                     PHIAL_FIELD_END(phial_generate_stats, accepted_tokens)};
 };
 
 template <>

@@ -52,6 +52,8 @@ std::unique_ptr<phial_outputs> outputs_of(GenerateResult result) {
   out->stats.new_tokens = result.new_tokens;
   out->stats.prefill_ms = result.prefill_ms;
   out->stats.decode_ms = result.decode_ms;
+  out->stats.drafted_tokens = result.drafted_tokens;
+  out->stats.accepted_tokens = result.accepted_tokens;
   return out;
 }
 

@@ -1,9 +1,8 @@
-// The evaluation functions of phial.h.
+// phial_perplexity_json.
 #include "eval/perplexity.h"
 
-#include <algorithm>
-
 #include "base/json.h"
+#include "capi/eval_options.h"
 #include "capi/guard.h"
 #include "capi/options.h"
 #include "capi/sequence_handle.h"
@@ -33,18 +32,11 @@ phial_error* phial_perplexity_json(phial_sequence* sequence, const int32_t* ids,
     PHIAL_ASSIGN(const auto text, ids_of(ids, count, kFunction, "ids"));
     PHIAL_ASSIGN(const phial_perplexity_options given,
                  read_options(options, PHIAL_PERPLEXITY_OPTIONS_INIT, kFunction));
-    PerplexityOptions chosen;
-    chosen.context = given.context != 0 ? given.context
-                                        : std::min(chosen.context, sequence->sequence->context());
-    chosen.stride = given.stride != 0 ? given.stride : std::min(chosen.stride, chosen.context);
-    OnScored on_scored;
-    if (given.on_progress != nullptr) {
-      on_scored = [&given](int64_t done, int64_t total) {
-        return given.on_progress(given.user, done, total) == 0;
-      };
-    }
+    const WindowOptions windows =
+        windows_of(given.context, given.stride, sequence->sequence->context());
     Result<PerplexityReport> result =
-        perplexity(*sequence->sequence, text, chosen, on_scored, &sequence->cancel);
+        perplexity(*sequence->sequence, text, windows, progress_of(given.on_progress, given.user),
+                   &sequence->cancel);
     if (!result.ok() && result.error().code == ErrorCode::cancelled) sequence->cancel.reset();
     PHIAL_ASSIGN(const PerplexityReport report, std::move(result));
     Json object;
@@ -52,8 +44,8 @@ phial_error* phial_perplexity_json(phial_sequence* sequence, const int32_t* ids,
     object.set("nll", report.nll);
     object.set("tokens", report.tokens);
     object.set("windows", report.windows);
-    object.set("context", chosen.context);
-    object.set("stride", chosen.stride);
+    object.set("context", windows.context);
+    object.set("stride", windows.stride);
     *json = text_buffer(to_text(object));
     return {};
   });

@@ -15,6 +15,9 @@ namespace phial {
 
 using SequenceId = int32_t;
 
+// Rows of one pass that the engine promises to compute as it would compute each alone.
+inline constexpr int64_t kTogetherRows = 8;
+
 enum class LogitsRows : uint8_t {
   none,
   last,  // one row, of the step's last token
@@ -80,6 +83,13 @@ class Decoder {
   virtual Result<SequenceId> fork(SequenceId sequence, int64_t n) = 0;
   // Forgets the tokens from `n` on. unsupported unless can_truncate.
   virtual Status truncate(SequenceId sequence, int64_t n) = 0;
+
+  // How many rows the next step of `sequence` may have such that each gets, bit for bit, what it
+  // would get as a step of its own: drafted tokens are checked in one pass of that many.
+  virtual int64_t rows_as_alone(SequenceId sequence) const {
+    static_cast<void>(sequence);
+    return 1;
+  }
 
   // What tells apart models whose saved sequences must not be mixed up.
   virtual uint64_t fingerprint() const { return 0; }

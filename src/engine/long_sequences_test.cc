@@ -56,6 +56,29 @@ TEST_F(LongSequencesTest, CrossingIsAFreshForward) {
   }
 }
 
+// Who shares the forward changes no bit, of the sequence that reads again nor of the others.
+TEST_F(LongSequencesTest, CrossingBesideOthersIsCrossingAlone) {
+  load("phi3-128k");
+  const auto prepared = [&](size_t at) {
+    const SequenceId id = open();
+    run(step(id, 0, at));
+    return id;
+  };
+  const std::vector<float> crossed = run(step(prepared(40), 40, 41));
+  const std::vector<float> other = run(step(prepared(10), 10, 11));
+  const SequenceId first = prepared(10), middle = prepared(40), last = prepared(10);
+  const Step steps[] = {step(first, 10, 11), step(middle, 40, 41), step(last, 10, 11)};
+  Logits logits;
+  must(decoder_->forward(steps, logits, nullptr));
+  const auto row = [&](int64_t r) {
+    const std::span<float> values = logits.row(r);
+    return std::vector<float>(values.begin(), values.end());
+  };
+  EXPECT_EQ(row(0), other);
+  EXPECT_EQ(row(1), crossed);
+  EXPECT_EQ(row(2), other);
+}
+
 TEST_F(LongSequencesTest, CutBackAndGrownOverTheLimitAgainReusesTheCache) {
   load("phi3-128k");
   const SequenceId a = open(), b = open();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace phial {
 namespace {
 
@@ -64,12 +66,59 @@ Status Sequence::append(std::span<const int32_t> ids) {
                                     ids.size(), context_, length()),
                         "shorten the prompt or use a larger context");
   }
+  if (ids.empty()) return {};
+  if (ids.size() == 1 && ahead_.next < ahead_.drafts.size() &&
+      ids[0] == ahead_.drafts[ahead_.next]) {
+    tokens_.push_back(ids[0]);
+    const std::span<const float> row = ahead_.logits.row(static_cast<int64_t>(ahead_.next));
+    logits_.values.assign(row.begin(), row.end());
+    ++ahead_.next;
+    ++computed_;
+    return {};
+  }
+  PHIAL_TRY(forget_drafts());
   tokens_.insert(tokens_.end(), ids.begin(), ids.end());
-  if (!ids.empty()) logits_ = {};
+  logits_ = {};
+  return {};
+}
+
+Status Sequence::forget_drafts() {
+  if (ahead_.next < ahead_.drafts.size()) PHIAL_TRY(decoder_->truncate(id_, computed_));
+  ahead_ = {};
+  return {};
+}
+
+int64_t Sequence::drafts_limit() const {
+  if (length() - computed_ != 1 || !decoder_->traits().can_truncate) return 0;
+  return std::min(decoder_->rows_as_alone(id_) - 1, context_ - length());
+}
+
+Status Sequence::compute_logits_ahead(std::span<const int32_t> drafts, const CancelFlag* cancel) {
+  if (drafts.empty()) return compute_logits(LogitsRows::last, cancel);
+  std::vector<int32_t> ids(tokens_.end() - 1, tokens_.end());
+  ids.insert(ids.end(), drafts.begin(), drafts.end());
+  std::vector<int32_t> own(drafts.begin(), drafts.end());
+  Step step;
+  step.sequence = id_;
+  step.tokens = ids;
+  step.logits = LogitsRows::all;
+  // All memory first: what the decoder holds and what is said here of it must not part.
+  Logits first;
+  first.vocabulary = vocabulary_;
+  first.first_row.assign(1, 0);
+  first.values.resize(static_cast<size_t>(vocabulary_));
+  Logits all;
+  PHIAL_TRY(decoder_->forward(std::span<const Step>(&step, 1), all, cancel));
+  computed_ = length();
+  std::ranges::copy(all.row(0), first.values.begin());
+  all.values.erase(all.values.begin(), all.values.begin() + static_cast<ptrdiff_t>(vocabulary_));
+  logits_ = std::move(first);
+  ahead_ = {std::move(own), std::move(all), 0};
   return {};
 }
 
 Status Sequence::prepare() {
+  PHIAL_TRY(forget_drafts());
   if (computed_ < length()) return {};
   // After a rewind the last token is computed but its logits are gone: compute it again.
   if (computed_ == 0 || logits_.rows() > 0) {
@@ -143,6 +192,7 @@ Status Sequence::rewind(int64_t length) {
     return usage_error("rewind",
                        fmt::format("expected a length in 0..{}, got {}", this->length(), length));
   }
+  PHIAL_TRY(forget_drafts());
   if (length < computed_) PHIAL_TRY(forget(length));
   tokens_.resize(static_cast<size_t>(length));
   logits_ = {};

@@ -16,9 +16,6 @@
 
 namespace phial {
 
-// Rows of one pass that the engine promises to compute as it would compute each alone.
-inline constexpr int64_t kTogetherRows = 8;
-
 // Belongs to one thread at a time; only the CancelFlag may be touched by others.
 class Sequence {
  public:
@@ -53,6 +50,15 @@ class Sequence {
   // each other (kTogetherRows): each sequence gets the bits it would get alone. After an error or a
   // cancellation each sequence is either computed or as it was.
   static Status compute_together(std::span<Sequence* const> sequences, const CancelFlag* cancel);
+  // compute_logits(LogitsRows::last), and with it, in the same pass, what it would give behind each
+  // of `drafts`, tokens that may come next. They are not part of the sequence: append() of the
+  // first of them alone finds it computed and its logits there; any other change forgets them.
+  // REQUIRES: drafts.size() <= drafts_limit(); the ids are within the vocabulary
+  Status compute_logits_ahead(std::span<const int32_t> drafts, const CancelFlag* cancel);
+  // How many drafts may be checked without changing a bit of what follows; 0 where the last token
+  // is not the only one to compute.
+  int64_t drafts_limit() const;
+
   // Logits of the last compute; empty after append or rewind.
   Logits& logits() { return logits_; }
   // Forgets the tokens from `length` on. usage outside 0..length().
@@ -60,7 +66,7 @@ class Sequence {
   Result<std::unique_ptr<Sequence>> fork();
   // Writes a file for load(): docs/session-format.md. It appears under its name when it is whole.
   // Errors: those of Files, out_of_memory.
-  Status save(const Files& files, const std::string& path) const;
+  Status save(const Files& files, const std::string& path);
 
  private:
   Sequence(std::shared_ptr<Decoder> decoder, SequenceId id, int64_t context);
@@ -69,6 +75,14 @@ class Sequence {
   // there is nothing to compute.
   Status prepare();
   Step step(LogitsRows rows) const;
+
+  // The decoder holds the drafts behind the tokens; here are those not yet appended.
+  struct Ahead {
+    std::vector<int32_t> drafts;
+    Logits logits;  // a row for each draft of the pass
+    size_t next = 0;
+  };
+  Status forget_drafts();
 
   // Makes the decoder hold at most the first `n` tokens; sets computed_ to what it then holds.
   Status forget(int64_t n);
@@ -80,6 +94,7 @@ class Sequence {
   std::vector<int32_t> tokens_;
   int64_t computed_ = 0;
   Logits logits_;
+  Ahead ahead_;
 };
 
 }  // namespace phial

@@ -71,7 +71,8 @@ Result<Head> read_head(std::span<const uint8_t> file, ByteReader& reader) {
 
 }  // namespace
 
-Status Sequence::save(const Files& files, const std::string& path) const {
+Status Sequence::save(const Files& files, const std::string& path) {
+  PHIAL_TRY(forget_drafts());
   const int64_t computed = decoder_->traits().can_save ? computed_ : 0;
   std::vector<uint8_t> head(kMagic.begin(), kMagic.end());
   append_number(head, kVersion);

@@ -30,8 +30,8 @@ TEST(Perplexity, IsThatOfTransformers) {
     const std::vector<int32_t> ids = ids_of(*model.find("ids"));
     const auto sequence = open_sequence(name);
     for (const Json& result : *model.find("results")->if_array()) {
-      const PerplexityOptions options{.context = *result.find("context")->if_integer(),
-                                      .stride = *result.find("stride")->if_integer()};
+      const WindowOptions options{.context = *result.find("context")->if_integer(),
+                                  .stride = *result.find("stride")->if_integer()};
       const PerplexityReport report = must(perplexity(*sequence, ids, options, {}, nullptr));
       const std::string where =
           name + " " + std::to_string(options.context) + "/" + std::to_string(options.stride);
@@ -68,7 +68,7 @@ TEST_F(PerplexityTest, TellsHowFarItIs) {
 }
 
 TEST_F(PerplexityTest, CanBeStopped) {
-  const PerplexityOptions options{.context = 64, .stride = 16};
+  const WindowOptions options{.context = 64, .stride = 16};
   const auto stop = [](int64_t, int64_t) { return false; };
   auto stopped = perplexity(*sequence_, ids_, options, stop, nullptr);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);

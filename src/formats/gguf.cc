@@ -10,116 +10,21 @@
 #include "base/byte_reader.h"
 #include "base/checked.h"
 #include "formats/extent.h"
+#include "formats/gguf_types.h"
 
 namespace phial {
 namespace {
 
-constexpr std::string_view kMagic = "GGUF";
 constexpr uint32_t kOldestVersion = 2;
-constexpr uint32_t kNewestVersion = 3;
-constexpr uint64_t kMaxKeyBytes = 65535;
 constexpr uint64_t kMaxTensorNameBytes = 255;
-constexpr uint32_t kMaxDims = 4;
-constexpr uint32_t kDefaultAlignment = 32;
-constexpr uint32_t kMaxAlignment = 64 * 1024;
 // A string of one byte, a type and a value of one byte.
 constexpr uint64_t kMinPairBytes = (8 + 1) + 4 + 1;
 // A string of one byte, n_dims, a type and an offset.
 constexpr uint64_t kMinTensorBytes = (8 + 1) + 4 + 4 + 8;
 
-enum class ValueType : uint32_t {
-  u8,
-  i8,
-  u16,
-  i16,
-  u32,
-  i32,
-  f32,
-  boolean,
-  string,
-  array,
-  u64,
-  i64,
-  f64
-};
-
-struct ValueTypeInfo {
-  const char* name;
-  const char* array_name;
-  uint64_t min_bytes;  // in the file
-};
-constexpr std::array<ValueTypeInfo, 13> kValueTypes = {{
-    {"u8", "array of u8", 1},
-    {"i8", "array of i8", 1},
-    {"u16", "array of u16", 2},
-    {"i16", "array of i16", 2},
-    {"u32", "array of u32", 4},
-    {"i32", "array of i32", 4},
-    {"f32", "array of f32", 4},
-    {"bool", "array of bool", 1},
-    {"string", "array of string", 8},
-    {"array", "array of array", 12},
-    {"u64", "array of u64", 8},
-    {"i64", "array of i64", 8},
-    {"f64", "array of f64", 8},
-}};
-
-const ValueTypeInfo& info_of(ValueType type) { return kValueTypes[static_cast<size_t>(type)]; }
-
-struct TensorType {
-  uint32_t id;
-  const char* name;
-  std::optional<Grid> grid;  // nothing: known by name only
-};
-// enum ggml_type; 4, 5, 31-33 and 36-38 were given up. Q8_1 is for activations, no file holds it.
-constexpr TensorType kTensorTypes[] = {
-    {0, "F32", Grid::f32},
-    {1, "F16", Grid::f16},
-    {2, "Q4_0", Grid::q4_0},
-    {3, "Q4_1", Grid::q4_1},
-    {6, "Q5_0", Grid::q5_0},
-    {7, "Q5_1", Grid::q5_1},
-    {8, "Q8_0", Grid::q8_0},
-    {9, "Q8_1", {}},
-    {10, "Q2_K", Grid::q2_k},
-    {11, "Q3_K", Grid::q3_k},
-    {12, "Q4_K", Grid::q4_k},
-    {13, "Q5_K", Grid::q5_k},
-    {14, "Q6_K", Grid::q6_k},
-    {15, "Q8_K", Grid::q8_k},
-    {16, "IQ2_XXS", Grid::iq2_xxs},
-    {17, "IQ2_XS", Grid::iq2_xs},
-    {18, "IQ3_XXS", Grid::iq3_xxs},
-    {19, "IQ1_S", Grid::iq1_s},
-    {20, "IQ4_NL", Grid::iq4_nl},
-    {21, "IQ3_S", Grid::iq3_s},
-    {22, "IQ2_S", Grid::iq2_s},
-    {23, "IQ4_XS", Grid::iq4_xs},
-    {24, "I8", Grid::i8},
-    {25, "I16", Grid::i16},
-    {26, "I32", Grid::i32},
-    {27, "I64", Grid::i64},
-    {28, "F64", Grid::f64},
-    {29, "IQ1_M", Grid::iq1_m},
-    {30, "BF16", Grid::bf16},
-    {34, "TQ1_0", Grid::tq1_0},
-    {35, "TQ2_0", Grid::tq2_0},
-    {39, "MXFP4", Grid::mxfp4},
-    {40, "NVFP4", {}},
-    {41, "Q1_0", {}},
-    {42, "Q2_0", {}},
-};
-
-const TensorType* find_tensor_type(uint32_t id) {
-  for (const TensorType& type : kTensorTypes) {
-    if (type.id == id) return &type;
-  }
-  return nullptr;
-}
-
 std::string readable_types() {
   std::string text;
-  for (const TensorType& type : kTensorTypes) {
+  for (const GgufTensorType& type : gguf_tensor_types()) {
     if (type.grid) text += (text.empty() ? "" : ", ") + std::string(type.name);
   }
   return text;
@@ -146,12 +51,12 @@ class Parser {
   }
 
   Status read_header() {
-    PHIAL_ASSIGN(const auto magic, reader_.read_bytes(kMagic.size(), "the magic"));
-    if (std::memcmp(magic.data(), kMagic.data(), kMagic.size()) != 0) {
+    PHIAL_ASSIGN(const auto magic, reader_.read_bytes(kGgufMagic.size(), "the magic"));
+    if (std::memcmp(magic.data(), kGgufMagic.data(), kGgufMagic.size()) != 0) {
       return error(ErrorCode::damaged, "does not begin with \"GGUF\"");
     }
     PHIAL_ASSIGN(const uint32_t version, reader_.read<uint32_t>("the version"));
-    if (version < kOldestVersion || version > kNewestVersion) return refuse_version(version);
+    if (version < kOldestVersion || version > kGgufVersion) return refuse_version(version);
     PHIAL_ASSIGN(n_tensors_, reader_.read<uint64_t>("the number of tensors"));
     PHIAL_ASSIGN(n_pairs_, reader_.read<uint64_t>("the number of key-value pairs"));
     PHIAL_TRY(check_count(n_tensors_, kMinTensorBytes, "tensors"));
@@ -188,7 +93,7 @@ class Parser {
   Status read_pairs() {
     for (uint64_t i = 0; i < n_pairs_; ++i) {
       PHIAL_ASSIGN(const std::string_view key, read_string("the key of pair " + std::to_string(i)));
-      if (key.empty() || key.size() > kMaxKeyBytes) {
+      if (key.empty() || key.size() > kMaxGgufKeyBytes) {
         return reader_.damage("the key of pair " + std::to_string(i) + " has " +
                               std::to_string(key.size()) + " bytes; 1 to 65535 are allowed");
       }
@@ -202,23 +107,23 @@ class Parser {
 
   Result<Value> read_value(std::string_view key) {
     const std::string what = "the value of " + printable(key, kMaxErrorText / 2);
-    PHIAL_ASSIGN(const ValueType type, read_value_type(what));
-    const char* name = info_of(type).name;
+    PHIAL_ASSIGN(const GgufValueType type, read_value_type(what));
+    const char* name = gguf_value_type_info(type).name;
     switch (type) {
-      case ValueType::boolean: {
+      case GgufValueType::boolean: {
         PHIAL_ASSIGN(const int64_t value, read_integer(type, what));
         return Value{value != 0, name};
       }
-      case ValueType::f32:
-      case ValueType::f64: {
+      case GgufValueType::f32:
+      case GgufValueType::f64: {
         PHIAL_ASSIGN(const double value, read_real(type, what));
         return Value{value, name};
       }
-      case ValueType::string: {
+      case GgufValueType::string: {
         PHIAL_ASSIGN(const std::string_view value, read_string(what));
         return Value{value, name};
       }
-      case ValueType::array:
+      case GgufValueType::array:
         return read_array(what);
       default: {
         PHIAL_ASSIGN(const int64_t value, read_integer(type, what));
@@ -227,27 +132,27 @@ class Parser {
     }
   }
 
-  Result<ValueType> read_value_type(const std::string& what) {
+  Result<GgufValueType> read_value_type(const std::string& what) {
     PHIAL_ASSIGN(const uint32_t id, reader_.read<uint32_t>(what));
-    if (id >= kValueTypes.size()) {
+    if (id >= gguf_value_types().size()) {
       return reader_.damage(what + " has the unknown type " + std::to_string(id));
     }
-    return static_cast<ValueType>(id);
+    return static_cast<GgufValueType>(id);
   }
 
   Result<Value> read_array(const std::string& what) {
-    PHIAL_ASSIGN(const ValueType type, read_value_type(what));
-    if (type == ValueType::array) {
+    PHIAL_ASSIGN(const GgufValueType type, read_value_type(what));
+    if (type == GgufValueType::array) {
       return error(ErrorCode::unsupported, what + " is an array of arrays");
     }
     PHIAL_ASSIGN(const uint64_t count, reader_.read<uint64_t>(what));
-    PHIAL_TRY(check_count(count, info_of(type).min_bytes, "elements in " + what));
-    const char* name = info_of(type).array_name;
+    PHIAL_TRY(check_count(count, gguf_value_type_info(type).min_bytes, "elements in " + what));
+    const char* name = gguf_value_type_info(type).array_name;
     switch (type) {
-      case ValueType::string:
+      case GgufValueType::string:
         return read_elements<GgufMetadata::Strings>(count, name, [&] { return read_string(what); });
-      case ValueType::f32:
-      case ValueType::f64:
+      case GgufValueType::f32:
+      case GgufValueType::f64:
         return read_elements<GgufMetadata::Reals>(count, name,
                                                   [&] { return read_real(type, what); });
       default:
@@ -271,25 +176,25 @@ class Parser {
   }
 
   // REQUIRES: type is one of the integers or a bool
-  Result<int64_t> read_integer(ValueType type, std::string_view what) {
+  Result<int64_t> read_integer(GgufValueType type, std::string_view what) {
     switch (type) {
-      case ValueType::u8:
+      case GgufValueType::u8:
         return widened<uint8_t>(what);
-      case ValueType::i8:
+      case GgufValueType::i8:
         return widened<int8_t>(what);
-      case ValueType::u16:
+      case GgufValueType::u16:
         return widened<uint16_t>(what);
-      case ValueType::i16:
+      case GgufValueType::i16:
         return widened<int16_t>(what);
-      case ValueType::u32:
+      case GgufValueType::u32:
         return widened<uint32_t>(what);
-      case ValueType::i32:
+      case GgufValueType::i32:
         return widened<int32_t>(what);
-      case ValueType::u64:
+      case GgufValueType::u64:
         return widened<uint64_t>(what);
-      case ValueType::i64:
+      case GgufValueType::i64:
         return widened<int64_t>(what);
-      case ValueType::boolean: {
+      case GgufValueType::boolean: {
         PHIAL_ASSIGN(const int64_t value, widened<uint8_t>(what));
         if (value > 1) {
           return reader_.damage(std::string(what) + " is a bool with the value " +
@@ -312,16 +217,16 @@ class Parser {
     return static_cast<int64_t>(value);
   }
 
-  Result<double> read_real(ValueType type, std::string_view what) {
-    if (type == ValueType::f64) return reader_.read<double>(what);
+  Result<double> read_real(GgufValueType type, std::string_view what) {
+    if (type == GgufValueType::f64) return reader_.read<double>(what);
     PHIAL_ASSIGN(const float value, reader_.read<float>(what));
     return static_cast<double>(value);
   }
 
   Result<uint64_t> alignment() const {
     PHIAL_ASSIGN(const auto bytes, out_.metadata.integer("general.alignment"));
-    if (!bytes) return uint64_t{kDefaultAlignment};
-    if (*bytes <= 0 || *bytes > kMaxAlignment || (*bytes & (*bytes - 1)) != 0) {
+    if (!bytes) return uint64_t{kGgufAlignment};
+    if (*bytes <= 0 || *bytes > kMaxGgufAlignment || (*bytes & (*bytes - 1)) != 0) {
       return error(ErrorCode::damaged, "general.alignment is " + std::to_string(*bytes) +
                                            "; expected a power of two up to 65536");
     }
@@ -336,7 +241,7 @@ class Parser {
   Status read_tensors() {
     PHIAL_ASSIGN(const uint64_t align, alignment());
     constexpr uint64_t kBytesPerTensor =
-        sizeof(NamedTensor) + sizeof(Extent) + sizeof(std::string_view) * 4 + kMaxDims * 8;
+        sizeof(NamedTensor) + sizeof(Extent) + sizeof(std::string_view) * 4 + kMaxGgufDims * 8;
     PHIAL_TRY(budget_.charge(n_tensors_ * kBytesPerTensor, reader_.name()));
     std::vector<Extent> extents;
     std::unordered_set<std::string_view> names;
@@ -375,7 +280,7 @@ class Parser {
   // The rest of a tensor's entry: dims, type and offset.
   Result<Extent> read_tensor_info(const std::string& what, NamedTensor& tensor) {
     PHIAL_ASSIGN(const uint32_t n_dims, reader_.read<uint32_t>(what));
-    if (n_dims > kMaxDims) {
+    if (n_dims > kMaxGgufDims) {
       return reader_.damage(what + " has " + std::to_string(n_dims) +
                             " dimensions; at most 4 are allowed");
     }
@@ -388,7 +293,7 @@ class Parser {
     }
     std::reverse(tensor.view.shape.begin(), tensor.view.shape.end());
     PHIAL_ASSIGN(const uint32_t type_id, reader_.read<uint32_t>(what));
-    const TensorType* type = find_tensor_type(type_id);
+    const GgufTensorType* type = find_gguf_tensor_type(type_id);
     if (type == nullptr || !type->grid) {
       const std::string type_name =
           type != nullptr ? type->name : "type " + std::to_string(type_id);
@@ -439,8 +344,8 @@ class Parser {
 }  // namespace
 
 bool looks_like_gguf(std::span<const uint8_t> bytes) {
-  return bytes.size() >= kMagic.size() &&
-         std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0;
+  return bytes.size() >= kGgufMagic.size() &&
+         std::memcmp(bytes.data(), kGgufMagic.data(), kGgufMagic.size()) == 0;
 }
 
 Result<GgufContents> parse_gguf(std::span<const uint8_t> bytes, std::string_view name,

@@ -18,7 +18,7 @@ class GgufMetadata {
   // Integers and bools of every width keep their value; arrays are homogeneous. Strings of arrays
   // (a vocabulary) are views into the mapped file, valid as long as the Checkpoint.
   using Integers = std::vector<int64_t>;
-  using Reals = std::vector<float>;
+  using Reals = std::vector<double>;
   using Strings = std::vector<std::string_view>;
   struct Value {
     // u64 values above INT64_MAX are refused while reading (damaged): no key needs them.

@@ -15,12 +15,9 @@
 namespace phial {
 namespace {
 
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // as the reference implementation
 constexpr uint64_t kMaxIndexBytes = 100'000'000;
-constexpr size_t kMaxShards = 4096;
 constexpr size_t kMaxRank = 8;
 constexpr size_t kHeaderDepth = 16;
-constexpr std::string_view kMetadataKey = "__metadata__";
 
 struct Dtype {
   const char* name;
@@ -55,7 +52,7 @@ class HeaderParser {
     std::vector<Placed> placed;
     placed.reserve(members->size());
     for (const auto& [key, value] : *members) {
-      if (key == kMetadataKey) {
+      if (key == kSafetensorsMetadataKey) {
         PHIAL_TRY(check_metadata(value));
         continue;
       }
@@ -254,10 +251,17 @@ Status check_shard(const std::vector<NamedTensor>& shard, std::string_view shard
 
 }  // namespace
 
+const char* safetensors_dtype(Grid grid) {
+  for (const Dtype& candidate : kDtypes) {
+    if (candidate.grid == grid) return candidate.name;
+  }
+  return nullptr;
+}
+
 bool looks_like_safetensors(std::span<const uint8_t> bytes) {
   ByteReader reader(bytes, "");
   const Result<uint64_t> header_bytes = reader.read<uint64_t>("");
-  return header_bytes.ok() && *header_bytes <= kMaxHeaderBytes && reader.remaining() > 0 &&
+  return header_bytes.ok() && *header_bytes <= kMaxSafetensorsHeaderBytes && reader.remaining() > 0 &&
          bytes[reader.position()] == '{';
 }
 
@@ -265,7 +269,7 @@ Result<std::vector<NamedTensor>> parse_safetensors(std::span<const uint8_t> byte
                                                    std::string_view name) {
   ByteReader reader(bytes, name);
   PHIAL_ASSIGN(const uint64_t header_bytes, reader.read<uint64_t>("the header's length"));
-  if (header_bytes > kMaxHeaderBytes) {
+  if (header_bytes > kMaxSafetensorsHeaderBytes) {
     return damaged(name, "announces a header of " + std::to_string(header_bytes) +
                              " bytes; at most 100000000 are allowed");
   }
@@ -277,6 +281,7 @@ Result<std::vector<NamedTensor>> parse_safetensors(std::span<const uint8_t> byte
   std::vector<NamedTensor> tensors;
   tensors.reserve(placed.size());
   for (Placed& item : placed) {
+    if (item.tensor.name.starts_with(kSafetensorsPadding)) continue;
     item.tensor.view.bytes = data.subspan(item.begin, item.end - item.begin);
     tensors.push_back(std::move(item.tensor));
   }
@@ -288,9 +293,9 @@ Result<SafetensorsShards> read_sharded_safetensors(const Files& files,
   PHIAL_ASSIGN(const WeightMap map, read_weight_map(files, index_path));
   std::map<std::string_view, std::vector<std::string_view>> shards;  // tensors by file name
   for (const auto& [tensor, shard_name] : map) shards[shard_name].push_back(tensor);
-  if (shards.size() > kMaxShards) {
+  if (shards.size() > kMaxSafetensorsShards) {
     return over_limit(index_path, "weight_map names " + std::to_string(shards.size()) +
-                                      " files; at most " + std::to_string(kMaxShards) +
+                                      " files; at most " + std::to_string(kMaxSafetensorsShards) +
                                       " are opened");
   }
   // All names are looked at before any file is: an index with one bad name opens nothing.

@@ -5,7 +5,8 @@
 //    "data_offsets": [begin, end]}, ...}
 //
 // Offsets count from the start of the data. The tensors cover all of it without holes or overlap,
-// so that no second meaning can hide in the file.
+// so that no second meaning can hide in the file. Tensors called kSafetensorsPadding and a number
+// are what phial's writer fills gaps with; they are not shown.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,14 @@
 #include "sys/files.h"
 
 namespace phial {
+
+inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;  // as the reference
+inline constexpr size_t kMaxSafetensorsShards = 4096;
+inline constexpr std::string_view kSafetensorsMetadataKey = "__metadata__";
+inline constexpr std::string_view kSafetensorsPadding = "__padding__.";
+
+// How safetensors calls a grid ("BF16", "U32"); null for those that it has no name for.
+const char* safetensors_dtype(Grid grid);
 
 // Whether `bytes` begin like a safetensors file: a plausible header length, then '{'.
 bool looks_like_safetensors(std::span<const uint8_t> bytes);

@@ -65,6 +65,8 @@ struct Run {
       out.new_tokens += static_cast<int64_t>(output.ids.size());
     }
     out.prompt_tokens = prompt_tokens;
+    out.drafted_tokens = generation->drafted();
+    out.accepted_tokens = generation->accepted();
     out.prefill_ms = milliseconds(start, first_token.value_or(start));
     out.decode_ms = first_token ? milliseconds(*first_token, last_token) : 0;
     return out;
@@ -86,12 +88,15 @@ void step(std::span<Run*> runs) {
     const std::vector<Sequence*> waiting = run->generation->waiting();
     sequences.insert(sequences.end(), waiting.begin(), waiting.end());
   }
-  const CancelFlag* cancel = runs.size() == 1 ? runs.front()->request.cancel : nullptr;
-  const Status together = Sequence::compute_together(sequences, cancel);
+  const bool alone = runs.size() == 1;
+  const CancelFlag* cancel = alone ? runs.front()->request.cancel : nullptr;
+  const Status together = alone && sequences.size() == 1
+                              ? runs.front()->generation->compute_alone()
+                              : Sequence::compute_together(sequences, cancel);
   for (Run* run : runs) {
     // What one run cannot compute is no matter of the others: each tries alone.
     Status status;
-    if (!together.ok() && runs.size() == 1) {
+    if (!together.ok() && alone) {
       status = Error(together.error());
     } else if (!together.ok()) {
       for (Sequence* sequence : run->generation->waiting()) {

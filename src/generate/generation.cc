@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "generate/speculation.h"
+
 namespace phial {
 
 Generation::Generation(const GenerateRequest& request)
@@ -22,6 +24,9 @@ Result<std::unique_ptr<Generation>> Generation::create(const GenerateRequest& re
   }
   if (!request.options.stop_strings.empty() && request.tokenizer == nullptr) {
     return usage_error("stop_strings", "the model has no tokenizer that could find them");
+  }
+  if (const auto& assistant = request.options.speculation.assistant) {
+    PHIAL_TRY(check_assistant(*assistant, request.sequence->vocabulary()));
   }
   return request.options.beams.num_beams > 1 ? make_beam_generation(request)
                                              : make_sample_generation(request);

@@ -66,10 +66,18 @@ class Generation {
   bool done() const { return done_; }
   // The sequences whose last logits advance() reads: first the request's alone, with the prompt.
   virtual std::vector<Sequence*> waiting() = 0;
-  // Chooses a token for each running answer. After an error the generation is over.
+  // Computes the only one of waiting(), perhaps with drafts of what follows.
+  virtual Status compute_alone() {
+    return waiting().front()->compute_logits(LogitsRows::last, request_.cancel);
+  }
+  // Chooses a token for each running answer, more where drafts were right. After an error the
+  // generation is over.
   virtual Status advance() = 0;
   // Ends it with what there is.
   virtual void cancel() = 0;
+  // Tokens that were drafted, and those of them that were right.
+  virtual int64_t drafted() const { return 0; }
+  virtual int64_t accepted() const { return 0; }
   // REQUIRES: done()
   virtual Result<std::vector<Output>> take() = 0;
 

@@ -116,6 +116,7 @@ Status check_options(const GenerateOptions& options, int64_t vocabulary) {
     PHIAL_TRY(check_ids("bad_words", word, vocabulary));
   }
   if (options.logprobs) PHIAL_TRY(check_count("logprobs", *options.logprobs, 0, kMaxLogprobs));
+  PHIAL_TRY(check_count("prompt_lookup_num_tokens", options.speculation.max_drafts, 0, kMaxDrafts));
   return check_outputs(options);
 }
 

@@ -5,15 +5,20 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/decoder.h"
 #include "model/model.h"
 
 namespace phial {
+
+// The largest count of drafted tokens.
+inline constexpr int32_t kMaxDrafts = static_cast<int32_t>(kTogetherRows) - 1;
 
 // How a token is drawn. A filter that is off changes nothing.
 struct SamplingOptions {
@@ -53,6 +58,13 @@ struct BeamOptions {
 using EditScores =
     std::function<Status(size_t output, std::span<const int32_t> tokens, std::span<float> scores)>;
 
+struct SpeculationOptions {
+  // Most tokens that are drafted from the text so far (or by the assistant) for one pass; 0: none.
+  // How many of them are worth it is found out while it runs.
+  int32_t max_drafts = kMaxDrafts;
+  std::shared_ptr<Decoder> assistant = {};  // a smaller model that drafts; null: prompt lookup
+};
+
 struct GenerateOptions {
   SamplingOptions sampling = {};
   int64_t max_new_tokens = -1;        // -1: up to max_length
@@ -81,6 +93,9 @@ struct GenerateOptions {
   int32_t num_return_sequences = 1;
   // For each new token its log-probability and that of the n most likely ones, from the raw logits.
   std::optional<int32_t> logprobs = {};
+
+  // Changes how long it takes, nothing else. Not under beam search, for one answer of one request.
+  SpeculationOptions speculation = {};
 };
 
 // The largest count of beams, of answers and of log-probabilities per token.

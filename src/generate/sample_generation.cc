@@ -1,10 +1,13 @@
 // Generation without beams: the most likely tokens, or drawn ones; several answers share the pages
 // of their prompt.
+#include <algorithm>
+#include <chrono>
 #include <optional>
 
 #include "generate/generation.h"
 #include "generate/processors.h"
 #include "generate/sampling.h"
+#include "generate/speculation.h"
 #include "generate/text_stream.h"
 
 namespace phial {
@@ -36,11 +39,43 @@ class SampleGeneration final : public Generation {
     if (!started_) PHIAL_TRY(start());
     done_ = true;
     for (size_t i = 0; i < answers_.size(); ++i) {
-      if (answers_[i].running) PHIAL_TRY(step(i));
-      done_ = done_ && !answers_[i].running;
+      Answer& answer = answers_[i];
+      if (answer.running) PHIAL_TRY(step(i));
+      // A draft that was right has its logits already.
+      while (answer.running && answer.sequence->logits().rows() > 0) {
+        ++right_;
+        PHIAL_TRY(step(i));
+      }
+      done_ = done_ && !answer.running;
     }
     return {};
   }
+
+  Status compute_alone() override {
+    Sequence& sequence = *waiting().front();
+    const SpeculationOptions& options = options_.speculation;
+    // Not worth looking at one after another what the end of the answer throws away.
+    const int64_t left = max_new_tokens_ - (sequence.length() - prompt_tokens_) - 1;
+    const int64_t limit = std::min({int64_t{options.max_drafts}, sequence.drafts_limit(), left});
+    if (limit <= 0 || answers_.size() > 1) {
+      return sequence.compute_logits(LogitsRows::last, request_.cancel);
+    }
+    if (drafter_ == nullptr) PHIAL_TRY(make_drafter());
+    learn();
+    const auto start = Clock::now();
+    const int64_t most = draft_length_.choose(limit);
+    std::vector<int32_t> drafts;
+    if (most > 0) {
+      PHIAL_ASSIGN(drafts, drafter_->draft(sequence.tokens(), most, request_.cancel));
+    }
+    PHIAL_TRY(sequence.compute_logits_ahead(drafts, request_.cancel));
+    pass_ = Pass{std::ssize(drafts), right_, Clock::now() - start};
+    drafted_ += pass_->drafts;
+    return {};
+  }
+
+  int64_t drafted() const override { return drafted_; }
+  int64_t accepted() const override { return right_; }
 
   void cancel() override { finish_all(FinishReason::cancelled); }
 
@@ -101,6 +136,23 @@ class SampleGeneration final : public Generation {
     return {};
   }
 
+  Status make_drafter() {
+    const std::shared_ptr<Decoder>& assistant = options_.speculation.assistant;
+    if (assistant == nullptr) {
+      drafter_ = std::make_unique<PromptLookup>();
+      return {};
+    }
+    PHIAL_ASSIGN(drafter_, ModelDrafter::create(assistant, request_.sequence->context()));
+    return {};
+  }
+
+  // How many drafts of the last pass were right is known when the next begins.
+  void learn() {
+    if (!pass_) return;
+    draft_length_.learn(pass_->drafts, right_ - pass_->right_before, pass_->time.count());
+    pass_.reset();
+  }
+
   bool streams() const { return request_.on_token && answers_.size() == 1; }
 
   // `tell`: whoever asked to stop is not called again.
@@ -123,6 +175,18 @@ class SampleGeneration final : public Generation {
   std::vector<Answer> answers_;
   std::vector<float> scores_;
   bool started_ = false;
+
+  using Clock = std::chrono::steady_clock;
+  struct Pass {
+    int64_t drafts;
+    int64_t right_before;
+    std::chrono::duration<double> time;
+  };
+  std::unique_ptr<Drafter> drafter_;
+  DraftLength draft_length_;
+  std::optional<Pass> pass_;  // the last one
+  int64_t drafted_ = 0;
+  int64_t right_ = 0;
 };
 
 }  // namespace

@@ -29,19 +29,6 @@ Result<BlockSize> block_size(const Checkpoint& checkpoint) {
   return BlockSize{extent(0), extent(1)};
 }
 
-std::optional<ScaleKind> scale_kind(Grid grid) {
-  switch (grid) {
-    case Grid::f32:
-      return ScaleKind::f32;
-    case Grid::f16:
-      return ScaleKind::f16;
-    case Grid::bf16:
-      return ScaleKind::bf16;
-    default:
-      return std::nullopt;
-  }
-}
-
 int32_t group_extent(int64_t extent) {
   return static_cast<int32_t>(std::clamp<int64_t>(extent, 1, std::numeric_limits<int32_t>::max()));
 }
@@ -67,7 +54,7 @@ Result<F8Weight> bind_f8_weight(const Checkpoint& checkpoint, const NamedTensor&
   }
 
   const std::string place = scales->file + ": " + scales->name;
-  const std::optional<ScaleKind> kind = scale_kind(scales->view.grid);
+  const std::optional<ScaleKind> kind = scale_kind_of(scales->view.grid);
   if (!kind) {
     return unsupported(place, fmt::format("scales are stored as {}; phial reads F32, F16 and BF16",
                                           scales->dtype));

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "model/config_reader.h"
 #include "model/model_spec.h"
+#include "model/roles.h"
 
 namespace phial {
 
@@ -24,6 +25,10 @@ struct Family {
   bool gguf_interleaves_heads;
   // Hugging Face's files hold the weight of an RMSNorm minus 1 (GGUF files hold it whole).
   bool norm_weights_minus_one = false;
+  // Hugging Face's files hold q, k, v and gate, up as one matrix each.
+  bool fused = false;
+  // Roles that go by the second of their Hugging Face names (roles.h).
+  std::span<const Role> second_names = {};
   // Hugging Face tensor names that may be there and are not needed ('#' stands for a number).
   std::span<const char* const> ignored_tensors = kRotaryBuffers;
   // Fills everything but family and architecture.

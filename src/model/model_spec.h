@@ -35,6 +35,18 @@ enum class RopeLength : uint8_t {
   dynamic,   // rows of a forward that ends beyond `limit`: dynamic_inv_freq(length at its end)
 };
 
+// What the frequencies were made from, for formats that state that and not the frequencies. Names
+// and meanings are those of rope_scaling in transformers.
+struct RopeRecipe {
+  std::string type;              // "default", "linear", "llama3" ...
+  double theta = 0;              // base of the plain frequencies
+  double factor = 1;             // linear, yarn
+  int64_t original_context = 0;  // positions that the model knew before it was stretched
+  double beta_fast = 32, beta_slow = 1;
+  bool truncate = true;  // yarn: bounds of the ramp are whole numbers
+  std::vector<float> short_factors = {}, long_factors = {};  // [rotary / 2]; longrope
+};
+
 // Rotary position embedding, halves layout: dimensions i and i + rotary/2 of a head turn together.
 struct RopeSpec {
   int64_t rotary = 0;           // dimensions that turn; the rest of the head passes through
@@ -44,6 +56,7 @@ struct RopeSpec {
   int64_t limit = 0;                 // longest sequence that takes inv_freq; 0 with `any`
   std::vector<float> long_inv_freq;  // [rotary / 2]; longrope only
   float theta = 0, factor = 0;       // dynamic only
+  RopeRecipe recipe;
 };
 
 struct AttentionSpec {

@@ -77,6 +77,14 @@ std::string role_name(const Checkpoint& checkpoint, Role role, int64_t layer,
   return fill_in(gguf ? names.gguf : names.hugging_face[0], layer, ending);
 }
 
+std::string gguf_role_name(Role role, int64_t layer, std::string_view ending) {
+  return fill_in(names_of(role).gguf, layer, ending);
+}
+
+std::string hugging_face_name(Role role, bool second, int64_t layer, std::string_view ending) {
+  return fill_in(names_of(role).hugging_face[second ? 1 : 0], layer, ending);
+}
+
 bool matches_name(std::string_view pattern, std::string_view name) {
   size_t at = 0;
   for (const char c : pattern) {

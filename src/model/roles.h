@@ -53,6 +53,11 @@ const NamedTensor* find_role(const Checkpoint& checkpoint, Role role, int64_t la
 std::string role_name(const Checkpoint& checkpoint, Role role, int64_t layer,
                       std::string_view ending);
 
+// As a GGUF file names it.
+std::string gguf_role_name(Role role, int64_t layer, std::string_view ending);
+// The name that files of Hugging Face have for it; `second`: the second of its names.
+std::string hugging_face_name(Role role, bool second, int64_t layer, std::string_view ending);
+
 // Whether `name` matches `pattern`, in which '#' stands for one or more digits.
 bool matches_name(std::string_view pattern, std::string_view name);
 

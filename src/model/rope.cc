@@ -90,6 +90,7 @@ std::vector<float> scaled_inv_freq(double theta, int64_t rotary,
 Status read_linear(const RopeKeys& keys, RopeSpec& rope) {
   PHIAL_ASSIGN(const double factor, required_real(keys.scaling, "factor", 1e-6, kMaxFactor));
   for (float& f : rope.inv_freq) f /= static_cast<float>(factor);
+  rope.recipe.factor = factor;
   return {};
 }
 
@@ -137,6 +138,10 @@ Status read_yarn(const RopeKeys& keys, const ModelSpec& spec, RopeSpec& rope) {
   PHIAL_ASSIGN(const auto mscale, scaling.optional_real("mscale", 0.0, kMaxFactor));
   PHIAL_ASSIGN(const auto mscale_all, scaling.optional_real("mscale_all_dim", 0.0, kMaxFactor));
   PHIAL_ASSIGN(const bool truncate, scaling.boolean_or("truncate", true));
+  rope.recipe.factor = factor;
+  rope.recipe.beta_fast = beta_fast.value_or(rope.recipe.beta_fast);
+  rope.recipe.beta_slow = beta_slow.value_or(rope.recipe.beta_slow);
+  rope.recipe.truncate = truncate;
   const auto mscale_of = [factor](double m) {
     return factor <= 1 ? 1.0 : 0.1 * m * std::log(factor) + 1.0;
   };
@@ -147,8 +152,8 @@ Status read_yarn(const RopeKeys& keys, const ModelSpec& spec, RopeSpec& rope) {
   } else {
     rope.mscale = static_cast<float>(mscale_of(1));
   }
-  double low = yarn_dimension(beta_fast.value_or(32), keys, rope.rotary);
-  double high = yarn_dimension(beta_slow.value_or(1), keys, rope.rotary);
+  double low = yarn_dimension(rope.recipe.beta_fast, keys, rope.rotary);
+  double high = yarn_dimension(rope.recipe.beta_slow, keys, rope.rotary);
   if (truncate) {
     low = std::floor(low);
     high = std::ceil(high);
@@ -171,8 +176,9 @@ Status read_yarn(const RopeKeys& keys, const ModelSpec& spec, RopeSpec& rope) {
 // LongRoPE (Ding et al. 2024), as Phi-3 has it.
 Status read_longrope(const RopeKeys& keys, const ModelSpec& spec, RopeSpec& rope) {
   const size_t half = rope.inv_freq.size();
-  PHIAL_ASSIGN(const auto short_factors, read_factors(keys.scaling, "short_factor", half));
-  PHIAL_ASSIGN(const auto long_factors, read_factors(keys.scaling, "long_factor", half));
+  RopeRecipe& recipe = rope.recipe;
+  PHIAL_ASSIGN(recipe.short_factors, read_factors(keys.scaling, "short_factor", half));
+  PHIAL_ASSIGN(recipe.long_factors, read_factors(keys.scaling, "long_factor", half));
   PHIAL_ASSIGN(const auto given, keys.scaling.optional_real("factor", 1e-6, kMaxFactor));
   PHIAL_ASSIGN(const auto attention,
                keys.scaling.optional_real("attention_factor", 0.0, kMaxFactor));
@@ -188,8 +194,8 @@ Status read_longrope(const RopeKeys& keys, const ModelSpec& spec, RopeSpec& rope
   }
   rope.by_length = RopeLength::longrope;
   rope.limit = keys.original_context;
-  rope.inv_freq = scaled_inv_freq(keys.theta, rope.rotary, short_factors);
-  rope.long_inv_freq = scaled_inv_freq(keys.theta, rope.rotary, long_factors);
+  rope.inv_freq = scaled_inv_freq(keys.theta, rope.rotary, recipe.short_factors);
+  rope.long_inv_freq = scaled_inv_freq(keys.theta, rope.rotary, recipe.long_factors);
   return {};
 }
 
@@ -249,13 +255,16 @@ Status read_rope(const ConfigReader& config, const RopeDefaults& defaults, Model
                                spec.attention.head_dim));
   }
   rope.inv_freq = plain_inv_freq(keys.theta, rope.rotary);
+  rope.recipe = {.type = keys.type, .theta = keys.theta, .original_context = keys.original_context};
   if (keys.type == "default") return {};
   if (keys.type == "linear") return read_linear(keys, rope);
-  if (keys.type == "llama3") return read_llama3(keys, rope);
+  // Factors beside llama3's parameters are what those came to when a GGUF file was made.
+  const bool as_factors = keys.scaling.find("freq_factors") != nullptr;
+  if (keys.type == "llama3" && !as_factors) return read_llama3(keys, rope);
   if (keys.type == "yarn") return read_yarn(keys, spec, rope);
   if (keys.type == "longrope") return read_longrope(keys, spec, rope);
   if (keys.type == "dynamic") return read_dynamic(keys, spec);
-  if (keys.type == "freq_factors") return read_freq_factors(keys, rope);
+  if (keys.type == "freq_factors" || keys.type == "llama3") return read_freq_factors(keys, rope);
   return unsupported(keys.scaling.where("rope_type"),
                      fmt::format("rope scaling \"{}\" is not supported", keys.type),
                      "supported: default, linear, llama3, yarn, longrope, dynamic");

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "model/config_reader.h"
 #include "model/f8_weights.h"
+#include "model/mlx_weights.h"
 #include "model/roles.h"
 
 namespace phial {
@@ -23,6 +24,7 @@ class Binder {
       : checkpoint_(checkpoint),
         spec_(spec),
         family_(family),
+        is_mlx_(is_mlx_quantized(checkpoint)),
         used_(checkpoint.tensors.size(), false) {}
 
   Result<Weights> bind() {
@@ -72,12 +74,24 @@ class Binder {
     used_[static_cast<size_t>(tensor - checkpoint_.tensors.data())] = true;
   }
 
+  // Nothing when the matrix is not in planes of MLX.
+  Result<AffineMatrix> mlx_matrix(Role role, int64_t layer, int64_t rows, int64_t columns) {
+    const NamedTensor* tensor = is_mlx_ ? find_role(checkpoint_, role, layer, ".weight") : nullptr;
+    if (tensor == nullptr) return AffineMatrix{};
+    PHIAL_ASSIGN(const MlxWeight bound, bind_mlx_weight(checkpoint_, *tensor, rows, columns));
+    if (bound.matrix.codes != nullptr) mark_used(tensor);
+    for (const NamedTensor* companion : bound.companions) mark_used(companion);
+    return bound.matrix;
+  }
+
   Result<MatrixView> matrix(Role role, int64_t layer, int64_t rows, int64_t columns) {
-    PHIAL_ASSIGN(const NamedTensor* tensor, take(role, layer, ".weight", {rows, columns}));
     MatrixView view;
-    view.grid = tensor->view.grid;
     view.rows = rows;
     view.columns = columns;
+    PHIAL_ASSIGN(view.affine, mlx_matrix(role, layer, rows, columns));
+    if (view.is_affine()) return view;
+    PHIAL_ASSIGN(const NamedTensor* tensor, take(role, layer, ".weight", {rows, columns}));
+    view.grid = tensor->view.grid;
     view.row_stride = row_bytes(view.grid, columns);
     view.data = tensor->view.bytes.data();
     if (view.grid == Grid::f8_e4m3 || view.grid == Grid::f8_e5m2) {
@@ -209,8 +223,9 @@ class Binder {
     }
     weights.lm_head.weight = weights.embedding;
     // Some files repeat a tied head; the configuration says that it is the embedding.
-    if (const NamedTensor* head = find_role(checkpoint_, Role::lm_head, 0, ".weight")) {
-      mark_used(head);
+    for (const char* ending : {".weight", ".scales", ".biases"}) {
+      const NamedTensor* head = find_role(checkpoint_, Role::lm_head, 0, ending);
+      if (head != nullptr) mark_used(head);
     }
     return {};
   }
@@ -235,6 +250,7 @@ class Binder {
   const Checkpoint& checkpoint_;
   const ModelSpec& spec_;
   const Family& family_;
+  const bool is_mlx_;  // with quantized matrices
   std::vector<bool> used_;
 };
 

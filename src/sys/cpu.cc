@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <set>
+#include <map>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -78,53 +78,79 @@ void read_features(CpuInfo&) {}
 
 #endif
 
-// Logical processors this process may run on; empty when the system does not tell.
-std::vector<int> allowed_cpus() {
+// The kernel refuses a mask smaller than its own.
+constexpr int kMostCpus = 1 << 16;
+constexpr int kMaskBits = 8 * sizeof(unsigned long);
+
+cpu_set_t* as_set(std::vector<unsigned long>& mask) {
+  return reinterpret_cast<cpu_set_t*>(mask.data());  // glibc's dynamic masks are such words
+}
+
+// What the calling thread may run on; empty when the system does not tell.
+std::vector<unsigned long> allowed_mask() {
+  for (int bits = 1024; bits <= kMostCpus; bits *= 2) {
+    std::vector<unsigned long> mask(static_cast<size_t>(bits / kMaskBits));
+    if (sched_getaffinity(0, mask.size() * sizeof(mask[0]), as_set(mask)) == 0) return mask;
+    if (errno != EINVAL) break;
+  }
+  return {};
+}
+
+std::vector<int> cpus_of(std::vector<unsigned long> mask) {
   std::vector<int> cpus;
-  // The kernel refuses a mask smaller than its own; grow until it fits.
-  for (int bits = 1024; bits <= 1 << 16; bits *= 2) {
-    const size_t bytes = CPU_ALLOC_SIZE(bits);
-    std::vector<cpu_set_t> set(bytes / sizeof(cpu_set_t));  // CPU_ALLOC's memory, with an owner
-    const bool ok = sched_getaffinity(0, bytes, set.data()) == 0;
-    const bool too_small = !ok && errno == EINVAL;
-    for (int cpu = 0; ok && cpu < bits; ++cpu) {
-      if (CPU_ISSET_S(cpu, bytes, set.data())) cpus.push_back(cpu);
-    }
-    if (!too_small) break;
+  const size_t bytes = mask.size() * sizeof(mask[0]);
+  for (int cpu = 0; cpu < static_cast<int>(8 * bytes); ++cpu) {
+    if (CPU_ISSET_S(cpu, bytes, as_set(mask))) cpus.push_back(cpu);
   }
   return cpus;
 }
 
 }  // namespace
 
-int count_physical_cores(const std::string& sysfs, std::span<const int> cpus) {
-  std::set<std::pair<int, int>> cores;  // (package, core)
-  int undescribed = 0;
+std::vector<std::vector<int>> physical_cores(const std::string& sysfs, std::span<const int> cpus) {
+  std::vector<std::vector<int>> cores;
+  std::map<std::pair<int, int>, size_t> place;  // (package, core) in cores
   for (const int cpu : cpus) {
     const std::string folder = sysfs + "/cpu" + std::to_string(cpu) + "/topology/";
     int package = 0;
     int core = 0;
+    size_t at = cores.size();
     if ((std::ifstream(folder + "physical_package_id") >> package) &&
         (std::ifstream(folder + "core_id") >> core)) {
-      cores.emplace(package, core);
-    } else {
-      ++undescribed;
+      at = place.emplace(std::pair(package, core), at).first->second;
     }
+    if (at == cores.size()) cores.emplace_back();
+    cores[at].push_back(cpu);
   }
-  return static_cast<int>(cores.size()) + undescribed;
+  return cores;
+}
+
+CoreBinding::CoreBinding(std::span<const int> core) : before_(allowed_mask()) {
+  ours_.resize(before_.size());
+  const size_t bytes = ours_.size() * sizeof(ours_[0]);
+  for (const int cpu : core) {
+    if (static_cast<size_t>(cpu) < 8 * bytes) CPU_SET_S(cpu, bytes, as_set(ours_));
+  }
+  if (ours_ == before_ || sched_setaffinity(0, bytes, as_set(ours_)) != 0) ours_.clear();
+}
+
+CoreBinding::~CoreBinding() {
+  if (ours_.empty() || allowed_mask() != ours_) return;
+  sched_setaffinity(0, before_.size() * sizeof(before_[0]), as_set(before_));
 }
 
 CpuInfo probe_cpu() {
   CpuInfo info;
   read_features(info);
-  const std::vector<int> cpus = allowed_cpus();
+  const std::vector<int> cpus = cpus_of(allowed_mask());
   if (cpus.empty()) {
     info.logical_cores = info.physical_cores =
         std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     return info;
   }
   info.logical_cores = static_cast<int>(cpus.size());
-  info.physical_cores = count_physical_cores("/sys/devices/system/cpu", cpus);
+  info.cores = physical_cores("/sys/devices/system/cpu", cpus);
+  info.physical_cores = static_cast<int>(info.cores.size());
   return info;
 }
 

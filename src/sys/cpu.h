@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace phial {
 
@@ -11,6 +12,8 @@ struct CpuInfo {
   std::string brand;      // as the processor names itself; empty when it does not
   int logical_cores = 1;  // this process may run on
   int physical_cores = 1;
+  // The logical processors of each physical core; empty when the system does not tell.
+  std::vector<std::vector<int>> cores;
   bool avx2 = false;    // with FMA and F16C, and the system saves the registers
   bool avx512 = false;  // F, BW, DQ and VL
   bool avx_vnni = false;
@@ -20,9 +23,23 @@ struct CpuInfo {
 
 CpuInfo probe_cpu();
 
-// Cores among `cpus` (logical numbers): hyperthread siblings, as the folder `sysfs`
-// (normally /sys/devices/system/cpu) lists them, count once. A processor that the folder does not
-// describe counts as a core of its own.
-int count_physical_cores(const std::string& sysfs, std::span<const int> cpus);
+// `cpus` (logical numbers) by physical core, in order of each core's first: hyperthread siblings,
+// as the folder `sysfs` (normally /sys/devices/system/cpu) lists them, are one core. A processor
+// that the folder does not describe is a core of its own.
+std::vector<std::vector<int>> physical_cores(const std::string& sysfs, std::span<const int> cpus);
+
+// Binds a thread to one core, and gives it back what it was bound to before.
+class CoreBinding {
+ public:
+  // The calling thread, to the logical processors `core`; no effect when the system refuses.
+  explicit CoreBinding(std::span<const int> core);
+  // On the same thread. Does nothing when someone else has bound the thread meanwhile.
+  ~CoreBinding();
+  CoreBinding(const CoreBinding&) = delete;
+  CoreBinding& operator=(const CoreBinding&) = delete;
+
+ private:
+  std::vector<unsigned long> before_, ours_;  // masks; empty: not bound
+};
 
 }  // namespace phial

@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace phial {
 namespace {
+
+using Cores = std::vector<std::vector<int>>;
 
 // A folder like /sys/devices/system/cpu, removed at the end.
 class FakeSysfs {
@@ -39,24 +43,47 @@ TEST(PhysicalCores, SiblingsCountOnceAndPackagesApart) {
   for (int cpu = 0; cpu < 8; ++cpu) {
     sysfs.add(cpu, std::to_string(cpu / 2 % 2), std::to_string(cpu % 2));
   }
-  EXPECT_EQ(count_physical_cores(sysfs.path(), std::vector{0, 1, 2, 3, 4, 5, 6, 7}), 4);
-  EXPECT_EQ(count_physical_cores(sysfs.path(), std::vector{0, 4}), 1);
-  EXPECT_EQ(count_physical_cores(sysfs.path(), std::vector{0, 2}), 2);
-  EXPECT_EQ(count_physical_cores(sysfs.path(), {}), 0);
+  EXPECT_EQ(physical_cores(sysfs.path(), std::vector{0, 1, 2, 3, 4, 5, 6, 7}),
+            (Cores{{0, 4}, {1, 5}, {2, 6}, {3, 7}}));
+  EXPECT_EQ(physical_cores(sysfs.path(), std::vector{0, 4}), (Cores{{0, 4}}));
+  EXPECT_EQ(physical_cores(sysfs.path(), std::vector{0, 2}), (Cores{{0}, {2}}));
+  EXPECT_EQ(physical_cores(sysfs.path(), {}), Cores{});
 }
 
 TEST(PhysicalCores, UndescribedProcessorsAreCores) {
   const FakeSysfs sysfs("undescribed");
   sysfs.add(0, "0", "0");
   sysfs.add(1, "0", "not a number");
-  EXPECT_EQ(count_physical_cores(sysfs.path(), std::vector{0, 1, 2}), 3);
-  EXPECT_EQ(count_physical_cores("/nowhere", std::vector{0, 1}), 2);
+  EXPECT_EQ(physical_cores(sysfs.path(), std::vector{0, 1, 2}).size(), 3u);
+  EXPECT_EQ(physical_cores("/nowhere", std::vector{0, 1}).size(), 2u);
 }
 
 TEST(Cpu, CountsArePossible) {
   const CpuInfo info = probe_cpu();
   EXPECT_GE(info.physical_cores, 1);
   EXPECT_GE(info.logical_cores, info.physical_cores);
+}
+
+TEST(CoreBinding, BindsAndGivesBack) {
+  const CpuInfo before = probe_cpu();
+  if (before.cores.empty()) GTEST_SKIP() << "not executed: the system does not tell its processors";
+  for (const std::vector<int>& core : before.cores) {
+    const CoreBinding binding(core);
+    EXPECT_EQ(probe_cpu().cores, Cores{core});
+  }
+  EXPECT_EQ(probe_cpu().cores, before.cores);
+}
+
+TEST(CoreBinding, LeavesAThreadThatSomeoneElseHasBound) {
+  const CpuInfo before = probe_cpu();
+  if (before.cores.size() < 2) GTEST_SKIP() << "not executed: one core";
+  std::thread([&] {  // of its own, because it stays bound
+    auto ours = std::make_unique<CoreBinding>(before.cores[0]);
+    auto other = std::make_unique<CoreBinding>(before.cores[1]);
+    ours.reset();
+    EXPECT_EQ(probe_cpu().cores, Cores{before.cores[1]});
+  })
+      .join();
 }
 
 // The kernel lists a feature when processor and kernel both support it; it must agree.

@@ -30,6 +30,8 @@ class MappedFile {
   std::string_view text() const {
     return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
   }
+  // `part` of bytes() will not be read soon: its memory may serve others. Reading it later works.
+  virtual void release(std::span<const uint8_t> part) const { static_cast<void>(part); }
 };
 
 // unreadable: the system refuses to tell (no permission, a failing disk); map() says why.
@@ -41,6 +43,16 @@ class FileWriter {
  public:
   virtual ~FileWriter() = default;
   virtual Status append(std::span<const uint8_t> bytes) = 0;
+  virtual Status commit() = 0;
+};
+
+// A folder that is being filled. Until commit() it has another name, "NAME.partial-" and a number,
+// beside the final one; dropping the writer without commit() removes it with all that is in it.
+class FolderWriter {
+ public:
+  virtual ~FolderWriter() = default;
+  // The name it has meanwhile: files are created in there.
+  virtual const std::string& path() const = 0;
   virtual Status commit() = 0;
 };
 
@@ -62,6 +74,12 @@ class Files {
   // something else than a file stands there; a symbolic link is replaced, not followed. The writer
   // must not outlive these Files.
   virtual Result<std::unique_ptr<FileWriter>> create(const std::string& path) const = 0;
+  // Starts a folder that stands at `path` when committed. io_error when it cannot be written or
+  // when something else than an empty folder stands there. The writer must not outlive these Files.
+  virtual Result<std::unique_ptr<FolderWriter>> create_folder(const std::string& path) const = 0;
+  // Removes what writers of `path` left that were killed: partial files and folders that no living
+  // process holds. io_error for one that cannot be removed.
+  virtual Status remove_leftovers(const std::string& path) const = 0;
   // The path with all symlinks resolved: two paths of one file give the same string.
   virtual Result<std::string> canonical(const std::string& path) const = 0;
 };
@@ -78,10 +96,14 @@ class MemoryFiles final : public Files {
   Result<std::shared_ptr<const MappedFile>> map(const std::string& path) const override;
   Result<std::vector<std::string>> list(const std::string& folder) const override;
   Result<std::unique_ptr<FileWriter>> create(const std::string& path) const override;
+  Result<std::unique_ptr<FolderWriter>> create_folder(const std::string& path) const override;
+  // A killed process leaves nothing in memory.
+  Status remove_leftovers(const std::string& path) const override;
   Result<std::string> canonical(const std::string& path) const override;
 
  private:
   class Writer;
+  class PartialFolder;
   mutable std::mutex mutex_;
   // Vectors of exactly the file's size: a read past the end is seen by the address sanitizer.
   mutable std::map<std::string, std::shared_ptr<const std::vector<uint8_t>>> files_;

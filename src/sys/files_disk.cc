@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,11 +99,90 @@ class DiskMapping final : public MappedFile {
   std::span<const uint8_t> bytes() const override {
     return {static_cast<const uint8_t*>(address_), size_};
   }
+  void release(std::span<const uint8_t> part) const override {
+    // Whole pages only: what lies beside them may be in use.
+    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto begin = reinterpret_cast<uintptr_t>(part.data());
+    const uintptr_t first = (begin + page - 1) / page * page;
+    const uintptr_t last = (begin + part.size()) / page * page;
+    // Advice: where it is not taken, the pages stay until the system needs them.
+    if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  }
 
  private:
   void* const address_;
   const size_t size_;
 };
+
+// A held lock tells others that the writer lives; it ends with the process, however that ends. File
+// systems without locks refuse: then nothing there is ever taken for a leftover.
+bool try_lock(int fd) {
+  return retry_interrupted([fd] { return ::flock(fd, LOCK_EX | LOCK_NB); }) == 0;
+}
+
+constexpr std::string_view kPartialFile = ".part";
+constexpr std::string_view kPartialFolder = ".partial-";
+
+// What the names of partial files of `path` begin with: at most 255 bytes with what follows, and in
+// the same folder, so that the rename is atomic.
+std::string partial_file_stem(const std::string& path) {
+  constexpr size_t kMaxStem = 200;
+  return "." + file_name_of(path).substr(0, kMaxStem) + ".";
+}
+
+bool all_of(std::string_view text, std::string_view allowed) {
+  return !text.empty() && text.find_first_not_of(allowed) == std::string_view::npos;
+}
+
+// Whether a writer of `path` could have made `name` in its folder.
+bool is_partial_name(const std::string& path, std::string_view name) {
+  const std::string stem = partial_file_stem(path);
+  if (name.starts_with(stem) && name.ends_with(kPartialFile) &&
+      name.size() > stem.size() + kPartialFile.size()) {
+    name.remove_prefix(stem.size());
+    name.remove_suffix(kPartialFile.size());
+    return all_of(name, "0123456789-");
+  }
+  const std::string folder_stem = file_name_of(path) + std::string(kPartialFolder);
+  return name.starts_with(folder_stem) && all_of(name.substr(folder_stem.size()), "0123456789-");
+}
+
+// Removes a file, a link or a folder with all that is in it; follows no link. What is gone is fine.
+Status remove_tree(const std::string& path) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) {
+    return errno == ENOENT ? Status() : Status(system_error(path, "cannot remove", errno));
+  }
+  if (S_ISDIR(info.st_mode)) {
+    std::vector<std::string> names;
+    if (const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(path.c_str()), ::closedir);
+        entries) {
+      while (const dirent* entry = ::readdir(entries.get())) {
+        const std::string_view name = entry->d_name;
+        if (name != "." && name != "..") names.emplace_back(name);
+      }
+    }
+    for (const std::string& name : names) PHIAL_TRY(remove_tree(join_path(path, name)));
+    if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return {};
+  } else if (::unlink(path.c_str()) == 0 || errno == ENOENT) {
+    return {};
+  }
+  return io_error(path, "cannot remove: " + std::generic_category().message(errno),
+                  hint_for(errno));
+}
+
+// The new name itself must survive a power cut. Some file systems cannot sync a folder.
+Status sync_folder_of(const std::string& path) {
+  const std::string folder = folder_of(path);
+  const Descriptor fd(retry_interrupted(
+      [&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (fd.get() < 0) return {};  // a folder that may be written to but not read
+  if (retry_interrupted([&] { return ::fsync(fd.get()); }) != 0 && errno != EINVAL &&
+      errno != ENOTSUP && errno != EROFS) {
+    return io_error(path, "cannot write: " + std::generic_category().message(errno));
+  }
+  return {};
+}
 
 class DiskWriter final : public FileWriter {
  public:
@@ -130,7 +210,7 @@ class DiskWriter final : public FileWriter {
     PHIAL_TRY(check_target(path_));
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) return fail("cannot write", errno);
     finished_ = true;
-    return sync_folder();
+    return sync_folder_of(path_);
   }
 
   // A file may be replaced; anything else that stands at `path` may not. A symbolic link is
@@ -156,24 +236,59 @@ class DiskWriter final : public FileWriter {
     ::unlink(temporary_.c_str());
   }
 
-  // The new name itself must survive a power cut. Some file systems cannot sync a folder.
-  Status sync_folder() const {
-    const std::string folder = folder_of(path_);
-    const Descriptor fd(retry_interrupted(
-        [&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
-    if (fd.get() < 0) return {};  // a folder that may be written to but not read
-    if (retry_interrupted([&] { return ::fsync(fd.get()); }) != 0 && errno != EINVAL &&
-        errno != ENOTSUP && errno != EROFS) {
-      return io_error(path_, "cannot write: " + std::generic_category().message(errno));
-    }
-    return {};
-  }
-
   const std::string path_;
   const std::string temporary_;
   Descriptor file_;
   bool finished_ = false;
 };
+
+class DiskFolderWriter final : public FolderWriter {
+ public:
+  DiskFolderWriter(std::string path, std::string temporary, int fd)
+      : path_(std::move(path)), temporary_(std::move(temporary)), lock_(fd) {}
+  ~DiskFolderWriter() override {
+    if (!committed_) static_cast<void>(remove_tree(temporary_).ok());
+  }
+
+  const std::string& path() const override { return temporary_; }
+
+  Status commit() override {
+    if (committed_) return usage_error(path_, "committed twice");
+    PHIAL_TRY(check_target(path_));
+    // Takes the place of an empty folder, and of nothing else.
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+      return io_error(path_, "cannot write: " + std::generic_category().message(errno),
+                      hint_for(errno));
+    }
+    committed_ = true;
+    return sync_folder_of(path_);
+  }
+
+  static Status check_target(const std::string& path) {
+    struct stat info;
+    if (::lstat(path.c_str(), &info) != 0) return {};
+    if (!S_ISDIR(info.st_mode)) {
+      return io_error(path, "cannot write a folder: something else stands there");
+    }
+    const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(path.c_str()), ::closedir);
+    while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr) {
+      const std::string_view name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      return io_error(path, "cannot write: the folder is not empty",
+                      "remove it, or choose another name");
+    }
+    return {};
+  }
+
+ private:
+  const std::string path_;
+  const std::string temporary_;
+  const Descriptor lock_;
+  bool committed_ = false;
+};
+
+// Names that are tried for a partial file or folder.
+constexpr int kAttempts = 100;
 
 class DiskFiles final : public Files {
  public:
@@ -248,20 +363,17 @@ class DiskFiles final : public Files {
     if (holds_zero_byte(path)) return io_error(path, "cannot write: the path holds a zero byte");
     if (path.empty() || path.back() == '/') return io_error(path, "does not name a file");
     PHIAL_TRY(DiskWriter::check_target(path));
-    // A name of at most 255 bytes in the same folder, so that the rename is atomic. O_EXCL never
-    // follows a link that waits under that name.
-    constexpr size_t kMaxStem = 200;
-    constexpr int kAttempts = 100;
+    // O_EXCL never follows a link that waits under that name.
     const std::string stem =
-        join_path(folder_of(path), "." + file_name_of(path).substr(0, kMaxStem) + "." +
-                                       std::to_string(::getpid()) + "-");
+        join_path(folder_of(path), partial_file_stem(path)) + std::to_string(::getpid()) + "-";
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      std::string temporary = stem + std::to_string(attempt) + ".part";
+      std::string temporary = stem + std::to_string(attempt) + std::string(kPartialFile);
       const int fd = retry_interrupted([&] {
         return ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                       0666);
       });
       if (fd >= 0) {
+        static_cast<void>(try_lock(fd));
         return std::unique_ptr<FileWriter>(
             std::make_unique<DiskWriter>(path, std::move(temporary), fd));
       }
@@ -272,6 +384,51 @@ class DiskFiles final : public Files {
     }
     return io_error(path, "cannot write: " + stem + "*.part are left from interrupted runs",
                     "remove them");
+  }
+
+  Result<std::unique_ptr<FolderWriter>> create_folder(const std::string& path) const override {
+    if (holds_zero_byte(path)) return io_error(path, "cannot write: the path holds a zero byte");
+    std::string name = path;
+    while (name.size() > 1 && name.back() == '/') name.pop_back();
+    if (name.empty() || name == "/" || file_name_of(name) == "." || file_name_of(name) == "..") {
+      return io_error(path, "does not name a new folder");
+    }
+    PHIAL_TRY(DiskFolderWriter::check_target(name));
+    const std::string stem = name + std::string(kPartialFolder) + std::to_string(::getpid()) + "-";
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      std::string temporary = stem + std::to_string(attempt);
+      if (::mkdir(temporary.c_str(), 0777) == 0) {
+        const int fd = retry_interrupted([&] {
+          return ::open(temporary.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        });
+        if (fd >= 0) static_cast<void>(try_lock(fd));
+        return std::unique_ptr<FolderWriter>(
+            std::make_unique<DiskFolderWriter>(name, std::move(temporary), fd));
+      }
+      if (errno != EEXIST) {
+        return io_error(path, "cannot write: " + std::generic_category().message(errno),
+                        hint_for(errno));
+      }
+    }
+    return io_error(path, "cannot write: " + stem + "* are left from interrupted runs",
+                    "remove them");
+  }
+
+  Status remove_leftovers(const std::string& path) const override {
+    std::string target = path;
+    while (target.size() > 1 && target.back() == '/') target.pop_back();
+    const std::string folder = folder_of(target);
+    const auto names = list(folder);
+    if (!names.ok()) return {};  // creating the output says what is wrong
+    for (const std::string& name : names.value()) {
+      if (!is_partial_name(target, name)) continue;
+      const std::string leftover = join_path(folder, name);
+      const Descriptor fd(retry_interrupted([&] {
+        return ::open(leftover.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+      }));
+      if (fd.get() >= 0 && try_lock(fd.get())) PHIAL_TRY(remove_tree(leftover));
+    }
+    return {};
   }
 
   Result<std::string> canonical(const std::string& path) const override {

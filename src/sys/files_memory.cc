@@ -74,6 +74,43 @@ class MemoryFiles::Writer final : public FileWriter {
   bool committed_ = false;
 };
 
+class MemoryFiles::PartialFolder final : public FolderWriter {
+ public:
+  PartialFolder(const MemoryFiles& files, std::string final_path, std::string path)
+      : files_(files), final_path_(std::move(final_path)), path_(std::move(path)) {}
+  ~PartialFolder() override { move_to(nullptr); }
+
+  const std::string& path() const override { return path_; }
+
+  Status commit() override {
+    if (committed_) return usage_error(final_path_, "committed twice");
+    if (files_.kind(final_path_) != FileKind::none) {
+      return io_error(final_path_, "cannot write: something stands there by now");
+    }
+    move_to(&final_path_);
+    committed_ = true;
+    return {};
+  }
+
+ private:
+  // All files under path_ under another folder instead; null: nowhere.
+  void move_to(const std::string* folder) {
+    const std::string prefix = prefix_of(path_);
+    const std::lock_guard lock(files_.mutex_);
+    auto at = files_.files_.lower_bound(prefix);
+    while (at != files_.files_.end() && at->first.starts_with(prefix)) {
+      if (folder != nullptr) {
+        files_.files_[prefix_of(*folder) + at->first.substr(prefix.size())] = at->second;
+      }
+      at = files_.files_.erase(at);
+    }
+  }
+
+  const MemoryFiles& files_;
+  const std::string final_path_, path_;
+  bool committed_ = false;
+};
+
 void MemoryFiles::put(const std::string& path, std::string bytes) {
   const std::lock_guard lock(mutex_);
   files_[normalized(path)] =
@@ -139,6 +176,21 @@ Result<std::unique_ptr<FileWriter>> MemoryFiles::create(const std::string& path)
   if (kind(path) == FileKind::folder) return io_error(path, "cannot write: it is a folder");
   return std::unique_ptr<FileWriter>(std::make_unique<Writer>(*this, normalized(path)));
 }
+
+Result<std::unique_ptr<FolderWriter>> MemoryFiles::create_folder(const std::string& path) const {
+  const std::string name = normalized(path);
+  if (path.empty() || kind(name) != FileKind::none) {
+    return io_error(path, "cannot write a folder: something stands there");
+  }
+  for (int attempt = 0;; ++attempt) {
+    std::string partial = name + ".partial-" + std::to_string(attempt);
+    if (kind(partial) != FileKind::none) continue;
+    return std::unique_ptr<FolderWriter>(
+        std::make_unique<PartialFolder>(*this, name, std::move(partial)));
+  }
+}
+
+Status MemoryFiles::remove_leftovers(const std::string&) const { return {}; }
 
 Result<std::string> MemoryFiles::canonical(const std::string& path) const {
   if (kind(path) == FileKind::none) return not_found(path, "no such file or folder");

@@ -160,6 +160,61 @@ TEST_F(DiskFiles, ADroppedWriterLeavesNothing) {
   EXPECT_TRUE(names().empty());
 }
 
+TEST_F(DiskFiles, AFolderAppearsWholeWhenCommitted) {
+  auto folder = files_->create_folder(at("out")).value();
+  auto file = files_->create(join_path(folder->path(), "a")).value();
+  ASSERT_TRUE(file->append(as_bytes("text")).ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_FALSE(fs::exists(at("out")));
+  ASSERT_TRUE(folder->commit().ok());
+  EXPECT_EQ(content("out/a"), "text");
+  EXPECT_THAT(names(), ElementsAre("out"));
+  EXPECT_FALSE(folder->commit().ok());
+  EXPECT_EQ(files_->create_folder(at("out")).error().code, ErrorCode::io_error) << "not empty";
+  fs::create_directory(at("empty"));
+  ASSERT_TRUE(files_->create_folder(at("empty/")).value()->commit().ok());
+  write("file", "text");
+  EXPECT_EQ(files_->create_folder(at("file")).error().code, ErrorCode::io_error);
+}
+
+TEST_F(DiskFiles, ADroppedFolderLeavesNothing) {
+  {
+    auto folder = files_->create_folder(at("out")).value();
+    fs::create_directory(folder->path() + "/sub");
+    std::ofstream(folder->path() + "/sub/file") << "text";
+    write("kept", "text");
+    fs::create_symlink("../kept", folder->path() + "/link");
+  }
+  EXPECT_THAT(names(), ElementsAre("kept")) << "and follows no link";
+}
+
+TEST_F(DiskFiles, LeftoversOfTheDeadAreRemovedAndNothingElse) {
+  auto living = files_->create(at("out")).value();
+  auto living_folder = files_->create_folder(at("out")).value();
+  write(".out.1-0.part", "half");
+  fs::create_directory(at("out.partial-1-0"));
+  write("out.partial-1-0/file", "half");
+  const std::vector<std::string> kept = {".out.1-0.par",      ".out.x.part",    ".out.part",
+                                         "out.partial-",      "out.partial-x",  "out.partial",
+                                         "other.partial-1-0", ".other.1-0.part"};
+  for (const std::string& name : kept) write(name, "kept");
+  ASSERT_TRUE(files_->remove_leftovers(at("out")).ok());
+  std::vector<std::string> expected = kept;
+  expected.push_back(file_name_of(living_folder->path()));
+  expected.push_back(".out." + std::to_string(::getpid()) + "-0.part");
+  EXPECT_THAT(names(), ::testing::UnorderedElementsAreArray(expected));
+  EXPECT_TRUE(living->commit().ok());
+}
+
+TEST_F(DiskFiles, ReleasedPagesAreReadAgain) {
+  const std::string text(100'000, 'x');
+  write("file", text);
+  const auto file = files_->map(at("file")).value();
+  file->release(file->bytes().subspan(1, 90'000));
+  file->release(file->bytes().subspan(5, 10));
+  EXPECT_EQ(file->text(), text);
+}
+
 TEST_F(DiskFiles, TwoWritersOfOneNameDoNotMix) {
   auto first = files_->create(at("out")).value();
   auto second = files_->create(at("out")).value();
@@ -275,6 +330,24 @@ TEST(MemoryFiles, WritesWhenCommitted) {
   EXPECT_EQ(files.kind("m/b"), FileKind::none);
   EXPECT_EQ(code_of(files.create("m")), ErrorCode::io_error);
   EXPECT_EQ(code_of(files.create("m/")), ErrorCode::io_error);
+}
+
+TEST(MemoryFiles, FoldersAppearWholeWhenCommitted) {
+  MemoryFiles files;
+  {
+    auto dropped = files.create_folder("out").value();
+    ASSERT_TRUE(files.create(join_path(dropped->path(), "a")).value()->commit().ok());
+  }
+  EXPECT_EQ(files.kind("out.partial-0"), FileKind::none);
+  auto folder = files.create_folder("out").value();
+  auto file = files.create(join_path(folder->path(), "a")).value();
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(files.kind("out"), FileKind::none);
+  ASSERT_TRUE(folder->commit().ok());
+  EXPECT_EQ(files.kind("out/a"), FileKind::regular);
+  EXPECT_EQ(files.kind(folder->path()), FileKind::none);
+  EXPECT_FALSE(files.create_folder("out").ok());
+  EXPECT_FALSE(folder->commit().ok());
 }
 
 TEST(Paths, JoinAndSplit) {

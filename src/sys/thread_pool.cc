@@ -1,10 +1,14 @@
 #include "sys/thread_pool.h"
 
-#include <sched.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -18,10 +22,14 @@ constexpr int kMaxThreads = 1024;
 
 // Long enough to bridge the serial code between two jobs of one forward pass, short enough that an
 // idle pool is asleep before anyone notices.
-constexpr std::chrono::microseconds kSpin{50};
+constexpr int32_t kIdleSpinNs = 100'000;
 
-// Waiters that spin longer than this have likely lost the processor to the one they wait for.
-constexpr std::chrono::microseconds kBarrierSpin{20};
+// A worker that is not there after this long has likely lost its processor to another program: the
+// one that waits has to give up its own, so that the scheduler has one to give to the late one.
+// When that happens the next waits spin for less, down to the least, and for more again once
+// workers arrive in time.
+constexpr int32_t kMostSpinNs = 50'000;
+constexpr int32_t kLeastSpinNs = 2'000;
 
 void pause() {
 #if defined(__x86_64__)
@@ -31,14 +39,10 @@ void pause() {
 #endif
 }
 
-// Whether `done` became true within `limit`. The clock is read once per 64 looks.
+// Whether `done` became true within about `limit_ns`. The clock is read once per 64 looks.
 template <class Done>
-bool spin_until(std::chrono::microseconds limit, const Done& done) {
-  for (int i = 0; i < 64; ++i) {
-    if (done()) return true;
-    pause();
-  }
-  const auto end = std::chrono::steady_clock::now() + limit;
+bool spin_until(int32_t limit_ns, const Done& done) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(limit_ns);
   do {
     for (int i = 0; i < 64; ++i) {
       if (done()) return true;
@@ -48,38 +52,66 @@ bool spin_until(std::chrono::microseconds limit, const Done& done) {
   return false;
 }
 
+// std::atomic::wait would first call sched_yield, which under load costs the rest of a time slice
+// and the right to be woken early.
+void sleep_while(std::atomic<uint32_t>& word, uint32_t value) {
+  static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t));
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+
+void wake_all(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+
 }  // namespace
 
-void SpinBarrier::wait() {
-  const uint32_t generation = generation_.load(std::memory_order_relaxed);
-  // acq_rel: the last to arrive has seen what the others wrote, and its release below passes it on.
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == workers_ - 1) {
-    arrived_.store(0, std::memory_order_relaxed);
-    generation_.store(generation + 1, std::memory_order_release);
-    return;
+void Turnstile::advance() {
+  // Both sides are sequentially consistent: either the sleeper sees the new count and does not
+  // sleep, or the sleeper is seen here.
+  count_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) wake_all(count_);
+}
+
+bool Turnstile::wait_past(uint32_t seen, int32_t spin_ns) {
+  const auto passed = [&] { return count_.load(std::memory_order_acquire) != seen; };
+  for (int i = 0; i < 64; ++i) {  // before any look at the clock: workers mostly meet at once
+    if (passed()) return true;
+    pause();
   }
-  const auto passed = [&] { return generation_.load(std::memory_order_acquire) != generation; };
-  if (spin_until(kBarrierSpin, passed)) return;
-  while (!passed()) sched_yield();
+  if (spin_until(spin_ns, passed)) return true;
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  while (count_.load(std::memory_order_seq_cst) == seen) sleep_while(count_, seen);
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+bool Barrier::arrive() {
+  // acq_rel: the last to arrive has seen what the others wrote, and its advance passes it on.
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) != workers_ - 1) return false;
+  arrived_.store(0, std::memory_order_relaxed);
+  passes_.advance();
+  return true;
+}
+
+void Barrier::wait() {
+  const uint32_t seen = passes_.count();
+  if (arrive()) return;
+  const int32_t spin = spin_ns_.load(std::memory_order_relaxed);
+  const int32_t next = passes_.wait_past(seen, spin) ? std::min(kMostSpinNs, spin + spin / 4)
+                                                     : std::max(kLeastSpinNs, spin / 2);
+  if (next != spin) spin_ns_.store(next, std::memory_order_relaxed);
 }
 
 struct ThreadPool::State {
   std::mutex caller;  // held by the thread that runs a job
-  // The job, written before `epoch` moves on.
+  // The job, written before `started` advances.
   Job job = nullptr;
   void* context = nullptr;
   bool stop = false;
-  alignas(64) std::atomic<uint32_t> epoch{0};      // jobs started; workers wait for it to change
-  alignas(64) std::atomic<uint32_t> sleepers{0};   // workers that may be asleep on `epoch`
-  alignas(64) std::atomic<uint32_t> remaining{0};  // workers still at the current job
+  Turnstile started;  // jobs; workers wait for the next
+  // The core of each worker; empty when they are not bound.
+  std::vector<std::vector<int>> cores;
   std::vector<std::thread> threads;
-
-  // Both sides are sequentially consistent: either the worker's wait sees the new epoch, or the
-  // caller sees the sleeper.
-  void start_epoch() {
-    epoch.fetch_add(1, std::memory_order_seq_cst);
-    if (sleepers.load(std::memory_order_seq_cst) != 0) epoch.notify_all();
-  }
 };
 
 ThreadPool::ThreadPool(int threads)
@@ -92,6 +124,11 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::create(int threads) {
   }
   std::unique_ptr<ThreadPool> pool(new ThreadPool(threads));
   State& state = *pool->state_;
+  // Only a pool that fills the machine is bound. A smaller one would take the first cores, as would
+  // the next program's, while others idle; a larger one has to be moved about.
+  if (CpuInfo cpu = probe_cpu(); threads > 1 && std::ssize(cpu.cores) == threads) {
+    state.cores = std::move(cpu.cores);
+  }
   try {
     state.threads.reserve(static_cast<size_t>(threads - 1));
     for (int worker = 1; worker < threads; ++worker) {
@@ -108,24 +145,19 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::create(int threads) {
 
 ThreadPool::~ThreadPool() {
   state_->stop = true;
-  state_->start_epoch();
+  state_->started.advance();
   for (std::thread& thread : state_->threads) thread.join();
 }
 
 void ThreadPool::worker_loop(int worker) {
   State& state = *state_;
+  std::optional<CoreBinding> binding;
+  if (!state.cores.empty()) binding.emplace(state.cores[static_cast<size_t>(worker)]);
   for (uint32_t seen = 0;; ++seen) {
-    const auto started = [&] { return state.epoch.load(std::memory_order_acquire) != seen; };
-    if (!spin_until(kSpin, started)) {
-      state.sleepers.fetch_add(1, std::memory_order_seq_cst);
-      while (state.epoch.load(std::memory_order_seq_cst) == seen) {
-        state.epoch.wait(seen, std::memory_order_seq_cst);
-      }
-      state.sleepers.fetch_sub(1, std::memory_order_relaxed);
-    }
+    state.started.wait_past(seen, kIdleSpinNs);
     if (state.stop) return;
     state.job(state.context, worker);
-    if (state.remaining.fetch_sub(1, std::memory_order_acq_rel) == 1) state.remaining.notify_one();
+    barrier_.arrive();
   }
 }
 
@@ -133,16 +165,13 @@ void ThreadPool::run_erased(Job job, void* context) {
   State& state = *state_;
   const std::lock_guard<std::mutex> lock(state.caller);
   if (threads_ == 1) return job(context, 0);
+  std::optional<CoreBinding> binding;
+  if (!state.cores.empty()) binding.emplace(state.cores[0]);
   state.job = job;
   state.context = context;
-  state.remaining.store(static_cast<uint32_t>(threads_ - 1), std::memory_order_relaxed);
-  state.start_epoch();
+  state.started.advance();
   job(context, 0);
-  const auto finished = [&] { return state.remaining.load(std::memory_order_acquire) == 0; };
-  if (spin_until(kSpin, finished)) return;
-  for (uint32_t left; (left = state.remaining.load(std::memory_order_acquire)) != 0;) {
-    state.remaining.wait(left, std::memory_order_acquire);
-  }
+  barrier_.wait();
 }
 
 Share share_of(int64_t count, int64_t grain, int worker, int workers) {

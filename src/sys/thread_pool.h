@@ -16,21 +16,41 @@
 
 namespace phial {
 
-// All workers meet here; about 60 ns for two threads that arrive together. Spins, then yields when
-// a worker is late (an oversubscribed machine). What a worker wrote before wait() is seen by all
-// after it.
-class SpinBarrier {
+// A count that goes up, and that threads wait for: they spin for a while, then sleep until it
+// moves. What was written before advance() is seen behind wait_past().
+class Turnstile {
  public:
-  explicit SpinBarrier(int workers) : workers_(workers) {}
-  void wait();
+  uint32_t count() const { return count_.load(std::memory_order_relaxed); }
+  void advance();
+  // Returns when count() is not `seen`; whether that was within about `spin_ns`, without sleep.
+  bool wait_past(uint32_t seen, int32_t spin_ns);
 
  private:
-  // A line of their own: arrivals are writes, waiting is reading.
+  // A line of their own: sleepers are written seldom, the count is what waiters read.
+  alignas(64) std::atomic<uint32_t> count_{0};
+  alignas(64) std::atomic<uint32_t> sleepers_{0};
+};
+
+// All workers meet here; about 60 ns for two threads that arrive together. Whoever waits for a
+// worker that is late (an oversubscribed machine) soon sleeps and leaves it the processor. What a
+// worker wrote before wait() is seen by all after it.
+class Barrier {
+ public:
+  explicit Barrier(int workers) : workers_(workers) {}
+  void wait();
+  // Counts as wait() for the others, without waiting for them; whether this was the last worker.
+  // The next meeting must not begin before this one has ended for a reason of its own.
+  bool arrive();
+
+ private:
   alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<uint32_t> generation_{0};
+  Turnstile passes_;
+  alignas(64) std::atomic<int32_t> spin_ns_{20'000};  // of the next wait
   const int workers_;
 };
 
+// A pool of as many threads as the process may use cores binds each to one, the caller for the
+// time of a job, so that no two of them ever share a core while another is idle.
 class ThreadPool {
  public:
   // Starts `threads` - 1 threads. usage for a count outside 1..1024; failed when the system
@@ -63,7 +83,7 @@ class ThreadPool {
 
   struct State;
   const int threads_;
-  SpinBarrier barrier_;
+  Barrier barrier_;
   std::unique_ptr<State> state_;
 };
 
@@ -73,6 +93,34 @@ struct Share {
   int64_t end;
 };
 Share share_of(int64_t count, int64_t grain, int worker, int workers);
+
+// Hands the units [0, units) of one piece of work to the workers of a pool: seven eighths in equal
+// shares, each one contiguous, and the rest unit by unit to whoever is done first. So a worker
+// whose core is slow or taken away for a while does not hold up the others by its whole share.
+class Deal {
+ public:
+  // Before any worker takes, and after the last work has ended.
+  void reset() { dealt_.store(0, std::memory_order_relaxed); }
+
+  // Calls fn(begin, end) for ranges of units until all are given out. All workers of the piece must
+  // pass the same counts.
+  template <class Fn>
+  void take(int64_t units, int worker, int workers, const Fn& fn) {
+    const int64_t share = units * 7 / 8 / workers;
+    if (share > 0) fn(share * worker, share * (worker + 1));
+    const int64_t rest = share * workers;
+    take_each(units - rest, [&](int64_t unit) { fn(rest + unit, rest + unit + 1); });
+  }
+
+  // Calls fn(unit) for units that differ in their work, the largest of which come first.
+  template <class Fn>
+  void take_each(int64_t units, const Fn& fn) {
+    for (int64_t unit; (unit = dealt_.fetch_add(1, std::memory_order_relaxed)) < units;) fn(unit);
+  }
+
+ private:
+  alignas(64) std::atomic<int64_t> dealt_{0};  // units that were given out one by one
+};
 
 // Physical cores this process may run on (hyperthread siblings count once); at least 1.
 int default_thread_count();

@@ -115,20 +115,38 @@ void check_phases(ThreadPool& pool, int phases) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(SpinBarrier, SeparatesPhases) {
+TEST(Barrier, SeparatesPhases) {
   for (const int threads : {1, 2, 4}) check_phases(*make_pool(threads), 500);
 }
 
 // With twice as many workers as processors a meeting needs context switches. Waiters that only spun
 // would burn a scheduler slice (3 ms and more) at each of the 4,000 meetings, 12 s in all; those
-// that yield use their short spin. Processor time, because other processes stretch the clock's.
-TEST(SpinBarrier, SurvivesOversubscription) {
+// that sleep use their short spin. Processor time, because other processes stretch the clock's.
+TEST(Barrier, SurvivesOversubscription) {
   const auto pool = make_pool(2 * probe_cpu().logical_cores);
   const double per_worker = 1.0 / pool->size();
   const std::clock_t before = std::clock();
   check_phases(*pool, 2000);
   const double used = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
   EXPECT_LT(used * per_worker, 3.0);
+}
+
+TEST(ThreadPool, BindsWorkersToCoresWhenItFillsTheMachine) {
+  const CpuInfo machine = probe_cpu();
+  if (machine.cores.size() < 2) GTEST_SKIP() << "not executed: one core";
+  const auto cores_of_workers = [](int threads) {
+    const auto pool = make_pool(threads);
+    std::vector<std::vector<std::vector<int>>> cores(static_cast<size_t>(threads));
+    pool->run([&](int worker) { cores[static_cast<size_t>(worker)] = probe_cpu().cores; });
+    return cores;
+  };
+  const auto full = cores_of_workers(machine.physical_cores);
+  for (size_t w = 0; w < full.size(); ++w)
+    EXPECT_EQ(full[w], (std::vector<std::vector<int>>{machine.cores[w]}));
+  EXPECT_EQ(probe_cpu().cores, machine.cores) << "the caller after a job";
+  for (const int threads : {1, machine.physical_cores + 1}) {
+    for (const auto& cores : cores_of_workers(threads)) EXPECT_EQ(cores, machine.cores);
+  }
 }
 
 // 200 ms of idling may cost the spin after the last job and little else.
@@ -166,6 +184,31 @@ TEST(Share, CoversTheRangeInOrderWithoutGaps) {
       }
     }
   }
+}
+
+TEST(Deal, GivesEachUnitToOneWorker) {
+  for (const int workers : {1, 2, 3, 8}) {
+    const auto pool = make_pool(workers);
+    for (const int64_t units : {0, 1, 2, 9, 64, 1001}) {
+      std::vector<std::atomic<int>> taken(static_cast<size_t>(units));
+      Deal deal;
+      pool->run([&](int worker) {
+        deal.take(units, worker, workers, [&](int64_t begin, int64_t end) {
+          for (int64_t u = begin; u < end; ++u) ++taken[static_cast<size_t>(u)];
+        });
+      });
+      for (const std::atomic<int>& count : taken) ASSERT_EQ(count, 1) << units;
+    }
+  }
+}
+
+TEST(Deal, WorkersThatAreDoneTakeWhatALateOneLeaves) {
+  Deal deal;
+  int64_t first = 0, second = 0;
+  deal.take(80, 0, 2, [&](int64_t begin, int64_t end) { first += end - begin; });
+  deal.take(80, 1, 2, [&](int64_t begin, int64_t end) { second += end - begin; });
+  EXPECT_EQ(first, 45);
+  EXPECT_EQ(second, 35);
 }
 
 TEST(Threads, DefaultCountIsInRange) {

@@ -6,13 +6,10 @@
 
 #include "tensor/block_walk.h"
 #include "tensor/numbers.h"
+#include "tensor/planes.h"
 
 namespace phial {
-namespace {
 
-bool is_float(CodeKind kind) { return kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2; }
-
-// `bits` bits from bit `at` on; only bytes that hold some of them are read.
 uint32_t load_bits(const uint8_t* bytes, int64_t at, int bits) {
   const uint8_t* p = bytes + at / 8;
   const int shift = static_cast<int>(at % 8);
@@ -56,6 +53,32 @@ void store_scale(ScaleKind kind, float value, int64_t i, uint8_t* bytes) {
       return;
   }
 }
+
+namespace {
+
+bool is_float(CodeKind kind) {
+  return kind == CodeKind::f4_e2m1 || kind == CodeKind::f8_e4m3 || kind == CodeKind::f8_e5m2;
+}
+
+int float_bits(CodeKind kind) { return kind == CodeKind::f4_e2m1 ? 4 : 8; }
+
+constexpr float kF4Values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+
+float f4_to_f32(uint32_t code) { return code & 8 ? -kF4Values[code & 7] : kF4Values[code]; }
+
+// Beyond the range the largest number; without a negative zero.
+uint32_t f32_to_f4(float value) {
+  const float magnitude = std::fabs(value);
+  uint32_t code = 0;
+  while (code < 7) {
+    const float middle = (kF4Values[code] + kF4Values[code + 1]) / 2;
+    // Codes count up with the mantissa in their lowest bit.
+    if (code % 2 == 0 ? magnitude <= middle : magnitude < middle) break;
+    ++code;
+  }
+  return value < 0 && code > 0 ? code | 8 : code;
+}
+
 
 // What the codes of one group mean.
 struct Group {
@@ -116,6 +139,8 @@ void decode_codes(const AffineGrid& grid, const CodeAt& code_at, const Group& gr
         return static_cast<float>((static_cast<int>(code) ^ sign) - sign);
       });
     }
+    case CodeKind::f4_e2m1:
+      return decode([](uint32_t code) { return f4_to_f32(code); });
     case CodeKind::f8_e4m3:
       return decode([](uint32_t code) { return f8_e4m3_to_f32(static_cast<uint8_t>(code)); });
     case CodeKind::f8_e5m2:
@@ -123,13 +148,17 @@ void decode_codes(const AffineGrid& grid, const CodeAt& code_at, const Group& gr
   }
 }
 
-// The largest number of an 8-bit float.
-float largest_f8(CodeKind kind) { return kind == CodeKind::f8_e4m3 ? 448.0f : 57344.0f; }
+// The largest number of a float.
+float largest_number(CodeKind kind) {
+  if (kind == CodeKind::f4_e2m1) return 6.0f;
+  return kind == CodeKind::f8_e4m3 ? 448.0f : 57344.0f;
+}
 
 // `scale`, or the power of two above it that E8M0 can hold: such a scale has no sign, and codes
-// have to be chosen with it as it is stored.
+// have to be chosen with it as it is stored. 1 for zeros, as in MLX.
 float storable(ScaleKind kind, float scale) {
   if (kind != ScaleKind::e8m0) return scale;
+  if (scale == 0) return 1;
   const float magnitude = std::max(std::fabs(scale), 0x1p-127f);
   const float below = std::ldexp(1.0f, std::ilogb(magnitude));
   return below == magnitude ? below : 2 * below;
@@ -146,7 +175,7 @@ Group choose_group(const AffineGrid& grid, const float* values, int count) {
   switch (grid.offset) {
     case OffsetKind::none:
       if (is_float(grid.codes)) {
-        out.scale = storable(grid.scale, std::fabs(largest) / largest_f8(grid.codes));
+        out.scale = storable(grid.scale, std::fabs(largest) / largest_number(grid.codes));
       } else if (grid.codes == CodeKind::signed_bits) {
         out.scale = storable(grid.scale, (-low >= high ? -low : -high) / middle);
       } else {
@@ -184,6 +213,7 @@ Group choose_group(const AffineGrid& grid, const float* values, int count) {
 }
 
 uint32_t choose_code(const AffineGrid& grid, const Group& group, float value) {
+  if (grid.codes == CodeKind::f4_e2m1) return f32_to_f4(value * reciprocal(group.scale));
   if (grid.codes == CodeKind::f8_e4m3) return f32_to_f8_e4m3(value * reciprocal(group.scale));
   if (grid.codes == CodeKind::f8_e5m2) return f32_to_f8_e5m2(value * reciprocal(group.scale));
   const int top = (1 << grid.bits) - 1;
@@ -200,6 +230,19 @@ uint32_t choose_code(const AffineGrid& grid, const Group& group, float value) {
 
 }  // namespace
 
+std::optional<ScaleKind> scale_kind_of(Grid grid) {
+  switch (grid) {
+    case Grid::f32:
+      return ScaleKind::f32;
+    case Grid::f16:
+      return ScaleKind::f16;
+    case Grid::bf16:
+      return ScaleKind::bf16;
+    default:
+      return std::nullopt;
+  }
+}
+
 int scale_bytes(ScaleKind kind) {
   switch (kind) {
     case ScaleKind::f32:
@@ -214,10 +257,10 @@ int scale_bytes(ScaleKind kind) {
 }
 
 Status check_affine(const AffineGrid& grid) {
-  const bool floats = is_float(grid.codes);
-  if (grid.bits < 1 || grid.bits > 8 || (floats && grid.bits != 8)) {
+  const bool wrong_float = is_float(grid.codes) && grid.bits != float_bits(grid.codes);
+  if (grid.bits < 1 || grid.bits > 8 || wrong_float) {
     return unsupported("grid", "codes of " + std::to_string(grid.bits) + " bits",
-                       "phial knows 1 to 8 bits, and 8-bit floats");
+                       "phial knows 1 to 8 bits, and floats of 4 and 8 bits");
   }
   if (grid.group_columns < 1 || grid.group_rows < 1) {
     return unsupported("grid", "groups of " + std::to_string(grid.group_rows) + " x " +

@@ -5,23 +5,28 @@
 //   value[r][c] = scale[r / group_rows][c / group_columns] * (code[r][c] - zero)     or
 //   value[r][c] = scale * code + minimum
 //
-// | format | codes | bits | group | scale | offset |
-// |---|---|---|---|---|---|
-// | MatMulNBits | unsigned | 4, 8 | 16 ... 256 | f32, f16 | middle; codes, rows padded to bytes;
-// real | | OpenVINO | unsigned or signed | 4, 8 | any, row | f16 | codes; none | | MLX affine |
-// unsigned | 2, 3, 4, 5, 6, 8 | 32, 64, 128 | f16, bf16, f32 | minimum | | FP8, per tensor, row or
-// 128 x 128 | f8_e4m3, f8_e5m2 | 8 | any | f32, bf16 | none |
+// | format      | codes            | bits         | group       | scale          | offset      |
+// |-------------|------------------|--------------|-------------|----------------|-------------|
+// | MatMulNBits | unsigned         | 4, 8         | 16 ... 256  | f32, f16       | not minimum |
+// | OpenVINO    | unsigned, signed | 4, 8         | any, row    | f16            | codes, none |
+// | MLX affine  | unsigned         | 2 ... 6, 8   | 32, 64, 128 | f16, bf16, f32 | minimum     |
+// | MLX mxfp4   | f4_e2m1          | 4            | 32          | e8m0           | none        |
+// | MLX mxfp8   | f8_e4m3          | 8            | 32          | e8m0           | none        |
+// | FP8         | f8_e4m3, f8_e5m2 | 8            | 2D or row   | f32, f16, bf16 | none        |
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/status.h"
+#include "tensor/grid.h"
 
 namespace phial {
 
 enum class CodeKind : uint8_t {
   unsigned_bits,
   signed_bits,  // two's complement
+  f4_e2m1,      // sign, two bits of exponent, one of mantissa: 0, 1/2, 1, 3/2, 2, 3, 4, 6
   f8_e4m3,
   f8_e5m2,
 };
@@ -38,7 +43,7 @@ enum class OffsetKind : uint8_t {
 
 struct AffineGrid {
   CodeKind codes = CodeKind::unsigned_bits;
-  int32_t bits = 4;  // 1 ... 8; 8 for floats
+  int32_t bits = 4;  // 1 ... 8; that of the float
   int32_t group_columns =
       32;                  // consecutive columns that share a scale; the last group may be short
   int32_t group_rows = 1;  // consecutive rows that share a scale
@@ -80,10 +85,15 @@ void decode_affine(const AffineMatrix& matrix, int64_t row, int64_t column, int6
 //   real      the same range, and its exact zero point
 //   minimum   MLX: the edge of the range that is farther from 0 becomes a multiple of the scale
 // Codes are chosen with the float32 scale, which is then rounded to its kind. E8M0 has the next
-// power of two above the magnitude of the scale, before codes are chosen. REQUIRES:
-// check_affine(grid).ok(), grid.group_rows == 1, values are finite
+// power of two above the magnitude of the scale, before codes are chosen; 1 for zeros. f4_e2m1 is
+// rounded to nearest, ties to an even mantissa. So MLX's CPU quantizers have the same bytes for
+// affine, mxfp4 and mxfp8. REQUIRES: check_affine(grid).ok(), grid.group_rows == 1, values are
+// finite
 void encode_affine_row(const AffineGrid& grid, const float* values, int64_t columns, uint8_t* codes,
                        uint8_t* scales, uint8_t* offsets);
+
+// The kind of scales that are stored as f32, f16 or bf16; nothing for other grids.
+std::optional<ScaleKind> scale_kind_of(Grid grid);
 
 // Bytes of one scale (and of one offset that is a number).
 int scale_bytes(ScaleKind kind);

@@ -57,6 +57,41 @@ TEST(Affine, MlxKeepsZerosAndConstants) {
   EXPECT_EQ(load_number<float>(planes.offsets.data() + 4), 0.5f);
 }
 
+// The words and the scale that mlx 0.32.4 gives for these: ties go to an even mantissa, zeros have
+// no sign.
+TEST(Affine, EncodesMxfp4AsMlxDoes) {
+  const AffineGrid grid{
+      .codes = CodeKind::f4_e2m1, .bits = 4, .scale = ScaleKind::e8m0, .offset = OffsetKind::none};
+  std::vector<float> values(64, 0.0f);
+  const float ties[] = {-0.0f, 0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f, -0.25f};
+  std::copy(std::begin(ties), std::end(ties), values.begin());
+  values[31] = -6.0f;
+  AffinePlanes planes(grid, 1, 64);
+  planes.encode_row(0, values.data());
+  EXPECT_EQ(planes.scales, (std::vector<uint8_t>{127, 127}));
+  EXPECT_EQ(load_number<uint32_t>(planes.codes.data()), 0x65432100u);
+  EXPECT_EQ(planes.codes[15], 0xf0);
+  EXPECT_EQ(planes.decode_row(0)[31], -6.0f);
+  EXPECT_EQ(planes.decode_row(0)[7], 4.0f);
+}
+
+// 448 * 2^e holds the largest value, 2^(e - 1) would not.
+TEST(Affine, ScalesOfPowersOfTwoHoldTheLargestValue) {
+  for (const CodeKind codes : {CodeKind::f4_e2m1, CodeKind::f8_e4m3}) {
+    const bool f4 = codes == CodeKind::f4_e2m1;
+    const float top = f4 ? 6.0f : 448.0f;
+    const AffineGrid grid{.codes = codes, .bits = f4 ? 4 : 8, .scale = ScaleKind::e8m0};
+    for (const auto& [largest, exponent] :
+         {std::pair(top / 8, 124), {top / 8 * 1.01f, 125}, {top, 127}}) {
+      AffinePlanes planes(grid, 1, 32);
+      std::vector<float> values(32, 0.0f);
+      values[3] = -largest;
+      planes.encode_row(0, values.data());
+      EXPECT_EQ(planes.scales[0], exponent) << largest;
+    }
+  }
+}
+
 // MatMulNBits: w = (q - zero) * scale, in nibbles with the even column low; a scale may be
 // negative.
 TEST(Affine, DecodesMatMulNBits) {

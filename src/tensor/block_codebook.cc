@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "tensor/block_k.h"
+#include "tensor/block_pack.h"
 #include "tensor/block_walk.h"
 #include "tensor/numbers.h"
 #include "tensor/two_level.h"
@@ -36,12 +37,14 @@ int nearest_level(const int8_t (&levels)[16], float scale, float value) {
   return best;
 }
 
-void encode_nibbles(const int8_t (&levels)[16], float scale, const float* x, uint8_t* qs) {
-  for (int i = 0; i < kHalf; ++i) {
-    const int low = nearest_level(levels, scale, x[i]);
-    const int high = nearest_level(levels, scale, x[i + kHalf]);
-    qs[i] = static_cast<uint8_t>(low | high << 4);
+void choose_levels(const int8_t (&levels)[16], float scale, const float* x, uint8_t* codes) {
+  for (int i = 0; i < kValues; ++i) {
+    codes[i] = static_cast<uint8_t>(nearest_level(levels, scale, x[i]));
   }
+}
+
+void pack_nibbles(const uint8_t* codes, uint8_t* qs) {
+  for (int i = 0; i < kHalf; ++i) qs[i] = static_cast<uint8_t>(codes[i] | codes[i + kHalf] << 4);
 }
 
 int unpack_scale(const BlockIQ4_XS& block, int g) {
@@ -79,11 +82,30 @@ void decode_mxfp4(const uint8_t* codes, int64_t blocks, float* out) {
   });
 }
 
+void pack(const BlockCodes& codes, BlockIQ4_NL& out) {
+  out.d = codes.d;
+  pack_nibbles(codes.codes, out.qs);
+}
+
+void pack(const BlockCodes& codes, BlockIQ4_XS& out) {
+  out = {};
+  out.d = codes.d;
+  for (int g = 0; g < kGroups; ++g) {
+    const int sc = codes.scales[g] + 32;
+    uint8_t& low = out.scales_l[g / 2];
+    low = static_cast<uint8_t>(low | (sc & 15) << g % 2 * 4);
+    out.scales_h = static_cast<uint16_t>(out.scales_h | (sc >> 4) << 2 * g);
+    pack_nibbles(codes.codes + g * kValues, out.qs + g * kHalf);
+  }
+}
+
 void encode_iq4_nl(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockIQ4_NL>(
       values, blocks, kValues, codes, [](const float* x, BlockIQ4_NL& block) {
-        block.d = f32_to_f16(largest_value(x, kValues) / static_cast<float>(kIq4Levels[0]));
-        encode_nibbles(kIq4Levels, f16_to_f32(block.d), x, block.qs);
+        BlockCodes out;
+        out.d = f32_to_f16(largest_value(x, kValues) / static_cast<float>(kIq4Levels[0]));
+        choose_levels(kIq4Levels, f16_to_f32(out.d), x, out.codes);
+        pack(out, block);
       });
 }
 
@@ -94,16 +116,13 @@ void encode_iq4_xs(const float* values, int64_t blocks, uint8_t* codes) {
         for (int g = 0; g < kGroups; ++g) {
           scales[g] = largest_value(x + g * kValues, kValues) / static_cast<float>(kIq4Levels[0]);
         }
-        int integers[kGroups];
-        block.d = fit_scales(scales, kGroups, -32, 31, integers);
+        BlockCodes out;
+        out.d = fit_scales(scales, kGroups, -32, 31, out.scales);
         for (int g = 0; g < kGroups; ++g) {
-          const int sc = integers[g] + 32;
-          uint8_t& low = block.scales_l[g / 2];
-          low = static_cast<uint8_t>(low | (sc & 15) << g % 2 * 4);
-          block.scales_h = static_cast<uint16_t>(block.scales_h | (sc >> 4) << 2 * g);
-          const float scale = f16_to_f32(block.d) * static_cast<float>(integers[g]);
-          encode_nibbles(kIq4Levels, scale, x + g * kValues, block.qs + g * kHalf);
+          const float scale = f16_to_f32(out.d) * static_cast<float>(out.scales[g]);
+          choose_levels(kIq4Levels, scale, x + g * kValues, out.codes + g * kValues);
         }
+        pack(out, block);
       });
 }
 
@@ -113,7 +132,9 @@ void encode_mxfp4(const float* values, int64_t blocks, uint8_t* codes) {
     // In float32, as the reference does: just below a power of two the logarithm rounds up to it.
     const float exponent = largest > 0 ? std::floor(std::log2(largest)) - 2 + 127 : 0;
     block.e = static_cast<uint8_t>(std::max(exponent, 0.0f));
-    encode_nibbles(kMxfp4Levels, mxfp4_scale(block.e), x, block.qs);
+    uint8_t chosen[kValues];
+    choose_levels(kMxfp4Levels, mxfp4_scale(block.e), x, chosen);
+    pack_nibbles(chosen, block.qs);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "tensor/block_k.h"
 
+#include "tensor/block_pack.h"
 #include "tensor/block_walk.h"
 #include "tensor/numbers.h"
 #include "tensor/two_level.h"
@@ -72,13 +73,8 @@ void decode_with_minimums(float d, float dmin, const Group& group_of, const Code
   }
 }
 
-// d and dmin as stored; put_group(g, {sc, m}) and put_code(i, code) receive the integers.
-struct StoredScales {
-  uint16_t d, dmin;
-};
-template <int kGroup, class PutGroup, class PutCode>
-StoredScales encode_with_minimums(const float* x, int top_scale, int top_code,
-                                  const PutGroup& put_group, const PutCode& put_code) {
+template <int kGroup>
+BlockCodes encode_with_minimums(const float* x, int top_scale, int top_code) {
   constexpr int kGroups = kValues / kGroup;
   float scales[kGroups], minimums[kGroups];
   for (int g = 0; g < kGroups; ++g) {
@@ -88,39 +84,35 @@ StoredScales encode_with_minimums(const float* x, int top_scale, int top_code,
     scales[g] = (high - low) / static_cast<float>(top_code);
     minimums[g] = -low;
   }
-  int sc[kGroups], m[kGroups];
-  const StoredScales stored = {fit_scales(scales, kGroups, 0, top_scale, sc),
-                               fit_scales(minimums, kGroups, 0, top_scale, m)};
+  BlockCodes out;
+  out.d = fit_scales(scales, kGroups, 0, top_scale, out.scales);
+  out.m = fit_scales(minimums, kGroups, 0, top_scale, out.minimums);
   for (int g = 0; g < kGroups; ++g) {
-    put_group(g, ScaleAndMinimum{sc[g], m[g]});
-    const float minimum = f16_to_f32(stored.dmin) * static_cast<float>(m[g]);
-    const float inverse = reciprocal(f16_to_f32(stored.d) * static_cast<float>(sc[g]));
+    const float minimum = f16_to_f32(out.m) * static_cast<float>(out.minimums[g]);
+    const float inverse = reciprocal(f16_to_f32(out.d) * static_cast<float>(out.scales[g]));
     for (int i = g * kGroup; i < (g + 1) * kGroup; ++i) {
-      put_code(i, nearest_code((x[i] + minimum) * inverse, 0, top_code));
+      out.codes[i] = static_cast<uint8_t>(nearest_code((x[i] + minimum) * inverse, 0, top_code));
     }
   }
-  return stored;
+  return out;
 }
 
-// d as stored, of groups of 16 without minimums; codes in [-zero, zero - 1].
-template <class PutGroup, class PutCode>
-uint16_t encode_signed(const float* x, int lowest_scale, int zero, const PutGroup& put_group,
-                       const PutCode& put_code) {
+// Groups of 16 without minimums; codes stand for [-zero, zero - 1].
+BlockCodes encode_signed(const float* x, int lowest_scale, int zero) {
   constexpr int kGroup = 16, kGroups = kValues / kGroup;
   float scales[kGroups];
   for (int g = 0; g < kGroups; ++g) {
     scales[g] = largest_value(x + g * kGroup, kGroup) / static_cast<float>(-zero);
   }
-  int sc[kGroups];
-  const uint16_t d = fit_scales(scales, kGroups, lowest_scale, -lowest_scale - 1, sc);
+  BlockCodes out;
+  out.d = fit_scales(scales, kGroups, lowest_scale, -lowest_scale - 1, out.scales);
   for (int g = 0; g < kGroups; ++g) {
-    put_group(g, sc[g]);
-    const float inverse = reciprocal(f16_to_f32(d) * static_cast<float>(sc[g]));
+    const float inverse = reciprocal(f16_to_f32(out.d) * static_cast<float>(out.scales[g]));
     for (int i = g * kGroup; i < (g + 1) * kGroup; ++i) {
-      put_code(i, nearest_code(x[i] * inverse, -zero, zero - 1));
+      out.codes[i] = static_cast<uint8_t>(nearest_code(x[i] * inverse, -zero, zero - 1) + zero);
     }
   }
-  return d;
+  return out;
 }
 
 }  // namespace
@@ -188,59 +180,80 @@ void decode_q8_k(const uint8_t* codes, int64_t blocks, float* out) {
   });
 }
 
+void pack(const BlockCodes& codes, BlockQ2_K& out) {
+  out = {};
+  out.d = codes.d;
+  out.dmin = codes.m;
+  for (int g = 0; g < 16; ++g) put(out.scales, g, codes.scales[g] | codes.minimums[g] << 4, 0);
+  for (int i = 0; i < kValues; ++i) put(out.qs, two_bit_byte(i), codes.codes[i], two_bit_shift(i));
+}
+
+void pack(const BlockCodes& codes, BlockQ3_K& out) {
+  out = {};
+  out.d = codes.d;
+  for (int g = 0; g < 16; ++g) pack_q3_scale(g, codes.scales[g] + 32, out.scales);
+  for (int i = 0; i < kValues; ++i) {
+    put(out.qs, two_bit_byte(i), codes.codes[i] & 3, two_bit_shift(i));
+    put(out.hmask, i % 32, codes.codes[i] >> 2, i / 32);
+  }
+}
+
+void pack(const BlockCodes& codes, BlockQ4_K& out) {
+  out = {};
+  out.d = codes.d;
+  out.dmin = codes.m;
+  for (int g = 0; g < 8; ++g) pack_6_bits(g, {codes.scales[g], codes.minimums[g]}, out.scales);
+  for (int i = 0; i < kValues; ++i) put(out.qs, nibble_byte(i), codes.codes[i], nibble_shift(i));
+}
+
+void pack(const BlockCodes& codes, BlockQ5_K& out) {
+  out = {};
+  out.d = codes.d;
+  out.dmin = codes.m;
+  for (int g = 0; g < 8; ++g) pack_6_bits(g, {codes.scales[g], codes.minimums[g]}, out.scales);
+  for (int i = 0; i < kValues; ++i) {
+    put(out.qs, nibble_byte(i), codes.codes[i] & 15, nibble_shift(i));
+    put(out.qh, i % 32, codes.codes[i] >> 4, i / 32);
+  }
+}
+
+void pack(const BlockCodes& codes, BlockQ6_K& out) {
+  out = {};
+  out.d = codes.d;
+  for (int g = 0; g < 16; ++g) out.scales[g] = static_cast<int8_t>(codes.scales[g]);
+  for (int i = 0; i < kValues; ++i) {
+    put(out.ql, q6_byte(i), codes.codes[i] & 15, q6_shift(i));
+    put(out.qh, two_bit_byte(i), codes.codes[i] >> 4, two_bit_shift(i));
+  }
+}
+
 void encode_q2_k(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ2_K>(values, blocks, kValues, codes, [](const float* x, BlockQ2_K& block) {
-    const StoredScales stored = encode_with_minimums<16>(
-        x, 15, 3,
-        [&](int g, ScaleAndMinimum group) { put(block.scales, g, group.sc | group.m << 4, 0); },
-        [&](int i, int code) { put(block.qs, two_bit_byte(i), code, two_bit_shift(i)); });
-    block.d = stored.d;
-    block.dmin = stored.dmin;
+    pack(encode_with_minimums<16>(x, 15, 3), block);
   });
 }
 
 void encode_q3_k(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ3_K>(values, blocks, kValues, codes, [](const float* x, BlockQ3_K& block) {
-    block.d = encode_signed(
-        x, -32, 4, [&](int g, int scale) { pack_q3_scale(g, scale + 32, block.scales); },
-        [&](int i, int code) {
-          put(block.qs, two_bit_byte(i), (code + 4) & 3, two_bit_shift(i));
-          put(block.hmask, i % 32, (code + 4) >> 2, i / 32);
-        });
+    pack(encode_signed(x, -32, 4), block);
   });
 }
 
 void encode_q4_k(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ4_K>(values, blocks, kValues, codes, [](const float* x, BlockQ4_K& block) {
-    const StoredScales stored = encode_with_minimums<32>(
-        x, 63, 15, [&](int g, ScaleAndMinimum group) { pack_6_bits(g, group, block.scales); },
-        [&](int i, int code) { put(block.qs, nibble_byte(i), code, nibble_shift(i)); });
-    block.d = stored.d;
-    block.dmin = stored.dmin;
+    pack(encode_with_minimums<32>(x, 63, 15), block);
   });
 }
 
 void encode_q5_k(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ5_K>(values, blocks, kValues, codes, [](const float* x, BlockQ5_K& block) {
-    const StoredScales stored = encode_with_minimums<32>(
-        x, 63, 31, [&](int g, ScaleAndMinimum group) { pack_6_bits(g, group, block.scales); },
-        [&](int i, int code) {
-          put(block.qs, nibble_byte(i), code & 15, nibble_shift(i));
-          put(block.qh, i % 32, code >> 4, i / 32);
-        });
-    block.d = stored.d;
-    block.dmin = stored.dmin;
+    pack(encode_with_minimums<32>(x, 63, 31), block);
   });
 }
 
 void encode_q6_k(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ6_K>(values, blocks, kValues, codes, [](const float* x, BlockQ6_K& block) {
-    block.d = encode_signed(
-        x, -128, 32, [&](int g, int scale) { block.scales[g] = static_cast<int8_t>(scale); },
-        [&](int i, int code) {
-          put(block.ql, q6_byte(i), (code + 32) & 15, q6_shift(i));
-          put(block.qh, two_bit_byte(i), (code + 32) >> 4, two_bit_shift(i));
-        });
+    pack(encode_signed(x, -128, 32), block);
   });
 }
 

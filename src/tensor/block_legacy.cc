@@ -1,5 +1,6 @@
 #include "tensor/block_legacy.h"
 
+#include "tensor/block_pack.h"
 #include "tensor/block_walk.h"
 #include "tensor/numbers.h"
 
@@ -21,38 +22,43 @@ CodePair five_bits(uint8_t byte, uint32_t qh, int i) {
 
 // A scale and 32 codes that stand for d * (code - zero): the value of largest magnitude becomes
 // code 0. The sum of code and zero is rounded by cutting, as the reference does.
-template <class Put>
-float encode_signed(const float* values, int zero, const Put& put) {
+BlockCodes encode_signed(const float* values, int zero) {
+  BlockCodes out;
   const float d = largest_value(values, kValues) / static_cast<float>(-zero);
   const float inverse = reciprocal(d);
   for (int i = 0; i < kValues; ++i) {
     const float shifted = values[i] * inverse + (static_cast<float>(zero) + 0.5f);
-    put(i, std::min(2 * zero - 1, static_cast<int>(shifted)));
+    out.codes[i] = static_cast<uint8_t>(std::min(2 * zero - 1, static_cast<int>(shifted)));
   }
-  return d;
+  out.d = f32_to_f16(d);
+  return out;
 }
 
-struct ScaleAndMinimum {
-  float d, m;
-};
 // d, m and 32 codes in [0, top] that stand for d * code + m.
-template <class Put>
-ScaleAndMinimum encode_range(const float* values, int top, const Put& put) {
+BlockCodes encode_range(const float* values, int top) {
+  BlockCodes out;
   const float low = *std::min_element(values, values + kValues);
   const float high = *std::max_element(values, values + kValues);
   const float d = (high - low) / static_cast<float>(top);
   const float inverse = reciprocal(d);
   for (int i = 0; i < kValues; ++i) {
-    put(i, std::min(top, static_cast<int>((values[i] - low) * inverse + 0.5f)));
+    const int code = std::min(top, static_cast<int>((values[i] - low) * inverse + 0.5f));
+    out.codes[i] = static_cast<uint8_t>(code);
   }
-  return {d, low};
+  out.d = f32_to_f16(d);
+  out.m = f32_to_f16(low);
+  return out;
 }
 
-void put_nibble(uint8_t* qs, int i, int code) {
-  qs[i % kHalf] = static_cast<uint8_t>(qs[i % kHalf] | (code & 15) << (i < kHalf ? 0 : 4));
+void pack_nibbles(const uint8_t* codes, uint8_t* qs) {
+  for (int i = 0; i < kHalf; ++i) {
+    qs[i] = static_cast<uint8_t>((codes[i] & 15) | codes[i + kHalf] << 4);
+  }
 }
-void put_fifth(uint8_t* qh, int i, int code) {
-  qh[i / 8] = static_cast<uint8_t>(qh[i / 8] | (code >> 4) << i % 8);
+void pack_fifths(const uint8_t* codes, uint8_t* qh) {
+  uint32_t bits = 0;
+  for (int i = 0; i < kValues; ++i) bits |= static_cast<uint32_t>(codes[i] >> 4) << i;
+  store_number<uint32_t>(bits, qh);
 }
 
 }  // namespace
@@ -112,50 +118,69 @@ void decode_q8_0(const uint8_t* codes, int64_t blocks, float* out) {
   });
 }
 
+void pack(const BlockCodes& codes, BlockQ4_0& out) {
+  out.d = codes.d;
+  pack_nibbles(codes.codes, out.qs);
+}
+
+void pack(const BlockCodes& codes, BlockQ4_1& out) {
+  out.d = codes.d;
+  out.m = codes.m;
+  pack_nibbles(codes.codes, out.qs);
+}
+
+void pack(const BlockCodes& codes, BlockQ5_0& out) {
+  out.d = codes.d;
+  pack_fifths(codes.codes, out.qh);
+  pack_nibbles(codes.codes, out.qs);
+}
+
+void pack(const BlockCodes& codes, BlockQ5_1& out) {
+  out.d = codes.d;
+  out.m = codes.m;
+  pack_fifths(codes.codes, out.qh);
+  pack_nibbles(codes.codes, out.qs);
+}
+
+void pack(const BlockCodes& codes, BlockQ8_0& out) {
+  out.d = codes.d;
+  std::memcpy(out.qs, codes.codes, sizeof(out.qs));
+}
+
 void encode_q4_0(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ4_0>(values, blocks, kValues, codes, [](const float* x, BlockQ4_0& block) {
-    block.d =
-        f32_to_f16(encode_signed(x, 8, [&](int i, int code) { put_nibble(block.qs, i, code); }));
+    pack(encode_signed(x, 8), block);
   });
 }
 
 void encode_q4_1(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ4_1>(values, blocks, kValues, codes, [](const float* x, BlockQ4_1& block) {
-    const auto [d, m] =
-        encode_range(x, 15, [&](int i, int code) { put_nibble(block.qs, i, code); });
-    block.d = f32_to_f16(d);
-    block.m = f32_to_f16(m);
+    pack(encode_range(x, 15), block);
   });
 }
 
 void encode_q5_0(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ5_0>(values, blocks, kValues, codes, [](const float* x, BlockQ5_0& block) {
-    block.d = f32_to_f16(encode_signed(x, 16, [&](int i, int code) {
-      put_nibble(block.qs, i, code);
-      put_fifth(block.qh, i, code);
-    }));
+    pack(encode_signed(x, 16), block);
   });
 }
 
 void encode_q5_1(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ5_1>(values, blocks, kValues, codes, [](const float* x, BlockQ5_1& block) {
-    const auto [d, m] = encode_range(x, 31, [&](int i, int code) {
-      put_nibble(block.qs, i, code);
-      put_fifth(block.qh, i, code);
-    });
-    block.d = f32_to_f16(d);
-    block.m = f32_to_f16(m);
+    pack(encode_range(x, 31), block);
   });
 }
 
 void encode_q8_0(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ8_0>(values, blocks, kValues, codes, [](const float* x, BlockQ8_0& block) {
+    BlockCodes out;
     const float d = std::fabs(largest_value(x, kValues)) / 127.0f;
     const float inverse = reciprocal(d);
     for (int i = 0; i < kValues; ++i) {
-      block.qs[i] = static_cast<int8_t>(std::round(x[i] * inverse));
+      out.codes[i] = static_cast<uint8_t>(static_cast<int8_t>(std::round(x[i] * inverse)));
     }
-    block.d = f32_to_f16(d);
+    out.d = f32_to_f16(d);
+    pack(out, block);
   });
 }
 

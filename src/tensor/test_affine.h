@@ -53,8 +53,8 @@ struct AffinePlanes {
 // All sensible descriptions, with groups of 32 columns.
 inline std::vector<AffineGrid> affine_grids() {
   std::vector<AffineGrid> grids;
-  for (const CodeKind codes :
-       {CodeKind::unsigned_bits, CodeKind::signed_bits, CodeKind::f8_e4m3, CodeKind::f8_e5m2}) {
+  for (const CodeKind codes : {CodeKind::unsigned_bits, CodeKind::signed_bits, CodeKind::f4_e2m1,
+                               CodeKind::f8_e4m3, CodeKind::f8_e5m2}) {
     for (int bits = 2; bits <= 8; ++bits) {
       for (const ScaleKind scale :
            {ScaleKind::f32, ScaleKind::f16, ScaleKind::bf16, ScaleKind::e8m0}) {

@@ -113,7 +113,7 @@ namespace {
 size_t space_begin(std::string_view text, size_t at, size_t floor) {
   while (at > floor) {
     const unicode::Char c = unicode::char_before(text, at);
-    if (c.kind != unicode::CharClass::space) break;
+    if (!c.is_space()) break;
     at -= c.length;
   }
   return std::max(at, floor);
@@ -122,7 +122,7 @@ size_t space_begin(std::string_view text, size_t at, size_t floor) {
 size_t space_end(std::string_view text, size_t at) {
   while (at < text.size()) {
     const unicode::Char c = unicode::char_at(text, at);
-    if (c.kind != unicode::CharClass::space) break;
+    if (!c.is_space()) break;
     at += c.length;
   }
   return at;

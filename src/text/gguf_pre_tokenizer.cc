@@ -108,6 +108,10 @@ constexpr Known kKnown[] = {
     {"sarvam-moe", kMarksSpaces, {none}},
 };
 
+std::span<const Splitter> cuts_of(const Known& known) {
+  return std::span(known.cuts.begin(), std::ranges::find(known.cuts, none));
+}
+
 }  // namespace
 
 Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre, std::string_view where) {
@@ -122,12 +126,21 @@ Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre, std::string_vi
   out.add_bos = (known->flags & kBos) != 0;
   out.marks_spaces = (known->flags & kMarksSpaces) != 0;
   if (out.marks_spaces) return out;
-  for (const Splitter cut : known->cuts) {
-    if (cut == Splitter::none) break;
-    out.steps.push_back(pre_tokenizer::Words{cut});
-  }
+  for (const Splitter cut : cuts_of(*known)) out.steps.push_back(pre_tokenizer::Words{cut});
   out.steps.push_back(pre_tokenizer::ByteLevel{.add_prefix_space = false, .use_regex = false});
   return out;
+}
+
+std::optional<std::string_view> gguf_pre_tokenizer_name(std::span<const Splitter> cuts,
+                                                        bool ignore_merges) {
+  for (const Known& known : kKnown) {
+    const bool whole_words = (known.flags & kWholeWords) != 0;
+    if ((known.flags & kMarksSpaces) == 0 && whole_words == ignore_merges &&
+        std::ranges::equal(cuts_of(known), cuts)) {
+      return known.name;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace phial

@@ -1,7 +1,8 @@
 // What tokenizer.ggml.pre says: how llama.cpp cuts a text into words before byte pair encoding.
 #pragma once
 
-#include <initializer_list>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -19,5 +20,10 @@ struct GgufPreTokenizer {
 
 // unsupported, naming `where`, for a name that phial does not know. "" is "default".
 Result<GgufPreTokenizer> gguf_pre_tokenizer(std::string_view pre, std::string_view where);
+
+// The other way: the first name whose words are made by these cuts, one after the other; nothing
+// when llama.cpp has none. Names that mean the same are one to it.
+std::optional<std::string_view> gguf_pre_tokenizer_name(std::span<const Splitter> cuts,
+                                                        bool ignore_merges);
 
 }  // namespace phial

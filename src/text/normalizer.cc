@@ -120,12 +120,12 @@ Status Normalizer::Run::step(const normalizer::Strip& strip) {
   size_t end = text.size();
   while (strip.left && begin < end) {
     const unicode::Char c = unicode::char_at(text, begin);
-    if (c.kind != unicode::CharClass::space) break;
+    if (!c.is_space()) break;
     begin += c.length;
   }
   while (strip.right && begin < end) {
     const unicode::Char c = unicode::char_before(text, end);
-    if (c.kind != unicode::CharClass::space) break;
+    if (!c.is_space()) break;
     end -= c.length;
   }
   const size_t origin = now_.origin_bytes > begin ? now_.origin_bytes - begin : 0;

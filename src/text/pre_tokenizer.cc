@@ -95,7 +95,7 @@ void split_at_chars(PartWriter out, SplitBehavior behavior, const Is& is) {
   if (done < text.size()) writer.add(done, text.size(), false);
 }
 
-bool is_space(const unicode::Char& c) { return c.kind == unicode::CharClass::space; }
+bool is_space(const unicode::Char& c) { return c.is_space(); }
 bool is_bert_punctuation(const unicode::Char& c) {
   return unicode::is_bert_punctuation(c.code_point);
 }
@@ -311,15 +311,9 @@ Status PreTokenizer::Run::step(const pre_tokenizer::Metaspace& metaspace, const 
 }
 
 Status PreTokenizer::add_split(const pre_tokenizer::Split& split) {
-  // Where a pattern matches everywhere, keeping only matches is the same as isolating.
-  const bool keeps_matches = split.invert && split.behavior == SplitBehavior::removed;
-  const bool isolates = split.behavior == SplitBehavior::isolated;
-  if (split.pattern.is_regex && (isolates || keeps_matches)) {
-    const auto known = splitter_of_pattern(split.pattern.text);
-    if (known && (isolates || matches_everywhere(*known))) {
-      steps_.push_back(Words{word_end_function(*known)});
-      return {};
-    }
+  if (const auto known = splitter_of_split(split)) {
+    steps_.push_back(Words{word_end_function(*known)});
+    return {};
   }
   PHIAL_ASSIGN(CompiledPattern pattern,
                CompiledPattern::create(split.pattern, "pre_tokenizer: Split"));

@@ -222,6 +222,16 @@ std::optional<Splitter> splitter_of_pattern(std::string_view regex) {
   return std::nullopt;
 }
 
+std::optional<Splitter> splitter_of_split(const pre_tokenizer::Split& split) {
+  // Where a pattern matches everywhere, keeping only matches is the same as isolating.
+  const bool keeps_matches = split.invert && split.behavior == SplitBehavior::removed;
+  const bool isolates = split.behavior == SplitBehavior::isolated;
+  if (!split.pattern.is_regex || !(isolates || keeps_matches)) return std::nullopt;
+  const auto known = splitter_of_pattern(split.pattern.text);
+  if (known && !isolates && !matches_everywhere(*known)) return std::nullopt;
+  return known;
+}
+
 std::span<const SplitterPattern> splitter_patterns() { return kPatterns; }
 
 }  // namespace phial

@@ -26,6 +26,9 @@ bool matches_everywhere(Splitter splitter);
 // there is none. Patterns are compared as text; a line break may be written as itself or as \r, \n.
 std::optional<Splitter> splitter_of_pattern(std::string_view regex);
 
+// The splitter that does what a Split does; nothing when there is none.
+std::optional<Splitter> splitter_of_split(const pre_tokenizer::Split& split);
+
 // The regular expressions that splitter_of_pattern() knows.
 struct SplitterPattern {
   Splitter splitter;

@@ -255,6 +255,8 @@ TEST(Splitter, ParsesLineBreaksInPatterns) {
 TEST(Splitter, Examples) {
   EXPECT_EQ(words_of(Splitter::gpt2, "I'm  on 12."), (Words{"I", "'m", " ", " on", " 12", "."}));
   EXPECT_EQ(words_of(Splitter::smollm, "on  12."), (Words{"on", "  ", "1", "2", "."}));
+  // A digit of Unicode 17, which Rust knows and the regular expression does not.
+  EXPECT_EQ(words_of(Splitter::smollm, "x  \U00011DE0!"), (Words{"x", "  ", "\U00011DE0", "!"}));
   EXPECT_EQ(words_of(Splitter::llama3, "I'M\n\n 1234."),
             (Words{"I", "'M", "\n\n", " ", "123", "4", "."}));
   EXPECT_EQ(words_of(Splitter::llamacpp_default, "a (12345)"),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "text/splitter_scan.h"
+#include "text/unicode.h"
 
 namespace phial::words {
 
@@ -61,7 +62,10 @@ inline size_t default_number_end(std::string_view text, size_t at) {
 template <Around around>
 size_t gpt2(std::string_view text, size_t at) {
   const auto cut_off = [](const Char& c) {
-    if constexpr (around == Around::digits_first) return c.kind == kNumber;
+    if constexpr (around == Around::digits_first) {
+      // The digits that Rust knows, whose Unicode is newer than the expression's.
+      return c.kind == kNumber || (c.kind == char_kind::kRest && unicode::is_numeric(c.code_point));
+    }
     if constexpr (around == Around::llamacpp_default) return is_default_sign(c);
     return false;
   };

@@ -1,33 +1,16 @@
 // Files and texts made to hurt: a named error or a result, soon and in little memory.
 #include <gtest/gtest.h>
 
-#include <ctime>
-
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "text/charsmap.h"
+#include "text/test_time.h"
 #include "text/tokenizer.h"
 
 namespace phial {
 namespace {
 
 using Model = TokenizerSpec::Model;
-
-// Sanitizers slow this down tenfold.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr size_t kLong = size_t{1} << 17;
-#else
-constexpr size_t kLong = size_t{1} << 20;
-#endif
-
-// Processor time, as machines that run tests are shared.
-class Stopwatch {
- public:
-  double seconds() const { return static_cast<double>(std::clock() - start_) / CLOCKS_PER_SEC; }
-
- private:
-  std::clock_t start_ = std::clock();
-};
 
 // A piece for a, aa, aaaa ... 64 times, the same of the mark, and for digits; no pre-tokenizer.
 TokenizerSpec spec_of(Model model) {
@@ -71,7 +54,7 @@ TEST(HostileText, AMegabyteOfAnythingIsLinear) {
     const auto tokenizer = Tokenizer::create(spec).value();
     for (const std::string_view unit : {"a", " ", "7", "?"}) {
       std::string text;
-      while (text.size() < kLong) text += unit;
+      while (text.size() < kLongText) text += unit;
       const Stopwatch watch;
       const auto ids = tokenizer->encode(text, {});
       EXPECT_LT(watch.seconds(), 2.0) << static_cast<int>(model) << unit;

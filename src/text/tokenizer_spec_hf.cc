@@ -52,6 +52,10 @@ Result<TokenizerSpec> HfReader::read(std::string_view text, const Json& config,
   const Json& model = json_member(root, "model");
   const Json& added = json_member(root, "added_tokens");
   const size_t added_count = added.if_array() ? added.if_array()->size() : 0;
+  if (model.is_null()) {
+    return damaged(name_, "holds no tokenizer: the member \"model\" is missing",
+                   "give a tokenizer.json, or the folder of the model");
+  }
   if (!model.if_object()) return wrong_kind("model", "an object", model);
   PHIAL_TRY(read_normalizer(json_member(root, "normalizer")));
   PHIAL_TRY(read_pre_tokenizer(json_member(root, "pre_tokenizer")));

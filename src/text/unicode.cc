@@ -3,28 +3,26 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
 
 namespace phial::unicode {
 namespace {
 
 // The sets of scripts/make_unicode_table.py, in its order.
-enum Bits : uint16_t {
-  kLetter = 1 << 0,
-  kNumber = 1 << 1,
-  kSpace = 1 << 2,
-  kPunctuation = 1 << 3,
-  kWord = 1 << 4,
-  kNumeric = 1 << 5,
-  kBertPunctuation = 1 << 6,
-  kBertDropped = 1 << 7,
-  kNonspacingMark = 1 << 8,
-  kCombiningMark = 1 << 9,
-  kNewToNormalForms = 1 << 10,
+enum Bits : uint8_t {
+  kSpace = 1 << 0,
+  kWord = 1 << 1,
+  kNumeric = 1 << 2,
+  kBertPunctuation = 1 << 3,
+  kBertDropped = 1 << 4,
+  kNonspacingMark = 1 << 5,
+  kCombiningMark = 1 << 6,
+  kNewToNormalForms = 1 << 7,
 };
 
 struct Run {
   uint32_t first;
-  uint16_t bits;
+  uint8_t bits;
   uint8_t script;
 };
 
@@ -58,14 +56,7 @@ bool has(char32_t c, Bits bits) { return (run_of(c).bits & bits) != 0; }
 
 }  // namespace
 
-CharClass wide_char_class(char32_t c) {
-  const uint16_t bits = run_of(c).bits;
-  if (bits & kLetter) return CharClass::letter;
-  if (bits & kNumber) return CharClass::number;
-  return bits & kSpace ? CharClass::space : CharClass::other;
-}
-
-bool is_punctuation(char32_t c) { return has(c, kPunctuation); }
+bool is_wide_space(char32_t c) { return has(c, kSpace); }
 bool is_word(char32_t c) { return has(c, kWord); }
 bool is_numeric(char32_t c) { return has(c, kNumeric); }
 bool is_bert_punctuation(char32_t c) { return has(c, kBertPunctuation); }

@@ -1,8 +1,7 @@
-// Classes of characters as Hugging Face `tokenizers` 0.23 sees them. It mixes tables of several
+// Properties of characters as Hugging Face `tokenizers` 0.23 sees them. It mixes tables of several
 // Unicode versions; unicode_table.inc holds what it makes of every code point.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,32 +10,12 @@
 
 namespace phial::unicode {
 
-// As the regular expressions of tokenizer files see them (Oniguruma, Unicode 16).
-enum class CharClass : uint8_t {
-  other,
-  letter,  // \p{L}
-  number,  // \p{N}
-  space,   // \s: the property White_Space, also of Rust's char::is_whitespace
-};
-
-// Classes of U+0080 and above.
-CharClass wide_char_class(char32_t c);
-
-inline constexpr std::array<CharClass, 128> kAsciiClass = [] {
-  std::array<CharClass, 128> table{};
-  for (char c = 'a'; c <= 'z'; ++c) table[static_cast<size_t>(c)] = CharClass::letter;
-  for (char c = 'A'; c <= 'Z'; ++c) table[static_cast<size_t>(c)] = CharClass::letter;
-  for (char c = '0'; c <= '9'; ++c) table[static_cast<size_t>(c)] = CharClass::number;
-  for (char c = '\t'; c <= '\r'; ++c) table[static_cast<size_t>(c)] = CharClass::space;
-  table[' '] = CharClass::space;
-  return table;
-}();
-
-inline CharClass char_class(char32_t c) { return c < 128 ? kAsciiClass[c] : wide_char_class(c); }
-inline bool is_space(char32_t c) { return char_class(c) == CharClass::space; }
-
-// \p{P} of Oniguruma
-bool is_punctuation(char32_t c);
+// Beyond ASCII: the property White_Space, which is also \s of Oniguruma and Rust's
+// char::is_whitespace.
+bool is_wide_space(char32_t c);
+inline bool is_space(char32_t c) {
+  return c < 128 ? c == ' ' || (c >= '\t' && c <= '\r') : is_wide_space(c);
+}
 
 // \w of Rust's regex crate: Alphabetic, \p{M}, \p{Nd}, \p{Pc} or Join_Control.
 bool is_word(char32_t c);
@@ -68,15 +47,15 @@ void append_lowercase(std::string& out, char32_t c);
 struct Char {
   char32_t code_point;
   uint32_t length;  // bytes
-  CharClass kind;
+  bool is_space() const { return unicode::is_space(code_point); }
 };
 
 // The character that begins at byte `at`. REQUIRES: at < text.size(), text is UTF-8
 inline Char char_at(std::string_view text, size_t at) {
   const auto byte = static_cast<unsigned char>(text[at]);
-  if (byte < 128) return {byte, 1, kAsciiClass[byte]};
+  if (byte < 128) return {byte, 1};
   const utf8::Decoded c = utf8::decode(text.substr(at));
-  return {c.code_point, static_cast<uint32_t>(c.length), wide_char_class(c.code_point)};
+  return {c.code_point, static_cast<uint32_t>(c.length)};
 }
 
 // The character that ends before byte `end`. REQUIRES: 0 < end <= text.size(), text is UTF-8

@@ -4,13 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include "text/char_kind.h"
 #include "text/normal_forms.h"
 
 namespace phial {
 namespace {
 
 using normalizer::Unicode;
-using unicode::CharClass;
 
 std::string lowercase(char32_t c) {
   std::string out;
@@ -24,20 +24,28 @@ std::string normal(std::string_view text, Unicode::Form form) {
   return out;
 }
 
-TEST(Unicode, RegularExpressionsKnowUnicode16) {
-  EXPECT_EQ(unicode::char_class(0x1C89), CharClass::letter);
-  EXPECT_EQ(unicode::char_class(0x10D40), CharClass::number);
-  EXPECT_EQ(unicode::char_class(0x11DE0), CharClass::other);  // of Unicode 17
+TEST(Unicode, RustKnowsNewerDigitsThanRegularExpressions) {
+  EXPECT_EQ(char_kind::wide(0x1C89), char_kind::kUpper);
+  EXPECT_EQ(char_kind::wide(0x10D40), char_kind::kNumber);
+  EXPECT_EQ(char_kind::wide(0x11DE0), char_kind::kRest);  // of Unicode 17
   EXPECT_TRUE(unicode::is_numeric(0x11DE0));
-  EXPECT_EQ(unicode::char_class(0x0378), CharClass::other);
-  EXPECT_EQ(unicode::char_class(0x85), CharClass::space);
-  EXPECT_EQ(unicode::char_class(0x10FFFF), CharClass::other);
+  EXPECT_TRUE(unicode::is_numeric('7'));
+  EXPECT_FALSE(unicode::is_numeric(0x1C89));
+}
+
+TEST(Unicode, Spaces) {
+  for (const char32_t c : {U' ', U'\t', U'\r', U'\x85', U'\xA0', U'\u3000'}) {
+    EXPECT_TRUE(unicode::is_space(c)) << static_cast<uint32_t>(c);
+  }
+  for (const char32_t c : {U'a', U'\x1F', U'\u200B', U'\u0378', U'\U0010FFFF'}) {
+    EXPECT_FALSE(unicode::is_space(c)) << static_cast<uint32_t>(c);
+  }
 }
 
 TEST(Unicode, PunctuationAndMarksAreOlder) {
   EXPECT_TRUE(unicode::is_bert_punctuation('$'));
-  EXPECT_FALSE(unicode::is_punctuation('$'));
-  EXPECT_TRUE(unicode::is_punctuation(0x2E5D));
+  EXPECT_EQ(char_kind::kAscii['$'], char_kind::kSymbol);
+  EXPECT_EQ(char_kind::wide(0x2E5D), char_kind::kPunctuation);
   EXPECT_FALSE(unicode::is_bert_punctuation(0x2E5D));  // of Unicode 14
   EXPECT_TRUE(unicode::is_nonspacing_mark(0x301));
   EXPECT_FALSE(unicode::is_nonspacing_mark(0x7FD));  // of Unicode 11

@@ -10,6 +10,7 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"gemma2"};
+constexpr Role kSecondNames[] = {Role::mlp_norm};
 
 // Null switches a cap off; a missing key means the default.
 Result<float> read_cap(const ConfigReader& config, std::string_view key, double fallback) {
@@ -52,6 +53,7 @@ const Family kGemma2Family = {
     .model_types = kModelTypes,
     .gguf_interleaves_heads = false,
     .norm_weights_minus_one = true,
+    .second_names = kSecondNames,
     .make_spec = make_spec,
 };
 

@@ -7,6 +7,7 @@ namespace phial {
 namespace {
 
 constexpr const char* kModelTypes[] = {"phi"};
+constexpr Role kSecondNames[] = {Role::attention_out, Role::up, Role::down, Role::final_norm};
 
 Result<ModelSpec> make_spec(const ConfigReader& config) {
   PHIAL_ASSIGN(ModelSpec spec, read_common(config));
@@ -32,6 +33,7 @@ const Family kPhiFamily = {
     .architecture = "PhiForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = false,
+    .second_names = kSecondNames,
     .make_spec = make_spec,
 };
 

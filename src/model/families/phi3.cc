@@ -24,6 +24,7 @@ const Family kPhi3Family = {
     .architecture = "Phi3ForCausalLM",
     .model_types = kModelTypes,
     .gguf_interleaves_heads = false,
+    .fused = true,
     .make_spec = make_spec,
 };
 

@@ -1,0 +1,343 @@
+// phial quantize and phial convert: a model into another format or grid; and the two under the
+// command lines that people know from llama.cpp and mlx-lm.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "commands.h"
+#include "evaluation.h"
+#include "output.h"
+#include "progress.h"
+
+namespace phial_cli {
+namespace {
+
+// What one of the commands came to.
+struct Order {
+  std::string source, output, format, scheme, effort;
+  std::optional<std::string> imatrix;
+  std::optional<std::string> pre_tokenizer;
+  std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
+  std::optional<float> bits_per_weight;
+  bool dry_run = false;
+  EvaluationFlags evaluation;
+};
+
+// "gguf:q4_k_m" as format and scheme.
+void read_target(const std::string& target, Order& order) {
+  const size_t colon = target.find(':');
+  order.format = target.substr(0, colon);
+  if (colon == std::string::npos) return;
+  order.scheme = target.substr(colon + 1);
+  if (order.scheme.empty()) fail_usage("--to", "the scheme after the colon is missing");
+}
+
+std::pair<std::string, std::string> read_rule(const std::string& option, const std::string& text) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+    fail_usage(option, fmt::format("expected PATTERN=GRID; got '{}'", text));
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::string tensors_text(const Json& tensors) {
+  std::string out =
+      fmt::format("{:<10} {:<10} {:>14}  {:<16} {}\n", "from", "to", "bytes", "shape", "tensor");
+  for (const Json& tensor : tensors) {
+    out += fmt::format(
+        "{:<10} {:<10} {:>14}  {:<16} {}\n", tensor["source_grid"].get<std::string>(),
+        tensor["grid"].get<std::string>(), grouped(tensor["bytes"].get<int64_t>()),
+        fmt::format("{} x {}", tensor["rows"].get<int64_t>(), tensor["columns"].get<int64_t>()),
+        printable(tensor["name"].get<std::string>()));
+  }
+  return out;
+}
+
+std::string head_text(const Json& report, const Order& order) {
+  return fmt::format(
+      "output       {}\n"
+      "format       {}, scheme {}\n"
+      "size         {} ({:.3f} bits per weight)\n",
+      printable(order.output), report["format"].get<std::string>(),
+      report["scheme"].get<std::string>(), human_bytes(report["bytes"].get<double>()),
+      report["bits_per_weight"].get<double>());
+}
+
+std::string report_text(const Json& report, const Order& order) {
+  std::string out = head_text(report, order);
+  if (order.dry_run) {
+    return out +
+           fmt::format("memory       {}\n\n",
+                       human_bytes(report["anonymous_bytes"].get<double>())) +
+           tensors_text(report["tensors"]);
+  }
+  return out +
+         fmt::format(
+             "error        {:.3f} % of the weights' size\n"
+             "time         {:.1f} s, {} of memory\n",
+             100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
+             human_bytes(report["peak_anonymous_bytes"].get<double>())) +
+         evaluation_text(report);
+}
+
+int carry_out(const CommonOptions& common, const Order& order) {
+  std::vector<phial_tensor_rule> rules;
+  for (const auto& [pattern, grid] : order.rules) rules.push_back({pattern.c_str(), grid.c_str()});
+  phial_quantize_options options = PHIAL_QUANTIZE_OPTIONS_INIT;
+  options.format = order.format.c_str();
+  if (!order.scheme.empty()) options.scheme = order.scheme.c_str();
+  if (!order.effort.empty()) options.effort = order.effort.c_str();
+  if (order.imatrix) options.imatrix = order.imatrix->c_str();
+  if (order.pre_tokenizer) options.pre_tokenizer = order.pre_tokenizer->c_str();
+  options.rules = rules.data();
+  options.rule_count = rules.size();
+  options.bits_per_weight = static_cast<double>(order.bits_per_weight.value_or(0.0f));
+  options.dry_run = order.dry_run ? 1 : 0;
+
+  const phial::Context context = make_context(common, Work::compute);
+  Progress progress("converting", "weights", !common.quiet);
+  Json report = Json::parse(naming(
+      {{"format", "--to"},
+       {"scheme", "--to"},
+       {"effort", "--effort"},
+       {"grid", "--tensor"},
+       {"tensor", "--tensor"},
+       {"bits-per-weight", "--bits-per-weight"}},
+      [&] {
+        return phial::quantize_json(
+            context, order.source, order.output, options, [&progress](int64_t done, int64_t total) {
+              progress.update(static_cast<double>(done), static_cast<double>(total));
+              return true;
+            });
+      }));
+  progress.clear();
+  if (!order.dry_run) {
+    evaluate(order.evaluation, context, common, order.source, order.output, report);
+  }
+  if (common.json) {
+    write_json(report);
+    return 0;
+  }
+  if (order.scheme.empty()) {
+    notice(common, fmt::format("scheme {} is taken; --to {}:NAME takes another",
+                               report["scheme"].get<std::string>(), order.format));
+  }
+  write_stdout(report_text(report, order));
+  return 0;
+}
+
+// The schemes by format, for the end of the help.
+void remark_schemes(CommandLine& parser) {
+  std::string format, names;
+  const auto say = [&] {
+    if (!names.empty()) parser.remark(fmt::format("Schemes of {}: {}.", format, names));
+    names.clear();
+  };
+  for (const Json& scheme : Json::parse(phial::schemes_json())) {
+    if (scheme["format"].get<std::string>() != format) say();
+    format = scheme["format"].get<std::string>();
+    names += (names.empty() ? "" : ", ") + scheme["name"].get<std::string>();
+  }
+  say();
+}
+
+struct Declared {
+  std::optional<std::string> model, output, target, effort;
+  std::vector<std::string> rules;
+};
+
+void declare_common(CommandLine& parser, Declared& given, Order& order) {
+  parser.positional("MODEL", true, given.model);
+  parser.heading("Output");
+  parser.text("-o", "OUT", given.output, "a file for gguf, else a folder");
+  parser.text("--to", "FORMAT[:SCHEME]", given.target,
+              "gguf, mlx or safetensors, and which grids (default: what OUT's name says)");
+  parser.texts("--tensor", "PATTERN=GRID", given.rules,
+               "the grid of tensors whose name matches; * stands for any text (repeatable)");
+  parser.text("--pre-tokenizer", "NAME", order.pre_tokenizer,
+              "gguf: llama.cpp's name of how text is cut into words, if phial finds none");
+  parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
+  order.evaluation.declare(parser);
+}
+
+void read_common(const std::string& command, const Declared& given, Order& order) {
+  if (!given.output) fail_usage(command, "-o OUT is missing");
+  order.source = *given.model;
+  order.output = *given.output;
+  if (given.target) {
+    read_target(*given.target, order);
+  } else if (given.output->ends_with(".gguf")) {
+    order.format = "gguf";
+  } else {
+    fail_usage(command, "--to FORMAT is missing", "such as --to gguf:q4_k_m or --to mlx:4");
+  }
+  for (const std::string& rule : given.rules) order.rules.push_back(read_rule("--tensor", rule));
+  if (order.pre_tokenizer && order.format != "gguf") {
+    fail_usage(command, "--pre-tokenizer goes with --to gguf");
+  }
+  order.evaluation.check(order.dry_run);
+}
+
+int run_quantize(const Command& command, const std::vector<std::string>& arguments) {
+  CommandLine parser(command.name, command.summary, command.usage, command.examples);
+  CommonOptions common;
+  Declared given;
+  Order order;
+  declare_common(parser, given, order);
+  parser.heading("Quality");
+  parser.choice("--effort", {{"fast", true}, {"balanced", true}, {"best", false}}, given.effort,
+                "fast: round to nearest; balanced: search the best scales (default)");
+  parser.text("--imatrix", "FILE", order.imatrix,
+              "which columns matter: a file of llama.cpp's imatrix program");
+  parser.real(
+      "--bits-per-weight", "X", order.bits_per_weight, [](double x) { return x > 0; }, "above 0",
+      "take the scheme of at most X bits per weight");
+  common.declare(parser);
+  remark_schemes(parser);
+  if (!parser.parse(arguments)) {
+    write_stdout(parser.help());
+    return 0;
+  }
+  read_common(command.name, given, order);
+  order.effort = given.effort.value_or("");
+  if (order.bits_per_weight && !order.scheme.empty()) {
+    fail_usage("--bits-per-weight", "goes without a scheme", "leave out the part after the colon");
+  }
+  return carry_out(common, order);
+}
+
+int run_convert(const Command& command, const std::vector<std::string>& arguments) {
+  CommandLine parser(command.name, command.summary, command.usage, command.examples);
+  CommonOptions common;
+  Declared given;
+  Order order;
+  declare_common(parser, given, order);
+  common.declare(parser);
+  parser.remark(
+      "Without a scheme every matrix stays as it is, or becomes the nearest that the format holds "
+      "without loss.");
+  if (!parser.parse(arguments)) {
+    write_stdout(parser.help());
+    return 0;
+  }
+  read_common(command.name, given, order);
+  if (order.scheme.empty()) order.scheme = "keep";
+  return carry_out(common, order);
+}
+
+int run_llama_quantize(const Command& command, const std::vector<std::string>& arguments) {
+  CommandLine parser(command.name, command.summary, command.usage, command.examples);
+  CommonOptions common;
+  std::optional<std::string> model, output, type, output_type, embedding_type;
+  std::vector<std::string> rules;
+  bool allow_requantize = false;
+  Order order;
+  parser.positional("MODEL", true, model);
+  parser.positional("OUT", true, output);
+  parser.positional("TYPE", true, type);
+  parser.heading("As llama-quantize");
+  parser.text("--imatrix", "FILE", order.imatrix, "a file of llama.cpp's imatrix program");
+  parser.text("--output-tensor-type", "GRID", output_type, "the grid of output.weight");
+  parser.text("--token-embedding-type", "GRID", embedding_type, "the grid of token_embd.weight");
+  parser.texts("--tensor-type", "PATTERN=GRID", rules,
+               "the grid of tensors whose name holds PATTERN (repeatable)");
+  parser.flag("--allow-requantize", allow_requantize, "nothing: phial always does");
+  parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
+  common.declare(parser);
+  if (!parser.parse(arguments)) {
+    write_stdout(parser.help());
+    return 0;
+  }
+  order.source = *model;
+  order.output = *output;
+  order.format = "gguf";
+  order.scheme = *type == "COPY" || *type == "copy" ? "keep" : *type;
+  for (const std::string& rule : rules) {
+    auto [pattern, grid] = read_rule("--tensor-type", rule);
+    order.rules.emplace_back("*" + pattern + "*", grid);
+  }
+  if (embedding_type) order.rules.emplace_back("token_embd.weight", *embedding_type);
+  if (output_type) order.rules.emplace_back("output.weight", *output_type);
+  return carry_out(common, order);
+}
+
+int run_mlx_convert(const Command& command, const std::vector<std::string>& arguments) {
+  constexpr int64_t kDefaultGroup = 64, kDefaultBits = 4;
+  CommandLine parser(command.name, command.summary, command.usage, command.examples);
+  CommonOptions common;
+  std::optional<std::string> model, hf_path, output, mode, mix, dtype;
+  std::optional<int64_t> bits, group;
+  bool quantize = false;
+  Order order;
+  parser.positional("MODEL", false, model);
+  parser.heading("As mlx_lm.convert");
+  parser.text("--hf-path", "MODEL", hf_path, "the source, as MODEL");
+  parser.text("--mlx-path", "OUT", output, "the folder to write (default: mlx_model)");
+  parser.flag("-q", quantize, "quantize");
+  parser.integer("--q-bits", "N", bits, 2, 8, "bits of a code (default: 4)");
+  parser.integer("--q-group-size", "N", group, 32, 128, "columns that share a scale (default: 64)");
+  parser.choice("--q-mode", {{"affine", true}, {"mxfp4", true}, {"nvfp4", false}, {"mxfp8", false}},
+                mode, "affine or mxfp4 (default: affine)");
+  parser.text("--quant-predicate", "NAME", mix, "a mix, such as mixed_4_6");
+  parser.choice("--dtype", {{"float16", true}, {"bfloat16", true}, {"float32", true}}, dtype,
+                "the floats of a model that is not quantized (default: the source's)");
+  parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
+  common.declare(parser);
+  if (!parser.parse(arguments)) {
+    write_stdout(parser.help());
+    return 0;
+  }
+  if (model.has_value() == hf_path.has_value()) {
+    fail_usage(command.name, "needs a model, as MODEL or by --hf-path");
+  }
+  order.source = model ? *model : *hf_path;
+  order.output = output.value_or("mlx_model");
+  order.format = "mlx";
+  if (!quantize && !mix) {
+    order.scheme = !dtype                 ? "keep"
+                   : *dtype == "float16"  ? "f16"
+                   : *dtype == "bfloat16" ? "bf16"
+                                          : "f32";
+  } else if (mix) {
+    order.scheme = *mix;
+  } else if (mode && *mode != "affine") {
+    order.scheme = *mode;
+  } else {
+    const int64_t columns = group.value_or(kDefaultGroup);
+    order.scheme = std::to_string(bits.value_or(kDefaultBits));
+    if (columns != kDefaultGroup) order.scheme += fmt::format("-g{}", columns);
+  }
+  return carry_out(common, order);
+}
+
+}  // namespace
+
+const Command kQuantizeCommand = {
+    "quantize", "a model into fewer bits", "MODEL -o OUT --to FORMAT[:SCHEME] [options]",
+    "  phial quantize models/Phi-3-mini -o phi3-q4.gguf --to gguf:q4_k_m\n"
+    "  phial quantize models/Phi-3-mini -o phi3-mlx --to mlx:4 --imatrix phi3.imatrix\n"
+    "  phial quantize smollm2.gguf -o small.gguf --bits-per-weight 4.6 --dry-run\n"
+    "  phial quantize smollm2.gguf -o mix.gguf --to gguf:q4_0 --tensor '*ffn_down*=q6_k'\n",
+    run_quantize};
+
+const Command kConvertCommand = {"convert", "a model into another format",
+                                 "MODEL -o OUT --to FORMAT[:SCHEME] [options]",
+                                 "  phial convert models/TinyLlama -o tinyllama.gguf\n"
+                                 "  phial convert smollm2.gguf -o smollm2 --to safetensors:bf16\n"
+                                 "  phial convert models/TinyLlama -o tinyllama-mlx --to mlx\n",
+                                 run_convert};
+
+const Command kLlamaQuantizeCommand = {
+    "llama-quantize", "quantize, as llama.cpp's program is called", "MODEL OUT TYPE [options]",
+    "  phial llama-quantize model-f16.gguf model-q4.gguf Q4_K_M\n"
+    "  phial llama-quantize --imatrix model.imatrix model-f16.gguf model-iq4.gguf IQ4_XS\n",
+    run_llama_quantize};
+
+const Command kMlxConvertCommand = {"mlx-convert", "convert, as mlx-lm's program is called",
+                                    "--hf-path MODEL [-q] [options]",
+                                    "  phial mlx-convert --hf-path models/TinyLlama -q\n"
+                                    "  phial mlx-convert --hf-path models/TinyLlama -q --q-bits 6 "
+                                    "--q-group-size 32 --mlx-path out\n",
+                                    run_mlx_convert};
+
+}  // namespace phial_cli

@@ -1,0 +1,97 @@
+#include "evaluation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "input.h"
+#include "output_file.h"
+#include "scoring.h"
+
+namespace phial_cli {
+namespace {
+
+Json quality_of(const std::string& text_file, const phial::Context& context,
+                const CommonOptions& common, const std::string& source, const std::string& output) {
+  const phial::Model a = load_model(context, common, source);
+  const phial::Model b = load_model(context, common, output);
+  const ModelPair models{a, b, source, output};
+  phial_compare_options options = PHIAL_COMPARE_OPTIONS_INIT;
+  options.continuations = 0;
+  return compare_models(models, shared_ids(models, text_file), input_name(text_file), options,
+                        common.quiet);
+}
+
+// This run in front of the earlier ones, each under the name of its file.
+Json runs_to_plot(const EvaluationFlags& flags, const Json& report) {
+  Json runs = Json::array({report});
+  for (const std::string& file : flags.earlier_runs) {
+    Json earlier = parse_json(read_input(file), input_name(file), "a report of --json");
+    if (!earlier.is_object()) {
+      throw phial::Error("invalid_input", input_name(file), "no JSON object",
+                         "expected what --json printed of an earlier run");
+    }
+    if (!earlier.contains("name")) {
+      const size_t folder = file.rfind('/') + 1;  // 0 without one
+      earlier["name"] = file.substr(folder, file.rfind(".json") - folder);
+    }
+    runs.push_back(std::move(earlier));
+  }
+  return runs;
+}
+
+}  // namespace
+
+void EvaluationFlags::declare(CommandLine& line) {
+  line.text("--eval", "FILE", text_file,
+            "a text on which the output is then compared with the source: perplexity, KL, "
+            "agreement; - for stdin");
+  line.text("--plot", "OUT.svg", plot_file,
+            "draw the error of each layer and, with --eval, size against quality");
+  line.texts("--plot-with", "REPORT.json", earlier_runs,
+             "what --json --eval printed of an earlier run, for the plot (repeatable)");
+}
+
+void EvaluationFlags::check(bool dry_run) const {
+  if (dry_run && (text_file || plot_file)) {
+    fail_usage(text_file ? "--eval" : "--plot", "a dry run makes nothing to look at");
+  }
+  if (!earlier_runs.empty() && !plot_file) fail_usage("--plot-with", "goes with --plot");
+}
+
+void evaluate(const EvaluationFlags& flags, const phial::Context& context,
+              const CommonOptions& common, const std::string& source, const std::string& output,
+              Json& report) {
+  if (flags.text_file) {
+    report["quality"] = quality_of(*flags.text_file, context, common, source, output);
+  }
+  if (!flags.plot_file) return;
+  const std::string svg = naming({{"report", "--plot-with"}}, [&] {
+    return phial::quantization_svg(runs_to_plot(flags, report).dump());
+  });
+  std::vector<std::string> inputs{source, output};
+  inputs.insert(inputs.end(), flags.earlier_runs.begin(), flags.earlier_runs.end());
+  OutputFile out(*flags.plot_file, inputs);
+  out.append(svg);
+  out.commit();
+}
+
+std::string evaluation_text(const Json& report) {
+  std::string text;
+  constexpr size_t kWorst = 3;
+  for (size_t i = 0; i < std::min(kWorst, report["worst"].size()); ++i) {
+    const std::string name = report["worst"][i].get<std::string>();
+    const auto tensor =
+        std::find_if(report["tensors"].begin(), report["tensors"].end(),
+                     [&name](const Json& candidate) { return candidate["name"] == name; });
+    if (tensor == report["tensors"].end()) continue;
+    text += fmt::format("{:<12} {:.3f} % in {}\n", i == 0 ? "worst" : "",
+                        100 * (*tensor)["relative_error"].get<double>(), printable(name));
+  }
+  if (report.contains("quality")) {
+    text += divergence_text(report["quality"], "the source", "the output");
+  }
+  return text;
+}
+
+}  // namespace phial_cli

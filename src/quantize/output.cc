@@ -1,0 +1,131 @@
+#include "quantize/output.h"
+
+#include "formats/gguf_writer.h"
+#include "formats/safetensors_writer.h"
+#include "model/mlx_target.h"
+#include "quantize/recode.h"
+#include "sys/files.h"
+
+namespace phial {
+namespace {
+
+class GgufOutput final : public Output {
+ public:
+  explicit GgufOutput(GgufWriter writer) : writer_(std::move(writer)) {}
+  Status append(std::span<const uint8_t> bytes) override { return writer_.append(bytes); }
+  Result<uint64_t> commit() override {
+    PHIAL_TRY(writer_.commit());
+    return writer_.layout().file_bytes;
+  }
+
+ private:
+  GgufWriter writer_;
+};
+
+Result<std::unique_ptr<Output>> open_gguf(const Files& files, const ConvertPlan& plan,
+                                          const std::string& path) {
+  std::vector<GgufTensor> tensors;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    tensors.push_back({tensor.target.name, tensor.grid.grid, tensor.target.shape});
+  }
+  PHIAL_ASSIGN(GgufLayout layout, gguf_layout(plan.pairs, std::move(tensors)));
+  PHIAL_ASSIGN(GgufWriter writer, GgufWriter::create(files, path, std::move(layout)));
+  return std::unique_ptr<Output>(std::make_unique<GgufOutput>(std::move(writer)));
+}
+
+// Weights first, then the files beside them, config.json last: without it no reader takes the
+// folder for a model.
+class FolderOutput final : public Output {
+ public:
+  FolderOutput(const Files& files, const ConvertPlan& plan, std::unique_ptr<FolderWriter> folder,
+               std::unique_ptr<SafetensorsWriter> writer, uint64_t weight_bytes)
+      : files_(files),
+        plan_(plan),
+        folder_(std::move(folder)),
+        writer_(std::move(writer)),
+        bytes_(weight_bytes) {}
+
+  Status append(std::span<const uint8_t> bytes) override { return writer_->append(bytes); }
+
+  Result<uint64_t> commit() override {
+    PHIAL_TRY(writer_->commit());
+    for (const TargetFile& file : plan_.files) {
+      PHIAL_ASSIGN(auto out, files_.create(join_path(folder_->path(), file.name)));
+      PHIAL_TRY(
+          out->append({reinterpret_cast<const uint8_t*>(file.bytes.data()), file.bytes.size()}));
+      PHIAL_TRY(out->commit());
+      bytes_ += file.bytes.size();
+    }
+    PHIAL_TRY(folder_->commit());
+    return bytes_;
+  }
+
+ private:
+  const Files& files_;
+  const ConvertPlan& plan_;
+  // In this order, so that the files' writers end before their folder does.
+  std::unique_ptr<FolderWriter> folder_;
+  std::unique_ptr<SafetensorsWriter> writer_;
+  uint64_t bytes_;
+};
+
+Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPlan& plan,
+                                            const std::string& path) {
+  const bool mlx = plan.format == TargetFormat::mlx;
+  std::vector<SafetensorsTensor> tensors;
+  int64_t parameters = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    PHIAL_ASSIGN(
+        std::vector<SafetensorsTensor> planes,
+        mlx_tensors(tensor.target, mlx_quantization(tensor.grid),
+                    tensor.grid.has_planes() ? tensor.grid.scale_grid() : tensor.grid.grid));
+    for (SafetensorsTensor& plane : planes) tensors.push_back(std::move(plane));
+    parameters += tensor.weights();
+  }
+  SafetensorsOptions options;
+  if (mlx) {
+    options.metadata = {{"format", "mlx"}};
+    options.always_index = true;
+    options.index_metadata = {{"total_parameters", Json(parameters)}};
+  }
+  PHIAL_ASSIGN(auto folder, files.create_folder(path));
+  const std::string weights = join_path(folder->path(), "model.safetensors");
+  PHIAL_ASSIGN(const auto planned, plan_safetensors(weights, tensors, options));
+  uint64_t bytes = 0;
+  for (const SafetensorsFile& file : planned) bytes += file.bytes;
+  PHIAL_ASSIGN(auto writer, SafetensorsWriter::create(files, weights, tensors, options));
+  return std::unique_ptr<Output>(
+      std::make_unique<FolderOutput>(files, plan, std::move(folder), std::move(writer), bytes));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Output>> open_output(const Files& files, const ConvertPlan& plan,
+                                            const std::string& path) {
+  return plan.format == TargetFormat::gguf ? open_gguf(files, plan, path)
+                                           : open_folder(files, plan, path);
+}
+
+Status check_output(const Files& files, const Checkpoint& source, const std::string& output) {
+  const auto out = files.canonical(output);
+  // What is not there yet is nobody's; the writers say what is wrong with a path.
+  if (!out.ok()) return {};
+  const auto is_source = [&](const std::string& path) {
+    const auto other = files.canonical(path);
+    return other.ok() &&
+           (other.value() == out.value() || other.value().starts_with(out.value() + "/"));
+  };
+  bool same = is_source(source.path);
+  const std::string folder =
+      files.kind(source.path) == FileKind::folder ? source.path : folder_of(source.path);
+  for (const NamedTensor& tensor : source.tensors) {
+    if (same) break;
+    if (!tensor.file.empty()) same = is_source(join_path(folder, tensor.file));
+  }
+  if (same) {
+    return usage_error(output, "the output is the source, or a part of it", "choose another name");
+  }
+  return {};
+}
+
+}  // namespace phial

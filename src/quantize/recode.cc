@@ -1,0 +1,347 @@
+#include "quantize/recode.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "tensor/block_pack.h"
+#include "tensor/numbers.h"
+#include "tensor/planes.h"
+
+namespace phial {
+namespace {
+
+constexpr int kGroup = 32;  // columns that are carried over at a time
+
+// What whole numbers a grid's codes stand for: value = scale * number + (with_minimum) minimum.
+struct Numbers {
+  int low = 0, high = 0;
+  bool with_minimum = false;
+  int group_columns = kGroup;
+  ScaleKind scale = ScaleKind::f16;
+  // Where high - low is 0 there are none.
+  bool any() const { return high > low; }
+};
+
+Numbers numbers_of(Grid grid) {
+  switch (grid) {
+    case Grid::q4_0:
+      return {-8, 7};
+    case Grid::q5_0:
+      return {-16, 15};
+    case Grid::q8_0:
+    case Grid::iq4_nl:
+      return {-128, 127};
+    case Grid::q4_1:
+      return {0, 15, true};
+    case Grid::q5_1:
+      return {0, 31, true};
+    default:
+      return {};
+  }
+}
+
+Numbers numbers_of(const AffineGrid& grid) {
+  const bool has_minimums = grid.codes == CodeKind::unsigned_bits &&
+                            grid.offset == OffsetKind::minimum && grid.group_rows == 1;
+  if (!has_minimums || grid.group_columns % kGroup != 0) return {};
+  return {0, (1 << grid.bits) - 1, true, grid.group_columns, grid.scale};
+}
+
+Numbers numbers_of(const MatrixView& view) {
+  return view.is_affine() ? numbers_of(view.affine.grid) : numbers_of(view.grid);
+}
+
+// Those of a target: iq4_nl takes nothing but itself.
+Numbers numbers_of(const StoredGrid& grid) {
+  if (!grid.has_planes()) return grid.grid == Grid::iq4_nl ? Numbers{} : numbers_of(grid.grid);
+  return grid.bits == 0 ? Numbers{} : numbers_of(grid.affine());
+}
+
+bool fits(const Numbers& from, const Numbers& into) {
+  if (!from.any() || !into.any() || from.scale != into.scale) return false;
+  if (from.group_columns % into.group_columns != 0) return false;
+  if (from.with_minimum) return into.with_minimum && from.high <= into.high;
+  const int zero = into.with_minimum ? (into.high + 1) / 2 : 0;
+  return from.low >= into.low - zero && from.high <= into.high - zero;
+}
+
+bool is_mxfp4(const MatrixView& view) { return !view.is_affine() && view.grid == Grid::mxfp4; }
+
+bool is_mxfp4(const StoredGrid& grid) { return !grid.has_planes() && grid.grid == Grid::mxfp4; }
+
+bool is_mlx_mxfp4(const AffineGrid& grid) {
+  return grid.codes == CodeKind::f4_e2m1 && grid.scale == ScaleKind::e8m0 &&
+         grid.offset == OffsetKind::none && grid.group_columns == kGroup && grid.group_rows == 1;
+}
+bool is_mlx_mxfp4(const MatrixView& view) {
+  return view.is_affine() && is_mlx_mxfp4(view.affine.grid);
+}
+bool is_mlx_mxfp4(const StoredGrid& grid) {
+  return grid.has_planes() && is_mlx_mxfp4(grid.affine());
+}
+
+bool is_same_planes(const AffineGrid& a, const AffineGrid& b) {
+  return a.codes == b.codes && a.bits == b.bits && a.group_columns == b.group_columns &&
+         a.group_rows == 1 && b.group_rows == 1 && a.scale == b.scale && a.offset == b.offset;
+}
+
+// A group of 32 columns.
+struct Carried {
+  uint32_t scale = 0, minimum = 0;  // the bits of numbers of the kind that source and target share
+  int16_t numbers[kGroup] = {};
+};
+
+Carried carried_from_block(Grid grid, const uint8_t* block) {
+  Carried out;
+  out.scale = load_number<uint16_t>(block);
+  const auto nibble = [](const uint8_t* qs, int i) {
+    return i < 16 ? qs[i] & 15 : qs[i - 16] >> 4;
+  };
+  for (int i = 0; i < kGroup; ++i) {
+    int number = 0;
+    switch (grid) {
+      case Grid::q4_0:
+        number = nibble(block + 2, i) - 8;
+        break;
+      case Grid::iq4_nl:
+        number = kIq4Levels[nibble(block + 2, i)];
+        break;
+      case Grid::q4_1:
+        number = nibble(block + 4, i);
+        break;
+      case Grid::q5_0:
+        number = (nibble(block + 6, i) | (block[2 + i / 8] >> i % 8 & 1) << 4) - 16;
+        break;
+      case Grid::q5_1:
+        number = nibble(block + 8, i) | (block[4 + i / 8] >> i % 8 & 1) << 4;
+        break;
+      default:
+        number = static_cast<int8_t>(block[2 + i]);
+    }
+    out.numbers[i] = static_cast<int16_t>(number);
+  }
+  if (numbers_of(grid).with_minimum) out.minimum = load_number<uint16_t>(block + 2);
+  return out;
+}
+
+// Number `i` of a plane, as bits.
+uint32_t raw_number(ScaleKind kind, const uint8_t* plane, int64_t i) {
+  return kind == ScaleKind::f32 ? load_number<uint32_t>(plane + 4 * i)
+                                : load_number<uint16_t>(plane + 2 * i);
+}
+void put_raw_number(ScaleKind kind, uint32_t bits, int64_t i, uint8_t* plane) {
+  if (kind == ScaleKind::f32) return store_number<uint32_t>(bits, plane + 4 * i);
+  store_number<uint16_t>(static_cast<uint16_t>(bits), plane + 2 * i);
+}
+
+Carried carried_from(const MatrixView& view, int64_t row, int64_t column) {
+  if (!view.is_affine()) {
+    return carried_from_block(view.grid, view.row(row) + row_bytes(view.grid, column));
+  }
+  const AffineMatrix& matrix = view.affine;
+  const int64_t plane_row = matrix.first_row + row;
+  const int64_t group = column / matrix.grid.group_columns;
+  Carried out;
+  const ScaleKind kind = matrix.grid.scale;
+  out.scale = raw_number(kind, matrix.scales, plane_row * matrix.scale_row + group);
+  out.minimum = raw_number(kind, matrix.offsets, plane_row * matrix.offset_row + group);
+  for (int i = 0; i < kGroup; ++i) {
+    out.numbers[i] = static_cast<int16_t>(
+        load_bits(matrix.codes, plane_row * matrix.code_row_bits + (column + i) * matrix.grid.bits,
+                  matrix.grid.bits));
+  }
+  return out;
+}
+
+// Gives a group without a minimum the one that makes its numbers start at 0.
+Status shift_to(const Numbers& into, Carried& group) {
+  const int zero = (into.high + 1) / 2;
+  const float minimum = f16_to_f32(static_cast<uint16_t>(group.scale)) * static_cast<float>(-zero);
+  const uint16_t stored = f32_to_f16(minimum);
+  group.minimum = stored;
+  if (f16_to_f32(stored) != minimum) {
+    return unsupported("scale", "a minimum is beyond what float16 holds",
+                       "choose a grid of floats for it");
+  }
+  for (int16_t& number : group.numbers) number = static_cast<int16_t>(number + zero);
+  return {};
+}
+
+void put_block(Grid grid, const Carried& group, int low, uint8_t* block) {
+  BlockCodes codes;
+  codes.d = static_cast<uint16_t>(group.scale);
+  codes.m = static_cast<uint16_t>(group.minimum);
+  const int zero = grid == Grid::q8_0 ? 0 : -low;
+  for (int i = 0; i < kGroup; ++i) codes.codes[i] = static_cast<uint8_t>(group.numbers[i] + zero);
+  pack_block(grid, codes, block);
+}
+
+void put_planes(const StoredGrid& grid, const Carried& group, int64_t column,
+                uint8_t* const* planes) {
+  const int64_t index = column / grid.group_columns;
+  put_raw_number(grid.scale, group.scale, index, planes[1]);
+  put_raw_number(grid.scale, group.minimum, index, planes[2]);
+  for (int i = 0; i < kGroup; ++i) {
+    store_bits(static_cast<uint32_t>(group.numbers[i]), (column + i) * grid.bits, grid.bits,
+               planes[0]);
+  }
+}
+
+// ggml keeps codes i and i + 16 in a byte, MLX 2 i and 2 i + 1.
+void put_mlx_mxfp4(const MatrixView& view, int64_t row, uint8_t* const* planes) {
+  for (int64_t b = 0; b < view.columns / kGroup; ++b) {
+    const uint8_t* block = view.row(row) + b * static_cast<int64_t>(sizeof(BlockMXFP4));
+    planes[1][b] = block[0];
+    for (int i = 0; i < 16; ++i) {
+      const auto code = [block](int j) { return j < 16 ? block[1 + j] & 15 : block[j - 15] >> 4; };
+      planes[0][b * 16 + i] = static_cast<uint8_t>(code(2 * i) | code(2 * i + 1) << 4);
+    }
+  }
+}
+
+// The same the other way round.
+void put_mxfp4(const MatrixView& view, int64_t row, uint8_t* out) {
+  const AffineMatrix& matrix = view.affine;
+  const int64_t plane_row = matrix.first_row + row;
+  for (int64_t b = 0; b < view.columns / kGroup; ++b) {
+    const auto code = [&](int i) {
+      return load_bits(matrix.codes, plane_row * matrix.code_row_bits + 4 * (b * kGroup + i), 4);
+    };
+    uint8_t* block = out + b * static_cast<int64_t>(sizeof(BlockMXFP4));
+    block[0] = matrix.scales[plane_row * matrix.scale_row + b];
+    for (int i = 0; i < 16; ++i) block[1 + i] = static_cast<uint8_t>(code(i) | code(i + 16) << 4);
+  }
+}
+
+void copy_planes(const MatrixView& view, int64_t row, const StoredGrid& grid,
+                 uint8_t* const* planes) {
+  const AffineMatrix& matrix = view.affine;
+  const int64_t plane_row = matrix.first_row + row;
+  const std::vector<int64_t> bytes = grid.plane_row_bytes(view.columns);
+  const int64_t scale = scale_bytes(grid.affine().scale);
+  const auto copy = [&](size_t plane, const uint8_t* from) {
+    std::memcpy(planes[plane], from, static_cast<size_t>(bytes[plane]));
+  };
+  copy(0, matrix.codes + plane_row * matrix.code_row_bits / 8);
+  copy(1, matrix.scales + plane_row * matrix.scale_row * scale);
+  if (bytes.size() > 2) copy(2, matrix.offsets + plane_row * matrix.offset_row * scale);
+}
+
+// Whether every float of `from` is one of `into`.
+bool is_wider(Grid from, Grid into) {
+  if (from == into || into == Grid::f32) {
+    return from == Grid::f32 || from == Grid::f16 || from == Grid::bf16 || from == Grid::f8_e4m3 ||
+           from == Grid::f8_e5m2;
+  }
+  const bool is_f8 = from == Grid::f8_e4m3 || from == Grid::f8_e5m2;
+  return is_f8 && (into == Grid::f16 || into == Grid::bf16);
+}
+
+bool is_same_grid(const MatrixView& view, const StoredGrid& grid) {
+  if (view.is_affine() != grid.has_planes()) return false;
+  if (!view.is_affine()) return view.grid == grid.grid;
+  // Rows of codes that begin within a byte are no plane of MLX.
+  return is_same_planes(view.affine.grid, grid.affine()) && view.affine.code_row_bits % 8 == 0;
+}
+
+// Whether codes can be carried over.
+bool can_recode(const MatrixView& view, const StoredGrid& grid) {
+  if (is_mxfp4(view)) return is_mlx_mxfp4(grid);
+  if (is_mlx_mxfp4(view)) return is_mxfp4(grid);
+  return fits(numbers_of(view), numbers_of(grid));
+}
+
+}  // namespace
+
+std::string source_grid_name(const MatrixView& view) {
+  if (!view.is_affine()) return grid_info(view.grid).name;
+  const AffineGrid& grid = view.affine.grid;
+  if (grid.codes == CodeKind::f8_e4m3 || grid.codes == CodeKind::f8_e5m2) {
+    return grid_info(view.grid).name;
+  }
+  return "int" + std::to_string(grid.bits) + " g" + std::to_string(grid.group_columns);
+}
+
+bool holds_exactly(const MatrixView& view, const StoredGrid& grid) {
+  if (is_same_grid(view, grid) || can_recode(view, grid)) return true;
+  // Decoding to float32 is what a reader of the source sees.
+  if (grid.is_number() && grid.grid == Grid::f32) return true;
+  return !view.is_affine() && grid.is_number() && is_wider(view.grid, grid.grid);
+}
+
+StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor) {
+  const MatrixView& view = tensor.pieces[0].view;
+  std::vector<StoredGrid> candidates;
+  if (format == TargetFormat::gguf) {
+    if (!view.is_affine() && gguf_can_hold(view.grid)) candidates.push_back({.grid = view.grid});
+    for (const Grid grid : {Grid::mxfp4, Grid::q4_0, Grid::q4_1, Grid::q5_1, Grid::q8_0}) {
+      candidates.push_back({.grid = grid});
+    }
+  } else if (format == TargetFormat::mlx) {
+    candidates.push_back({.grid = Grid::mxfp4, .group_columns = kGroup});
+    const ScaleKind scale = view.is_affine() ? view.affine.grid.scale : ScaleKind::f16;
+    for (const int bits : {2, 3, 4, 5, 6, 8}) {
+      for (const int group : {128, 64, 32}) {
+        candidates.push_back({.group_columns = group, .bits = bits, .scale = scale});
+      }
+    }
+  }
+  candidates.push_back({.grid = Grid::f16});
+  candidates.push_back({.grid = Grid::bf16});
+  for (const StoredGrid& grid : candidates) {
+    bool all = tensor.shape[1] % grid.block_columns() == 0;
+    for (const TargetRows& piece : tensor.pieces) all = all && holds_exactly(piece.view, grid);
+    if (all) return grid;
+  }
+  return {};
+}
+
+Transfer transfer_of(const TargetTensor& tensor, const StoredGrid& grid) {
+  Transfer transfer = Transfer::copied;
+  for (const TargetRows& piece : tensor.pieces) {
+    if (is_same_grid(piece.view, grid)) continue;
+    if (!can_recode(piece.view, grid)) return Transfer::encoded;
+    transfer = Transfer::recoded;
+  }
+  return transfer;
+}
+
+Status recode_row(const MatrixView& view, int64_t row, const StoredGrid& grid,
+                  uint8_t* const* planes) {
+  if (is_same_grid(view, grid)) {
+    if (grid.has_planes()) {
+      copy_planes(view, row, grid, planes);
+      return {};
+    }
+    std::memcpy(planes[0], view.row(row), static_cast<size_t>(row_bytes(view.grid, view.columns)));
+    return {};
+  }
+  if (is_mlx_mxfp4(grid)) {
+    put_mlx_mxfp4(view, row, planes);
+    return {};
+  }
+  if (is_mlx_mxfp4(view)) {
+    put_mxfp4(view, row, planes[0]);
+    return {};
+  }
+  const Numbers into = numbers_of(grid);
+  const bool has_minimum = numbers_of(view).with_minimum;
+  for (int64_t column = 0; column < view.columns; column += kGroup) {
+    Carried group = carried_from(view, row, column);
+    if (into.with_minimum && !has_minimum) PHIAL_TRY(shift_to(into, group));
+    if (grid.has_planes()) {
+      put_planes(grid, group, column, planes);
+    } else {
+      put_block(grid.grid, group, into.low, planes[0] + phial::row_bytes(grid.grid, column));
+    }
+  }
+  return {};
+}
+
+std::optional<MlxQuantization> mlx_quantization(const StoredGrid& grid) {
+  if (!grid.has_planes()) return std::nullopt;
+  if (grid.bits == 0) return MlxQuantization{"mxfp4", 4, grid.group_columns};
+  return MlxQuantization{"affine", grid.bits, grid.group_columns};
+}
+
+}  // namespace phial

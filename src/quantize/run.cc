@@ -1,0 +1,368 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "base/checked.h"
+#include "kernels/search.h"
+#include "quantize/convert.h"
+#include "quantize/output.h"
+#include "quantize/recode.h"
+#include "quantize/row_encoder.h"
+#include "quantize/run_buffers.h"
+#include "sys/memory.h"
+
+namespace phial {
+namespace {
+
+constexpr int64_t kTaskValues = 1 << 16;
+constexpr int64_t kWaveValues = 1 << 22;
+constexpr int kMaxPlanes = 3;
+
+// What a task found out.
+struct TaskSums {
+  double squared_error = 0, squared_norm = 0, weighted_error = 0, weighted_norm = 0;
+  int64_t bad_row = -1;  // the first that holds NaN or infinity
+  Status status;
+};
+
+// What each thread needs for itself.
+struct Scratch {
+  Scratch(const SearchTable& search, Effort effort) : encoder(search, effort) {}
+  RowEncoder encoder;
+  std::vector<float> values, decoded;
+};
+
+struct Wave {
+  int64_t first_row = 0, rows = 0;
+  std::vector<uint8_t> planes[kMaxPlanes];
+  std::vector<TaskSums> sums;
+};
+
+// One matrix on its way.
+struct MatrixJob {
+  const PlannedTensor& tensor;
+  const float* importance;  // [columns] or null
+  int64_t rows, columns;
+  std::vector<int64_t> plane_bytes;  // of a row
+  TensorCut cut;
+};
+
+class Run {
+ public:
+  Run(const Runtime& runtime, const ConvertPlan& plan, Output& output,
+      const OnConverted& on_converted, const CancelFlag* cancel)
+      : runtime_(runtime),
+        plan_(plan),
+        output_(output),
+        on_converted_(on_converted),
+        cancel_(cancel) {
+    for (int i = 0; i < runtime.threads->size(); ++i) {
+      scratch_.push_back(
+          std::make_unique<Scratch>(search_table_for(*runtime.kernels), plan.effort));
+    }
+    for (const PlannedTensor& tensor : plan.tensors) total_ += tensor.weights();
+  }
+
+  Result<ConvertResult> run() {
+    const auto begin = std::chrono::steady_clock::now();
+    for (const PlannedTensor& tensor : plan_.tensors) {
+      PHIAL_TRY(tensor.target.is_matrix() ? write_matrix(tensor) : write_values(tensor));
+      measure_memory();
+    }
+    PHIAL_ASSIGN(result_.bytes, output_.commit());
+    measure_memory();
+    result_.bits_per_weight = plan_.bits_per_weight;
+    result_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return std::move(result_);
+  }
+
+ private:
+  Status write_values(const PlannedTensor& tensor) {
+    const auto count = static_cast<int64_t>(tensor.target.values.size());
+    TensorResult& out = begin_result(tensor, 1, count);
+    for (const float value : tensor.target.values) {
+      if (!std::isfinite(value)) return not_finite(tensor, 0);
+      out.squared_norm += static_cast<double>(value) * static_cast<double>(value);
+    }
+    std::vector<uint8_t> bytes(static_cast<size_t>(tensor.grid.row_bytes(count)));
+    PHIAL_TRY(encode_row(tensor.grid.grid, tensor.target.values.data(), count, bytes.data()));
+    PHIAL_TRY(output_.append(bytes));
+    return advance(count);
+  }
+
+  Status write_matrix(const PlannedTensor& tensor) {
+    const int64_t rows = tensor.target.shape[0], columns = tensor.target.shape[1];
+    MatrixJob job = {tensor,         nullptr, rows, columns, tensor.grid.plane_row_bytes(columns),
+                     cut_of(columns)};
+    const std::vector<float>* importance =
+        plan_.importance ? importance_of(*plan_.importance, tensor.target) : nullptr;
+    if (importance != nullptr) job.importance = importance->data();
+    TensorResult& out = begin_result(tensor, rows, columns);
+    // Planes after the first are written when the first is whole; they are small.
+    std::vector<uint8_t> later[kMaxPlanes];
+    Wave waves[2];
+    const int64_t wave_rows = job.cut.rows_per_task * job.cut.tasks_per_wave;
+    int at = 0;
+    for (int64_t row = 0; row < rows; row += wave_rows, at ^= 1) {
+      PHIAL_TRY(check_cancelled(cancel_, "quantize"));
+      Wave& wave = waves[at];
+      wave.first_row = row;
+      wave.rows = std::min(wave_rows, rows - row);
+      Status written = compute(job, wave, row > 0 ? &waves[at ^ 1] : nullptr);
+      PHIAL_TRY(std::move(written));
+      PHIAL_TRY(gather(job, wave, out));
+      for (size_t p = 1; p < job.plane_bytes.size(); ++p) {
+        later[p].insert(later[p].end(), wave.planes[p].begin(), wave.planes[p].end());
+      }
+      release(tensor, wave);
+      PHIAL_TRY(advance(wave.rows * columns));
+    }
+    PHIAL_TRY(output_.append(waves[at ^ 1].planes[0]));
+    for (size_t p = 1; p < job.plane_bytes.size(); ++p) PHIAL_TRY(output_.append(later[p]));
+    out.exact = out.squared_error == 0;
+    return {};
+  }
+
+  // All tasks of `wave`, while `before` is written.
+  Status compute(const MatrixJob& job, Wave& wave, const Wave* before) {
+    for (size_t p = 0; p < job.plane_bytes.size(); ++p) {
+      wave.planes[p].assign(static_cast<size_t>(wave.rows * job.plane_bytes[p]), 0);
+    }
+    const int64_t tasks = ceil_div(wave.rows, job.cut.rows_per_task);
+    wave.sums.clear();
+    wave.sums.resize(static_cast<size_t>(tasks));
+    std::atomic<int64_t> next{0};
+    Status written;
+    runtime_.threads->run([&](int worker) {
+      if (worker == 0 && before != nullptr) written = output_.append(before->planes[0]);
+      for (int64_t task = next++; task < tasks; task = next++) {
+        compute_task(job, wave, task, *scratch_[static_cast<size_t>(worker)]);
+      }
+    });
+    return written;
+  }
+
+  static void compute_task(const MatrixJob& job, Wave& wave, int64_t task, Scratch& scratch) {
+    const int64_t begin = task * job.cut.rows_per_task;
+    const int64_t rows = std::min(job.cut.rows_per_task, wave.rows - begin);
+    TaskSums& sums = wave.sums[static_cast<size_t>(task)];
+    uint8_t* planes[kMaxPlanes] = {};
+    for (size_t p = 0; p < job.plane_bytes.size(); ++p) {
+      planes[p] = wave.planes[p].data() + begin * job.plane_bytes[p];
+    }
+    const auto count = static_cast<size_t>(rows * job.columns);
+    scratch.values.resize(count);
+    scratch.decoded.resize(count);
+    read_rows(job, wave.first_row + begin, rows, scratch.values.data());
+    sums.bad_row = first_bad_row(scratch.values.data(), rows, job.columns);
+    if (sums.bad_row >= 0) {
+      sums.bad_row += wave.first_row + begin;
+      return;
+    }
+    if (job.tensor.transfer == Transfer::encoded) {
+      scratch.encoder.encode(job.tensor.grid, scratch.values.data(), rows, job.columns,
+                             job.importance, planes);
+    } else {
+      sums.status = recode(job, wave.first_row + begin, rows, planes);
+      if (!sums.status.ok()) return;
+    }
+    const float* decoded = scratch.values.data();
+    if (job.tensor.transfer == Transfer::encoded) {
+      RowEncoder::decode(job.tensor.grid, planes, rows, job.columns, scratch.decoded.data());
+      decoded = scratch.decoded.data();
+    }
+    add_errors(job, scratch.values.data(), decoded, rows, sums);
+  }
+
+  // Rows of the target, from whichever piece holds them.
+  template <class Fn>
+  static void each_source_row(const MatrixJob& job, int64_t first, int64_t rows, const Fn& fn) {
+    int64_t begin = 0;
+    for (const TargetRows& piece : job.tensor.target.pieces) {
+      const int64_t from = std::max(first, begin);
+      const int64_t to = std::min(first + rows, begin + piece.view.rows);
+      for (int64_t r = from; r < to; ++r) fn(piece, piece.source_row(r - begin), r - first);
+      begin += piece.view.rows;
+    }
+  }
+
+  static void read_rows(const MatrixJob& job, int64_t first, int64_t rows, float* out) {
+    each_source_row(job, first, rows, [&](const TargetRows& piece, int64_t source, int64_t r) {
+      piece.view.decode(source, out + r * job.columns);
+    });
+  }
+
+  static Status recode(const MatrixJob& job, int64_t first, int64_t rows, uint8_t* const* planes) {
+    Status status;
+    each_source_row(job, first, rows, [&](const TargetRows& piece, int64_t source, int64_t r) {
+      uint8_t* row_planes[kMaxPlanes] = {};
+      for (size_t p = 0; p < job.plane_bytes.size(); ++p) {
+        row_planes[p] = planes[p] + r * job.plane_bytes[p];
+      }
+      if (status.ok()) status = recode_row(piece.view, source, job.tensor.grid, row_planes);
+    });
+    return status;
+  }
+
+  static int64_t first_bad_row(const float* values, int64_t rows, int64_t columns) {
+    constexpr uint32_t kMagnitude = 0x7fffffff, kInfinity = 0x7f800000;
+    for (int64_t r = 0; r < rows; ++r) {
+      uint32_t largest = 0;
+      for (int64_t c = 0; c < columns; ++c) {
+        largest = std::max(largest, std::bit_cast<uint32_t>(values[r * columns + c]) & kMagnitude);
+      }
+      if (largest >= kInfinity) return r;
+    }
+    return -1;
+  }
+
+  static void add_errors(const MatrixJob& job, const float* x, const float* y, int64_t rows,
+                         TaskSums& sums) {
+    for (int64_t r = 0; r < rows; ++r, x += job.columns, y += job.columns) {
+      // Eight chains, in an order that does not depend on the machine.
+      float error[8] = {}, norm[8] = {};
+      const int64_t whole = job.columns / 8 * 8;
+      for (int64_t c = 0; c < whole; c += 8) {
+        for (int l = 0; l < 8; ++l) {
+          const float off = y[c + l] - x[c + l];
+          error[l] += off * off;
+          norm[l] += x[c + l] * x[c + l];
+        }
+      }
+      for (int64_t c = whole; c < job.columns; ++c) {
+        error[0] += (y[c] - x[c]) * (y[c] - x[c]);
+        norm[0] += x[c] * x[c];
+      }
+      for (int l = 0; l < 8; ++l) {
+        sums.squared_error += static_cast<double>(error[l]);
+        sums.squared_norm += static_cast<double>(norm[l]);
+      }
+      if (job.importance == nullptr) continue;
+      for (int64_t c = 0; c < job.columns; ++c) {
+        const double w = job.importance[c], off = y[c] - x[c], value = x[c];
+        sums.weighted_error += w * off * off;
+        sums.weighted_norm += w * value * value;
+      }
+    }
+  }
+
+  // In the order of the tasks.
+  static Status gather(const MatrixJob& job, Wave& wave, TensorResult& out) {
+    for (TaskSums& sums : wave.sums) {
+      if (sums.bad_row >= 0) return not_finite(job.tensor, sums.bad_row);
+      if (!sums.status.ok()) {
+        const Error& error = sums.status.error();
+        return make_error(error.code, job.tensor.target.name, error.message, error.hint);
+      }
+      out.squared_error += sums.squared_error;
+      out.squared_norm += sums.squared_norm;
+      out.weighted_error += sums.weighted_error;
+      out.weighted_norm += sums.weighted_norm;
+    }
+    return {};
+  }
+
+  static Error not_finite(const PlannedTensor& tensor, int64_t row) {
+    return damaged(tensor.target.name, fmt::format("row {} holds NaN or infinity", row),
+                   "the source is broken: such weights cannot be quantized");
+  }
+
+  // Pages of the source that were read lie behind.
+  void release(const PlannedTensor& tensor, const Wave& wave) const {
+    int64_t begin = 0;
+    for (const TargetRows& piece : tensor.target.pieces) {
+      const MatrixView& view = piece.view;
+      const int64_t from = std::max(wave.first_row, begin) - begin;
+      const int64_t to = std::min(wave.first_row + wave.rows, begin + view.rows) - begin;
+      begin += view.rows;
+      // Rows in another order lie within the same heads, up to a head before.
+      if (from >= to || view.is_affine()) continue;
+      const std::span<const uint8_t> part(view.row(from),
+                                          static_cast<size_t>((to - from) * view.row_stride));
+      for (const auto& mapping : plan_.model->checkpoint->mappings) {
+        const auto bytes = mapping->bytes();
+        if (part.data() >= bytes.data() && part.data() < bytes.data() + bytes.size()) {
+          mapping->release(part);
+        }
+      }
+    }
+  }
+
+  TensorResult& begin_result(const PlannedTensor& tensor, int64_t rows, int64_t columns) {
+    TensorResult& out = result_.tensors.emplace_back();
+    out.name = tensor.target.name;
+    out.source_grid = tensor.source_grid;
+    out.target_grid = tensor.grid.name();
+    out.layer = tensor.target.layer;
+    out.rows = rows;
+    out.columns = columns;
+    out.bytes = tensor.bytes;
+    out.exact = true;
+    return out;
+  }
+
+  Status advance(int64_t weights) {
+    done_ += weights;
+    if (on_converted_ && !on_converted_(done_, total_)) return cancelled("quantize");
+    return {};
+  }
+
+  void measure_memory() {
+    result_.peak_anonymous_bytes = std::max(result_.peak_anonymous_bytes, anonymous_bytes());
+  }
+
+  const Runtime& runtime_;
+  const ConvertPlan& plan_;
+  Output& output_;
+  const OnConverted& on_converted_;
+  const CancelFlag* const cancel_;
+  std::vector<std::unique_ptr<Scratch>> scratch_;
+  int64_t done_ = 0, total_ = 0;
+  ConvertResult result_;
+};
+
+}  // namespace
+
+TensorCut cut_of(int64_t columns) {
+  TensorCut cut;
+  cut.rows_per_task = std::max<int64_t>(1, kTaskValues / columns);
+  cut.tasks_per_wave = std::max<int64_t>(1, kWaveValues / (cut.rows_per_task * columns));
+  return cut;
+}
+
+uint64_t run_buffer_bytes(const ConvertPlan& plan) {
+  constexpr uint64_t kThreads = 64;
+  uint64_t most = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.target.is_matrix()) continue;
+    const int64_t columns = tensor.target.shape[1];
+    const TensorCut cut = cut_of(columns);
+    const int64_t rows = std::min(cut.rows_per_task * cut.tasks_per_wave, tensor.target.shape[0]);
+    const std::vector<int64_t> planes = tensor.grid.plane_row_bytes(columns);
+    auto bytes = static_cast<uint64_t>(2 * rows * tensor.grid.row_bytes(columns));
+    for (size_t p = 1; p < planes.size(); ++p) {
+      // A vector that grows holds up to twice what is in it, and for a moment the old copy.
+      bytes += static_cast<uint64_t>(3 * tensor.target.shape[0] * planes[p]);
+    }
+    const auto task = static_cast<uint64_t>(cut.rows_per_task * columns);
+    most = std::max(most, bytes + kThreads * (2 * task * sizeof(float) + sizeof(RowEncoder)));
+  }
+  return most;
+}
+
+Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& plan,
+                                     const std::string& output, const OnConverted& on_converted,
+                                     const CancelFlag* cancel) {
+  PHIAL_TRY(check_output(*runtime.files, *plan.model->checkpoint, output));
+  PHIAL_TRY(runtime.files->remove_leftovers(output));
+  PHIAL_ASSIGN(const std::unique_ptr<Output> out, open_output(*runtime.files, plan, output));
+  return Run(runtime, plan, *out, on_converted, cancel).run();
+}
+
+}  // namespace phial
