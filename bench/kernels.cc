@@ -24,8 +24,8 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "bench/probes.h"
-#include "tensor/test_blocks.h"
+#include "eval/probes.h"
+#include "tensor/random_rows.h"
 
 namespace phial {
 namespace {
@@ -44,17 +44,11 @@ std::vector<uint8_t> random_weights(Grid grid, int64_t columns, int64_t bytes) {
   Rng rng(1);
   const int64_t row = row_bytes(grid, columns);
   std::vector<uint8_t> codes(static_cast<size_t>((bytes + row - 1) / row * row));
-  test::fill_row(grid, rng, columns, 0.5, codes.data());
+  fill_row(grid, rng, columns, 0.5, codes.data());
   for (size_t at = static_cast<size_t>(row); at < codes.size(); at += static_cast<size_t>(row)) {
     std::copy_n(codes.data(), row, codes.data() + at);
   }
   return codes;
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 std::unique_ptr<ThreadPool> make_pool(int threads) {
@@ -78,10 +72,11 @@ void bench_gemv(benchmark::State& state, const GemvCase& c) {
   std::vector<float> y(static_cast<size_t>(c.x_rows * rows));
   // A B A B: the machine's memory bandwidth moves with its neighbours, so the kernel is compared
   // with the read just before it.
+  const ProbeTable probe_loops = probe_table(*c.table);
   std::vector<double> rates, probes, shares;
   const auto size = static_cast<double>(weights.size());
   for (auto _ : state) {
-    const double probe = dram_read_seconds(*pool, weights);
+    const double probe = read_seconds(*pool, probe_loops, weights);
     const auto start = std::chrono::steady_clock::now();
     pool->run([&](int worker) {
       const Share share = share_of(rows, kPanelRows, worker, c.threads);
@@ -94,9 +89,9 @@ void bench_gemv(benchmark::State& state, const GemvCase& c) {
     rates.push_back(size / took.count());
     shares.push_back(100 * probe / took.count());
   }
-  state.counters["GB/s"] = median(rates) / 1e9;
-  state.counters["probe_GB/s"] = median(probes) / 1e9;
-  state.counters["probe_%"] = median(shares);
+  state.counters["GB/s"] = median_of(rates) / 1e9;
+  state.counters["probe_GB/s"] = median_of(probes) / 1e9;
+  state.counters["probe_%"] = median_of(shares);
 }
 
 // Seconds of the fastest of `passes` panels.
@@ -124,7 +119,7 @@ double time_gemm(const KernelTable& table, ThreadPool& pool, int64_t m, int pass
 
 void bench_gemm(benchmark::State& state, const KernelTable* table, int64_t m, int threads) {
   const auto pool = make_pool(threads);
-  const double probe = fma_probe(*pool, table->isa);
+  const double probe = operations_per_second(*pool, probe_table(*table).fma);
   double best = 1e9;
   for (auto _ : state) best = std::min(best, time_gemm(*table, *pool, m, 5));
   const double flops = 2.0 * static_cast<double>(m * kPanelRows * kPanelDepth) * threads;

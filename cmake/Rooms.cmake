@@ -28,13 +28,14 @@ function(phial_room name)
   endforeach()
 endfunction()
 
-# A unit named *_avx2.cc or *_avx512.cc is compiled for that instruction set, and only it.
+# A unit named *_avx2.cc, *_avx512.cc or *_avx512vnni.cc is compiled for that instruction set, and
+# only it.
 function(phial_isa_unit source)
   if(source MATCHES "_avx2\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
-  elseif(source MATCHES "_avx512\\.cc$")
+  elseif(source MATCHES "_avx512(vnni)?\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-      "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl")
+      "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl$<$<STREQUAL:${CMAKE_MATCH_1},vnni>:;-mavx512vnni>")
   endif()
 endfunction()
 

@@ -1,10 +1,12 @@
 // A bundle (support/mutate.h) of tokenizer.json, tokenizer_config.json, special_tokens_map.json and
-// a text: the files are read, the text encoded and decoded at once and token by token.
+// a text: the files are read, the text encoded and decoded at once and token by token; and once
+// more with the vocabulary of a GGUF file that is made of it, if there can be one.
 #include "text/tokenizer.h"
 
 #include "support/checks.h"
 #include "support/mutate.h"
 #include "support/text.h"
+#include "text/gguf_vocabulary.h"
 
 namespace {
 
@@ -127,6 +129,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   fuzz::run_text(*tokenizer, files[3]);
   fuzz::run_tokenizer(*tokenizer);
+  const auto written = gguf_vocabulary_of((*tokenizer)->spec(), "", "tokenizer.json");
+  if (!written.ok()) {
+    fuzz::check_error(written.error());
+    return 0;
+  }
+  auto read = tokenizer_spec_from_gguf(written->view(), "m.gguf");
+  fuzz::require(read.ok());
+  const auto again = Tokenizer::create(*std::move(read));
+  fuzz::require(again.ok());
+  fuzz::run_text(*again, files[3]);
   return 0;
 }
 

@@ -206,8 +206,10 @@ class Numbers(Case):
     def test_names(self):
         run = ("run", model("llama-smol"), "hi", "--max-new-tokens", "1")
         self.good(*run, "--kv", "f32", "--compute", "fp32", "--device", "cpu", "--isa", "reference")
-        for flag, known, unknown in (("--kv", "int8", "int3"), ("--compute", "bf16", "fp8"),
-                                     ("--device", "cuda", "abacus")):
+        for kv in ("f16", "bf16", "int8", "int4"):
+            self.good(*run, "--kv", kv)
+        self.bad(2, *run, "--kv", "int3", says="int3", name="usage")
+        for flag, known, unknown in (("--compute", "bf16", "fp8"), ("--device", "cuda", "abacus")):
             self.bad(4, *run, flag, known, says=known)
             self.bad(2, *run, flag, unknown, says=unknown, name="usage")
         self.bad(2, *run, "--isa", "sse9", name="usage")
@@ -255,14 +257,13 @@ class Bench(Case):
         self.assertIn("tokenizer_mbps", text)
 
     def test_usage(self):
-        self.bad(2, "bench", model("llama-smol"), says="--tokenizer")
         self.bad(2, "bench", "--tokenizer", says="MODEL")
         self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--rounds", "0", says="--rounds")
         self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--text", "-", stdin=b"", says="--text")
         self.bad(3, "bench", model("llama-smol"), "--tokenizer", "--text", "-", stdin=b"\xff",
                  says="byte 0")
         self.bad(3, "bench", model("llama-smol"), "--tokenizer", "--text", "/nonexistent")
-        self.bad(4, "bench", model("llama-smol"), "--depth", "0", says="--depth")
+        self.bad(2, "bench", model("llama-smol"), "--tokenizer", "--depth", "0", says="--depth")
 
 
 class Info(Case):

@@ -3,12 +3,11 @@ refuses, on the golden checkpoints. Standard library only.
 
 usage: compare_test.py --phial PROGRAM --models tests/golden/models [unittest arguments]
 """
-import argparse
 import math
 import sys
-import unittest
 
 import cli_test
+import test_program
 from cli_test import Case, model, read_npy
 
 KEYS = {"kl_mean", "kl_median", "kl_p99", "kl_max", "kl_max_at", "top1_agreement", "decided_gap",
@@ -177,16 +176,8 @@ class Compare(Case):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--phial", required=True)
-    parser.add_argument("--models", required=True)
-    options, rest = parser.parse_known_args()
-    cli_test.PHIAL, cli_test.MODELS = options.phial, options.models
-    program = unittest.main(argv=[sys.argv[0], *rest], exit=False)
-    result = program.result
-    bad = len(result.failures) + len(result.errors)
-    print(f"compare_test: {result.testsRun} tests, {bad} failed")
-    return 1 if bad or not result.testsRun else 0
+    cli_test.PHIAL, cli_test.MODELS = test_program.paths("phial", "models")
+    return test_program.run()
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ std::string continuations_text(const Json& report) {
 
 std::string report_text(const Json& report) {
   const auto count = [&report](const char* key) { return grouped(report[key].get<int64_t>()); };
-  return divergence_text(report) +
+  return divergence_text(report, "A", "B") +
          fmt::format(
              "tokens         {}\n"
              "windows        {} of {} tokens, {} apart\n",

@@ -63,11 +63,11 @@ phial::Model load_model(const phial::Context& context, const CommonOptions& comm
 
 void NumericsOptions::declare_numerics(CommandLine& line, const std::string& suffix,
                                        const std::string& what) {
-  line.choice("--compute" + suffix, {{"fp32", true}, {"bf16", false}, {"int8", false}}, compute,
-              "precision of the arithmetic" + what + ": fp32");
+  line.choice("--compute" + suffix, {{"fp32", true}, {"bf16", false}, {"int8", true}}, compute,
+              "precision of the arithmetic" + what + ": fp32, or int8 inputs of packed weights");
   line.choice("--kv" + suffix,
-              {{"f32", true}, {"f16", false}, {"bf16", false}, {"int8", false}, {"int4", false}},
-              kv, "precision of the key-value cache" + what + ": f32");
+              {{"f32", true}, {"f16", true}, {"bf16", true}, {"int8", true}, {"int4", true}}, kv,
+              "precision of the key-value cache" + what + " (default: f32)");
 }
 
 void EngineOptions::declare(CommandLine& line) {

@@ -88,7 +88,9 @@ std::string evaluation_text(const Json& report) {
     text += fmt::format("{:<12} {:.3f} % in {}\n", i == 0 ? "worst" : "",
                         100 * (*tensor)["relative_error"].get<double>(), printable(name));
   }
-  if (report.contains("quality")) text += divergence_text(report["quality"]);
+  if (report.contains("quality")) {
+    text += divergence_text(report["quality"], "the source", "the output");
+  }
   return text;
 }
 

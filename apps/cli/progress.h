@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace phial_cli {
 
@@ -22,6 +23,8 @@ class Progress {
 
   // `total` 0: not known.
   void update(double done, double total);
+  // What is done from now on.
+  void rename(std::string what) { what_ = std::move(what); }
   // Takes the line away; the next update() shows it again.
   void clear();
 

@@ -57,14 +57,14 @@ Json compare_models(const ModelPair& models, const std::vector<int32_t>& ids,
   }));
 }
 
-std::string divergence_text(const Json& report) {
+std::string divergence_text(const Json& report, const char* a, const char* b) {
   const auto number = [&report](const char* key) { return report[key].get<double>(); };
   const auto count = [&report](const char* key) { return grouped(report[key].get<int64_t>()); };
   return fmt::format(
-      "perplexity     {:.4f} for A, {:.4f} for B (x {:.4f})\n"
+      "perplexity     {:.4f} for {}, {:.4f} for {} (x {:.4f})\n"
       "KL             mean {:.6f}, median {:.6f}, p99 {:.6f}, max {:.6f} at token {}\n"
       "top token      {:.2f} % equal; {:.2f} % of {} decided ones\n",
-      number("ppl_a"), number("ppl_b"), number("ppl_b") / number("ppl_a"), number("kl_mean"),
+      number("ppl_a"), a, number("ppl_b"), b, number("ppl_b") / number("ppl_a"), number("kl_mean"),
       number("kl_median"), number("kl_p99"), number("kl_max"), count("kl_max_at"),
       100 * number("top1_agreement"), 100 * number("decided_agreement"), count("decided_tokens"));
 }

@@ -37,8 +37,8 @@ std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& file
 Json compare_models(const ModelPair& models, const std::vector<int32_t>& ids,
                     const std::string& source, const phial_compare_options& options, bool quiet);
 
-// Perplexities, KL and agreement, a line each.
-std::string divergence_text(const Json& report);
+// Perplexities, KL and agreement, a line each; the models are called by `a` and `b`.
+std::string divergence_text(const Json& report, const char* a, const char* b);
 
 // How windows are placed, for the end of the help.
 inline constexpr char kWindowsRemark[] =

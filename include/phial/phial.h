@@ -141,25 +141,67 @@ PHIAL_API phial_error* phial_model_info_json(phial_model* model, int with_tensor
 typedef enum phial_bench {
   /* Encoding and decoding of text. Needs no weights. */
   PHIAL_BENCH_TOKENIZER = 1,
+  /* Reading prompts, making tokens, loading, memory. */
+  PHIAL_BENCH_MODEL = 2,
   PHIAL_BENCH_FORCE_INT = 0x7fffffff /* no value: lets the type hold every int, for checks */
 } phial_bench;
+
+/* Called before each sample of PHIAL_BENCH_MODEL: what is measured, and how many samples of how
+ * many are done (the total may change). Return 0 to go on; anything else ends the call with the
+ * error `cancelled`. */
+typedef int (*phial_bench_callback)(void* user, const char* what, int64_t done, int64_t total);
 
 typedef struct phial_bench_options {
   size_t size;
   phial_bench what;
-  /* Rounds whose median counts, 1..1000; one more comes first and does not count. */
+  /* Rounds whose median counts, 1..1000. PHIAL_BENCH_TOKENIZER: one more comes first and does not
+   * count. PHIAL_BENCH_MODEL: at most so many samples of a row; what takes long has fewer. */
   int32_t rounds;
-  /* The text to encode, UTF-8; NULL: 4 MB of made-up English. */
+  /* PHIAL_BENCH_TOKENIZER: the text to encode, UTF-8; NULL: 4 MB of made-up English. */
   const char* text;
   size_t text_bytes;
+  /* The rest is for PHIAL_BENCH_MODEL. One of the two: a path as phial_model_load takes it, or
+   * "SHAPE:GRID", such as "phi-3-mini:q4_0", for weights at random in the sizes of that model. */
+  const char* path;
+  const char* synthetic;
+  /* Of a synthetic model: its first layers only; 0: all. */
+  int64_t layers;
+  /* As in phial_model_options. */
+  const char* compute;
+  const char* kv;
+  /* Tokens of prompts (prefill_N), positions at which tokens are made (decode_depth_N), tokens of
+   * one pass (pass_N_over_1, 2..16). NULL: 128, 512, 2048, 4096; 0, 1024, 4096; 2..16; of these
+   * what the context can hold. None: any pointer with a count of 0. */
+  const int64_t* prompts;
+  size_t prompt_count;
+  const int64_t* depths;
+  size_t depth_count;
+  const int64_t* batches;
+  size_t batch_count;
+  /* Least shares that rows may have, as JSON text in the form that docs/performance.md describes;
+   * NULL: none. The report then has "floors":[{"name","percent_of_probe","floor","holds"}]. */
+  const char* floors_json;
+  size_t floors_bytes;
+  /* May be NULL. */
+  phial_bench_callback on_progress;
+  void* user;
 } phial_bench_options;
-#define PHIAL_BENCH_OPTIONS_INIT \
-  { sizeof(phial_bench_options), PHIAL_BENCH_TOKENIZER, 5, NULL, 0 }
+#define PHIAL_BENCH_OPTIONS_INIT                                                               \
+  {                                                                                            \
+    sizeof(phial_bench_options), PHIAL_BENCH_TOKENIZER, 5, NULL, 0, NULL, NULL, 0, NULL, NULL, \
+        NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, NULL                                         \
+  }
 
-/* Measures on the calling thread, in its processor time. The report as JSON text:
- * {"machine":{as phial_doctor_json},"text":{"source","bytes","tokens"},"probes":{"text_scan_mbps"},
- *  "rows":[{"name","value","unit","percent_of_probe"}]}. The probe copies the text and counts its
- * characters; a row that is no rate has a null percentage. Errors: those of phial_tokenize. */
+/* The report as JSON text: {"machine":{as
+ * phial_doctor_json},"probes":{...},"rows":[{"name","value", "unit","percent_of_probe"}]}; a row
+ * that is no share of a probe has a null percentage. PHIAL_BENCH_TOKENIZER measures the tokenizer
+ * of `model` on the calling thread, in its processor time; the report has
+ * "text":{"source","bytes","tokens"}, and its probe copies the text and counts its characters.
+ * Errors: those of phial_tokenize. PHIAL_BENCH_MODEL opens what the options name (`model` is not
+ * looked at) and measures it with all threads of the context, each sample behind probes of memory
+ * and arithmetic; rows have "p10", "p90", "samples" and "probe" too, and the report "model" and
+ * "settings": docs/performance.md. Errors: those of phial_model_load; usage; context_full (a length
+ * that the model cannot hold); cancelled; failed (logits that are not finite). */
 PHIAL_API phial_error* phial_bench_json(phial_context* context, phial_model* model,
                                         const phial_bench_options* options, phial_buffer** json);
 
@@ -605,9 +647,12 @@ typedef struct phial_quantize_options {
   int dry_run;            /* 1: writes nothing and reports the plan */
   phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
   void* user;
+  /* gguf: llama.cpp's name of how the tokenizer cuts text into words (tokenizer.ggml.pre); NULL:
+   * found out from the tokenizer. */
+  const char* pre_tokenizer;
 } phial_quantize_options;
 #define PHIAL_QUANTIZE_OPTIONS_INIT \
-  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
+  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL }
 
 /* Writes the model at `source` (a path or short name) to `output` in another format or grid: a file
  * for gguf, else a folder. Nothing is there under that name before it is whole; a file is replaced,

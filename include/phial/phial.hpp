@@ -228,6 +228,14 @@ class Model {
   detail::Handle<phial_model, phial_model_free> handle_;
 };
 
+// A benchmark that opens its own model, or makes one (PHIAL_BENCH_MODEL); the report as JSON.
+inline std::string bench_model_json(const Context& context, phial_bench_options options) {
+  options.what = PHIAL_BENCH_MODEL;
+  phial_buffer* json = nullptr;
+  detail::check(phial_bench_json(context.get(), nullptr, &options, &json));
+  return detail::take_text(json);
+}
+
 class Detokenizer {
  public:
   explicit Detokenizer(const Model& model, bool skip_special_tokens = false) {

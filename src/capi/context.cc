@@ -65,13 +65,7 @@ phial_error* phial_model_load(phial_context* context, const char* path,
         given.load != PHIAL_LOAD_INFO) {
       return usage_error(kFunction, "load is none of the values of phial_load");
     }
-    Numerics numerics;
-    if (given.compute != nullptr) {
-      PHIAL_ASSIGN(numerics.compute, compute_named(given.compute));
-    }
-    if (given.kv != nullptr) {
-      PHIAL_ASSIGN(numerics.kv, kv_type_named(given.kv));
-    }
+    PHIAL_ASSIGN(const Numerics numerics, numerics_of(given.compute, given.kv));
     PHIAL_ASSIGN(auto open, OpenModel::open(context->runtime, path, given.load, numerics));
     *model = new phial_model{std::move(open)};
     return {};

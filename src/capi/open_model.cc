@@ -30,6 +30,17 @@ std::string models_folder() {
 
 }  // namespace
 
+Result<Numerics> numerics_of(const char* compute, const char* kv) {
+  Numerics numerics;
+  if (compute != nullptr) {
+    PHIAL_ASSIGN(numerics.compute, compute_named(compute));
+  }
+  if (kv != nullptr) {
+    PHIAL_ASSIGN(numerics.kv, kv_type_named(kv));
+  }
+  return numerics;
+}
+
 Result<std::string> locate_named_model(const Files& files, const std::string& name) {
   return locate_model(files, name, models_folder());
 }
@@ -48,8 +59,8 @@ Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime
   if (load == PHIAL_LOAD_ALL) {
     PHIAL_ASSIGN(open->model_, open_model(open->checkpoint_));
     PHIAL_ASSIGN(auto native, make_native_decoder(open->runtime_, open->model_, numerics));
-    PHIAL_ASSIGN(open->decoder_,
-                 with_memory_budget(std::move(native), open->runtime_, open->model_->spec));
+    PHIAL_ASSIGN(open->decoder_, with_memory_budget(std::move(native), open->runtime_,
+                                                    open->model_->spec, numerics.kv));
     open->tokenizer_or_null();
   }
   return open;

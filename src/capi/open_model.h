@@ -44,6 +44,9 @@ class Lazy {
   std::optional<Result<T>> result_;
 };
 
+// By name; null: the default.
+Result<Numerics> numerics_of(const char* compute, const char* kv);
+
 // The path of a model that may be called by its short name (locate_model).
 Result<std::string> locate_named_model(const Files& files, const std::string& name);
 
@@ -57,6 +60,8 @@ class OpenModel {
                                                  const Numerics& numerics);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
+  // Null without weights.
+  const std::shared_ptr<const Model>& model() const { return model_; }
   const Files& files() const { return *runtime_->files; }
   Result<std::shared_ptr<const Tokenizer>> tokenizer();
   // The template called `name`; without a name the one for prompts with or without tools (see

@@ -37,7 +37,18 @@ struct FieldEnds<phial_bench_options> {
   static constexpr size_t kEnds[] = {PHIAL_FIELD_END(phial_bench_options, size),
                                      PHIAL_FIELD_END(phial_bench_options, what),
                                      PHIAL_FIELD_END(phial_bench_options, rounds),
-                                     PHIAL_FIELD_END(phial_bench_options, text_bytes)};
+                                     PHIAL_FIELD_END(phial_bench_options, text_bytes),
+                                     PHIAL_FIELD_END(phial_bench_options, path),
+                                     PHIAL_FIELD_END(phial_bench_options, synthetic),
+                                     PHIAL_FIELD_END(phial_bench_options, layers),
+                                     PHIAL_FIELD_END(phial_bench_options, compute),
+                                     PHIAL_FIELD_END(phial_bench_options, kv),
+                                     PHIAL_FIELD_END(phial_bench_options, prompt_count),
+                                     PHIAL_FIELD_END(phial_bench_options, depth_count),
+                                     PHIAL_FIELD_END(phial_bench_options, batch_count),
+                                     PHIAL_FIELD_END(phial_bench_options, floors_bytes),
+                                     PHIAL_FIELD_END(phial_bench_options, on_progress),
+                                     PHIAL_FIELD_END(phial_bench_options, user)};
 };
 template <>
 struct FieldEnds<phial_template_options> {

@@ -17,20 +17,14 @@ namespace {
 // As many rows as any pass has.
 constexpr int64_t kPassRows = 256;
 
-// "1.5 MB", rounded up, so that the figure is enough when it is given as a budget.
-std::string size_text(int64_t bytes) {
-  constexpr int64_t kMegabyte = int64_t{1} << 20;
-  if (bytes < 10 * kMegabyte) return fmt::format("{} KB", bytes / 1024 + (bytes % 1024 != 0));
-  return fmt::format("{} MB", bytes / kMegabyte + (bytes % kMegabyte != 0));
-}
-
 class BudgetedDecoder final : public Decoder {
  public:
   BudgetedDecoder(std::shared_ptr<Decoder> decoder, std::shared_ptr<MemoryBudget> budget,
-                  const ModelSpec& spec, MemoryLease buffers)
+                  const ModelSpec& spec, KvType kv, MemoryLease buffers)
       : decoder_(std::move(decoder)),
         budget_(std::move(budget)),
         spec_(spec),
+        kv_(kv),
         buffers_(std::move(buffers)) {}
 
   DecoderTraits traits() const override { return decoder_->traits(); }
@@ -105,15 +99,15 @@ class BudgetedDecoder final : public Decoder {
   };
 
   Result<MemoryLease> charge_context(int64_t context) {
-    const int64_t bytes = kv_bytes(spec_, context);
+    const int64_t bytes = kv_bytes(spec_, context, kv_);
     const int64_t logits = logits_bytes(spec_, 1);
     const int64_t left = budget_->left();
     if (bytes <= left && logits <= left - bytes && budget_->take(bytes)) {
       return MemoryLease(budget_, bytes);
     }
-    // A context of one position takes a whole page. No more positions than int64 holds: there are
-    // at least 2 floats of each.
-    const int64_t fits = (left - std::min(left, logits)) / kv_bytes(spec_, 1) * kPagePositions;
+    // A context of one position takes a whole page. No more positions than int64 holds: there is
+    // at least a byte of each.
+    const int64_t fits = (left - std::min(left, logits)) / kv_bytes(spec_, 1, kv_) * kPagePositions;
     return over_limit(
         "context",
         fmt::format("{} tokens take {} for keys and values and {} for logits; of the {} of memory "
@@ -142,6 +136,7 @@ class BudgetedDecoder final : public Decoder {
   const std::shared_ptr<Decoder> decoder_;
   const std::shared_ptr<MemoryBudget> budget_;
   const ModelSpec spec_;
+  const KvType kv_;
   const MemoryLease buffers_;
   std::mutex mutex_;  // guards everything below
   std::map<SequenceId, Held> sequences_;
@@ -152,10 +147,10 @@ class BudgetedDecoder final : public Decoder {
 
 Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> decoder,
                                                     std::shared_ptr<const Runtime> runtime,
-                                                    const ModelSpec& spec) {
+                                                    const ModelSpec& spec, KvType kv) {
   if (runtime->memory == nullptr) return decoder;
   const int64_t bytes =
-      pass_bytes(spec, std::min(kPassRows, spec.context), runtime->threads->size());
+      pass_bytes(spec, std::min(kPassRows, spec.context), runtime->threads->size(), kv);
   if (!runtime->memory->take(bytes)) {
     return over_limit("max_memory",
                       fmt::format("computing takes {} for buffers; of the {} of memory allowed, {} "
@@ -166,7 +161,7 @@ Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> dec
   }
   MemoryLease buffers(runtime->memory, bytes);
   return std::shared_ptr<Decoder>(std::make_shared<BudgetedDecoder>(
-      std::move(decoder), runtime->memory, spec, std::move(buffers)));
+      std::move(decoder), runtime->memory, spec, kv, std::move(buffers)));
 }
 
 }  // namespace phial

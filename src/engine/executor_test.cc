@@ -13,7 +13,8 @@ class ExecutorTest : public testing::TestWithParam<const char*> {
   ExecutorTest()
       : golden_(load_golden(GetParam())),
         model_(load_model(GetParam())),
-        executor_(must(Runtime::create(2, "", disk_files())), model_),
+        runtime_(must(Runtime::create(2, "", disk_files()))),
+        executor_(runtime_, model_, must(make_cpu_weights(*runtime_, *model_, Compute::fp32))),
         cache_(KvLayout::of(model_->spec), 100) {
     must(cache_.reserve(kRows));
     batch_.rows = kRows;
@@ -30,6 +31,7 @@ class ExecutorTest : public testing::TestWithParam<const char*> {
   static constexpr int64_t kRows = 12;
   Golden golden_;
   std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Runtime> runtime_;
   CpuExecutor executor_;
   KvCache cache_;
   RowBatch batch_;

@@ -71,10 +71,14 @@ void add_tensor(Fingerprint& print, const NamedTensor& tensor) {
 
 }  // namespace
 
-uint64_t model_fingerprint(const Model& model) {
+uint64_t model_fingerprint(const Model& model, const Numerics& numerics) {
   Fingerprint print;
   add_spec(print, model.spec);
   for (const NamedTensor& tensor : model.checkpoint->tensors) add_tensor(print, tensor);
+  if (numerics.compute != Compute::fp32 || numerics.kv != KvType::f32) {
+    print.add(std::string_view(compute_name(numerics.compute)));
+    print.add(std::string_view(kv_type_name(numerics.kv)));
+  }
   return print.value();
 }
 

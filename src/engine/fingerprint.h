@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "engine/numerics.h"
 #include "model/model.h"
 
 namespace phial {
@@ -12,6 +13,7 @@ namespace phial {
 // differ in it, and only a few pages of each tensor are read. docs/session-format.md has it byte
 // for byte. The same on every machine, as far as its mathematics library makes the same rope
 // frequencies.
-uint64_t model_fingerprint(const Model& model);
+// How it is computed counts as well, unless that is in float32 with float32 keys and values.
+uint64_t model_fingerprint(const Model& model, const Numerics& numerics = {});
 
 }  // namespace phial

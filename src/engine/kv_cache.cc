@@ -9,10 +9,10 @@
 
 namespace phial {
 
-std::shared_ptr<const KvLayout> KvLayout::of(const ModelSpec& spec) {
+std::shared_ptr<const KvLayout> KvLayout::of(const ModelSpec& spec, KvType type) {
   auto layout = std::make_shared<KvLayout>();
   layout->kv_heads = spec.attention.kv_heads;
-  layout->head_dim = spec.attention.head_dim;
+  layout->head = KvHead::of(type, spec.attention.head_dim);
   for (const LayerKind& kind : spec.layer_kinds) {
     const auto same = [&](const Group& group) { return group.window == kind.window; };
     auto group = std::find_if(layout->groups.begin(), layout->groups.end(), same);
@@ -26,22 +26,23 @@ std::shared_ptr<const KvLayout> KvLayout::of(const ModelSpec& spec) {
 }
 
 int64_t KvLayout::position_bytes() const {
-  return static_cast<int64_t>(places.size()) * kv_heads * 2 * head_dim *
-         static_cast<int64_t>(sizeof(float));
+  return static_cast<int64_t>(places.size()) * kv_heads * head.bytes / kPagePositions;
 }
 
-std::shared_ptr<KvPage> KvPage::create(int64_t floats) {
+std::shared_ptr<KvPage> KvPage::create(int64_t bytes) {
+  constexpr size_t kAlignment = 64;
   auto page = std::make_shared<KvPage>();
   // calloc hands out zero pages of the system lazily: a page costs memory as it is filled.
-  page->floats_.reset(static_cast<float*>(std::calloc(static_cast<size_t>(floats), sizeof(float))));
-  return page->floats_ ? page : nullptr;
+  page->memory_.reset(std::calloc(static_cast<size_t>(bytes) + kAlignment, 1));
+  if (!page->memory_) return nullptr;
+  const auto address = reinterpret_cast<uintptr_t>(page->memory_.get());
+  page->bytes_ = static_cast<uint8_t*>(page->memory_.get()) + (kAlignment - address % kAlignment);
+  return page;
 }
 
-std::shared_ptr<KvPage> KvPage::copy(int64_t floats) const {
-  std::shared_ptr<KvPage> page = create(floats);
-  if (page) {
-    std::memcpy(page->floats_.get(), floats_.get(), static_cast<size_t>(floats) * sizeof(float));
-  }
+std::shared_ptr<KvPage> KvPage::copy(int64_t bytes) const {
+  std::shared_ptr<KvPage> page = create(bytes);
+  if (page) std::memcpy(page->bytes_, bytes_, static_cast<size_t>(bytes));
   return page;
 }
 
@@ -74,12 +75,12 @@ Status KvCache::reserve(int64_t n) {
   const bool writes_partial_page = n > 0 && begin % kPagePositions != 0;
   for (size_t g = 0; g < groups_.size(); ++g) {
     Pages& pages = groups_[g];
-    const int64_t floats = layout_->page_floats(g);
+    const int64_t bytes = layout_->page_bytes(g);
     if (writes_partial_page) {
       // The copy stays when a later step fails: it holds the same positions.
       std::shared_ptr<KvPage>& last = pages[static_cast<size_t>(begin / kPagePositions)];
       if (last.use_count() > 1) {
-        std::shared_ptr<KvPage> own = last->copy(floats);
+        std::shared_ptr<KvPage> own = last->copy(bytes);
         if (!own) {
           release_reserved();
           return no_memory(begin + n);
@@ -88,7 +89,7 @@ Status KvCache::reserve(int64_t n) {
       }
     }
     while (static_cast<int64_t>(pages.size()) < wanted) {
-      std::shared_ptr<KvPage> page = KvPage::create(floats);
+      std::shared_ptr<KvPage> page = KvPage::create(bytes);
       if (!page) {
         release_reserved();
         return no_memory(begin + n);

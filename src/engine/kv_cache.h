@@ -4,12 +4,8 @@
 // Layers that see equally far form a group with pages of its own: behind a sliding window, pages
 // that no later position will look at are freed, while layers that see everything keep theirs.
 //
-// Layout of one page, float32, for every layer of its group and key/value head in turn:
-//
-//   keys    [head_dim][64]   transposed, so that q.k of 64 positions is one panel product
-//   values  [64][head_dim]
-//
-// Slots beyond a sequence's length hold zeros or forgotten values, always finite.
+// A page holds, for every layer of its group and key/value head in turn, a block of keys and values
+// (kernels/kv_head.h). Slots beyond a sequence's length hold zeros or forgotten values.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +14,11 @@
 #include <vector>
 
 #include "base/status.h"
+#include "kernels/kv_head.h"
 #include "model/model_spec.h"
 
 namespace phial {
 
-inline constexpr int64_t kPagePositions = 64;
 // Positions at the end of a sequence that may be computed again without reading what a window has
 // left behind: the last one for its logits, drafted ones that turned out wrong.
 inline constexpr int64_t kTakenBack = 8;
@@ -40,16 +36,13 @@ struct KvLayout {
   };
 
   int64_t kv_heads = 0;
-  int64_t head_dim = 0;
+  KvHead head;  // what a page holds of each of them
   std::vector<Group> groups;
   std::vector<Place> places;  // [layers of the model]
 
-  static std::shared_ptr<const KvLayout> of(const ModelSpec& spec);
+  static std::shared_ptr<const KvLayout> of(const ModelSpec& spec, KvType type = KvType::f32);
 
-  int64_t head_floats() const { return 2 * head_dim * kPagePositions; }
-  int64_t page_floats(size_t group) const {
-    return groups[group].layers * kv_heads * head_floats();
-  }
+  int64_t page_bytes(size_t group) const { return groups[group].layers * kv_heads * head.bytes; }
   // Of all groups together.
   int64_t position_bytes() const;
 };
@@ -57,16 +50,18 @@ struct KvLayout {
 class KvPage {
  public:
   // Zeroed memory; null when there is none.
-  static std::shared_ptr<KvPage> create(int64_t floats);
-  std::shared_ptr<KvPage> copy(int64_t floats) const;
+  static std::shared_ptr<KvPage> create(int64_t bytes);
+  std::shared_ptr<KvPage> copy(int64_t bytes) const;
 
-  float* floats() { return floats_.get(); }
+  // Aligned to 64 bytes.
+  uint8_t* bytes() { return bytes_; }
 
  private:
   struct Free {
-    void operator()(float* p) const { std::free(p); }
+    void operator()(void* p) const { std::free(p); }
   };
-  std::unique_ptr<float, Free> floats_;
+  std::unique_ptr<void, Free> memory_;
+  uint8_t* bytes_ = nullptr;  // in memory_
 };
 
 // context_full unless `more` positions fit a context of which `taken` are taken.
@@ -102,15 +97,10 @@ class KvCache {
   bool long_rope() const { return long_rope_; }
 
   // Of the positions [64 page, 64 page + 64), which a window must not have left behind.
-  // [head_dim][kPagePositions]
-  float* keys(int64_t layer, int64_t head, int64_t page) const {
+  uint8_t* block(int64_t layer, int64_t head, int64_t page) const {
     const KvLayout::Place place = layout_->places[static_cast<size_t>(layer)];
-    return groups_[place.group][static_cast<size_t>(page)]->floats() +
-           (place.layer * layout_->kv_heads + head) * layout_->head_floats();
-  }
-  // [kPagePositions][head_dim]
-  float* values(int64_t layer, int64_t head, int64_t page) const {
-    return keys(layer, head, page) + layout_->head_dim * kPagePositions;
+    return groups_[place.group][static_cast<size_t>(page)]->bytes() +
+           (place.layer * layout_->kv_heads + head) * layout_->head.bytes;
   }
   // The page of a group; null when it was freed behind the group's window.
   KvPage* page(size_t group, int64_t index) const {

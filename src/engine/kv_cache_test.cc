@@ -47,14 +47,14 @@ TEST(KvCache, RefusesMoreThanItsContext) {
 TEST(KvCache, ForkSharesUntilItWrites) {
   KvCache a(kLayout, 1000);
   fill(a, kPagePositions + 3);
-  a.keys(1, 2, 1)[0] = 7;
+  a.block(1, 2, 1)[0] = 7;
   KvCache b = a.fork(kPagePositions + 2);
   EXPECT_EQ(a.page(0, 0), b.page(0, 0));
   EXPECT_EQ(a.page(0, 1), b.page(0, 1));
   fill(b, 1);
   EXPECT_EQ(a.page(0, 0), b.page(0, 0));  // full pages stay shared
   EXPECT_NE(a.page(0, 1), b.page(0, 1));
-  EXPECT_EQ(b.keys(1, 2, 1)[0], 7);
+  EXPECT_EQ(b.block(1, 2, 1)[0], 7);
   KvPage* own = a.page(0, 1);
   fill(a, 1);  // nobody shares it any more
   EXPECT_EQ(a.page(0, 1), own);
@@ -70,18 +70,18 @@ TEST(KvCache, ForkAtAPageBorderSharesNoPartialPage) {
   EXPECT_NE(a.page(0, 1), b.page(0, 1));
 }
 
-TEST(KvCache, KeysAndValuesOfHeadsDoNotOverlap) {
+TEST(KvCache, BlocksOfHeadsDoNotOverlap) {
   KvCache cache(kLayout, 1000);
   fill(cache, 1);
-  float* end = cache.keys(0, 0, 0);
+  uint8_t* end = cache.block(0, 0, 0);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(end) % 64, 0u);
   for (int64_t layer = 0; layer < 2; ++layer) {
     for (int64_t head = 0; head < kLayout->kv_heads; ++head) {
-      EXPECT_EQ(cache.keys(layer, head, 0), end);
-      EXPECT_EQ(cache.values(layer, head, 0), end + kLayout->head_dim * kPagePositions);
-      end += kLayout->head_floats();
+      EXPECT_EQ(cache.block(layer, head, 0), end);
+      end += kLayout->head.bytes;
     }
   }
-  EXPECT_EQ(end - cache.keys(0, 0, 0), kLayout->page_floats(0));
+  EXPECT_EQ(end - cache.block(0, 0, 0), kLayout->page_bytes(0));
 }
 
 TEST(KvCache, LayersWithOneWindowShareAGroup) {
@@ -91,8 +91,8 @@ TEST(KvCache, LayersWithOneWindowShareAGroup) {
   EXPECT_EQ(layout->groups[1].layers, 1);
   KvCache cache(layout, 1000);
   fill(cache, 1);
-  EXPECT_EQ(cache.keys(2, 0, 0) - cache.keys(0, 0, 0), 3 * layout->head_floats());
-  EXPECT_EQ(cache.keys(1, 0, 0), cache.page(1, 0)->floats());
+  EXPECT_EQ(cache.block(2, 0, 0) - cache.block(0, 0, 0), 3 * layout->head.bytes);
+  EXPECT_EQ(cache.block(1, 0, 0), cache.page(1, 0)->bytes());
 }
 
 // However long the sequence, only the pages that a window reaches stay, and layers that see

@@ -1,11 +1,13 @@
 #include "engine/memory_need.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 
 #include "base/checked.h"
+#include "engine/cpu/attention.h"
 #include "engine/cpu/rope_table.h"
-#include "engine/kv_cache.h"
 
 namespace phial {
 namespace {
@@ -32,13 +34,13 @@ constexpr int64_t kWorkerBytes = int64_t{1} << 20;
 
 }  // namespace
 
-int64_t kv_bytes(const ModelSpec& spec, int64_t context) {
-  const int64_t pages = ceil_div(context, kPagePositions);
-  return saturating_product({2, kFloat, spec.layers, spec.attention.kv_heads,
-                             spec.attention.head_dim, pages, kPagePositions});
+int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type) {
+  return saturating_product({spec.layers, spec.attention.kv_heads,
+                             KvHead::of(type, spec.attention.head_dim).bytes,
+                             ceil_div(context, kPagePositions)});
 }
 
-int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads) {
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type) {
   const AttentionSpec& attention = spec.attention;
   const int64_t q_width = saturating_product({attention.heads, attention.head_dim});
   // The residual stream, what is normed, what is added and what the head reads; q and the
@@ -48,13 +50,21 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads) {
       saturating_sum({saturating_product({4, spec.hidden}), saturating_product({2, q_width}),
                       saturating_product({2, attention.kv_heads, attention.head_dim}),
                       saturating_product({2, spec.intermediate}), spec.rope.rotary});
+  const int64_t parts = type == KvType::f32 ? 0 : kMaxAttentionPartBytes;
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
                          saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),
-                         saturating_product({kWorkerBytes, threads})});
+                         saturating_product({kWorkerBytes, threads}), parts,
+                         logits_bytes(spec, kKeptLogitsRows)});
 }
 
 int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {
   return saturating_product({kFloat, spec.vocabulary, rows});
+}
+
+std::string size_text(int64_t bytes) {
+  constexpr int64_t kMegabyte = int64_t{1} << 20;
+  if (bytes < 10 * kMegabyte) return fmt::format("{} KB", bytes / 1024 + (bytes % 1024 != 0));
+  return fmt::format("{} MB", bytes / kMegabyte + (bytes % kMegabyte != 0));
 }
 
 }  // namespace phial

@@ -3,16 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 
 #include "engine/cpu/executor.h"
 #include "engine/fingerprint.h"
 #include "engine/kv_cache.h"
 #include "engine/kv_parts.h"
+#include "engine/memory_need.h"
 #include "model/rope.h"
 
 namespace phial {
@@ -52,16 +53,17 @@ struct Work {
   int64_t history_rows() const { return old_length - first; }
 };
 
-// Undoes what a forward did to its sequences unless it has reached its end.
+// At the end of a forward: undoes what it did to its sequences unless it has reached its end.
 class Undo {
  public:
   explicit Undo(std::vector<Work>& works) : works_(works) {}
   ~Undo() {
-    if (done_) return;
     for (Work& work : works_) {
+      if (done_) break;
       work.state->cache.release_reserved();
       work.state->tokens.resize(static_cast<size_t>(work.old_length));
     }
+    works_.clear();  // frees caches that did not come to be
   }
   Undo(const Undo&) = delete;
   Undo& operator=(const Undo&) = delete;
@@ -75,10 +77,12 @@ class Undo {
 
 class NativeDecoder final : public Decoder {
  public:
-  NativeDecoder(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model)
+  NativeDecoder(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model,
+                std::shared_ptr<const CpuWeights> weights, const Numerics& numerics)
       : model_(model),
-        layout_(KvLayout::of(model->spec)),
-        executor_(std::move(runtime), std::move(model)) {}
+        numerics_(numerics),
+        layout_(KvLayout::of(model->spec, numerics.kv)),
+        executor_(std::move(runtime), std::move(model), std::move(weights)) {}
 
   DecoderTraits traits() const override {
     return {.context = model_->spec.context,
@@ -128,7 +132,7 @@ class NativeDecoder final : public Decoder {
   }
 
   int64_t rows_as_alone(SequenceId sequence) const override;
-  uint64_t fingerprint() const override { return model_fingerprint(*model_); }
+  uint64_t fingerprint() const override { return model_fingerprint(*model_, numerics_); }
   Status save(SequenceId sequence, const PutPart& put) override;
   Status load(SequenceId sequence, std::span<const int32_t> tokens, const NextPart& next) override;
 
@@ -165,12 +169,18 @@ class NativeDecoder final : public Decoder {
   Status check_numbers(const Logits& logits) const;
 
   const std::shared_ptr<const Model> model_;
+  const Numerics numerics_;
   const std::shared_ptr<const KvLayout> layout_;
   mutable std::mutex mutex_;  // guards everything below
   CpuExecutor executor_;
   std::map<SequenceId, SequenceState> sequences_;
   SequenceId next_id_ = 0;
   std::vector<float> hidden_;  // [pass rows, hidden]
+  // Of the forward that runs; kept for their memory.
+  std::vector<Work> works_;
+  RowBatch batch_;
+  std::vector<KvCache*> caches_;
+  Logits logits_;
 };
 
 int64_t NativeDecoder::rows_as_alone(SequenceId sequence) const {
@@ -298,16 +308,16 @@ Status NativeDecoder::forward(std::span<const Step> steps, Logits& logits,
   if (steps.size() > kMaxBatch) {
     return usage_error("forward", fmt::format("at most {} steps at once", kMaxBatch));
   }
-  std::vector<Work> works;
-  works.reserve(steps.size());
-  std::set<SequenceId> seen;
-  Logits out;
+  std::vector<Work>& works = works_;
+  works.clear();
+  Logits& out = logits_;
   out.vocabulary = model_->spec.vocabulary;
+  out.first_row.clear();
   int64_t logits_rows = 0;
   for (const Step& step : steps) {
     PHIAL_TRY(check_step(step));
     PHIAL_ASSIGN(Work work, plan_work(step));
-    if (!seen.insert(step.sequence).second) {
+    if (std::ranges::any_of(works, [&](const Work& w) { return w.state == work.state; })) {
       return usage_error("forward", "one sequence stands in two steps");
     }
     works.push_back(std::move(work));
@@ -325,7 +335,9 @@ Status NativeDecoder::forward(std::span<const Step> steps, Logits& logits,
     if (work.fresh) work.state->cache = std::move(*work.fresh);
     work.state->cache.commit(work.rows);
   }
-  logits = std::move(out);
+  std::swap(logits, out);
+  // What the caller had serves the next forward, so that single tokens allocate nothing.
+  if (std::ssize(out.values) > kKeptLogitsRows * out.vocabulary) out.values = {};
   return {};
 }
 
@@ -359,14 +371,15 @@ Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* can
   size_t w = 0;
   int64_t taken = 0;  // rows of works[w] that earlier passes took
   while (w < works.size()) {
-    RowBatch batch;
-    std::vector<KvCache*> caches;
+    RowBatch& batch = batch_;
+    batch.clear();
+    caches_.clear();
     while (w < works.size() && batch.rows < kPassRows) {
       const bool alone = works[w].history_rows() > 0;
       if (alone && batch.rows > 0) break;
       const int64_t n = add_rows(works[w], taken, batch);
-      caches.push_back(&works[w].cache());
-      PHIAL_TRY(caches.back()->reserve(n));
+      caches_.push_back(&works[w].cache());
+      PHIAL_TRY(caches_.back()->reserve(n));
       taken += n;
       if (taken == works[w].rows) {
         ++w;
@@ -377,17 +390,20 @@ Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* can
     batch.logits = next_logits;
     next_logits += static_cast<int64_t>(batch.logits_rows.size()) * out.vocabulary;
     PHIAL_TRY(executor_.run(0, executor_.plan().size(), batch, hidden_.data(), {}, cancel));
-    for (KvCache* cache : caches) cache->trim_reserved();
+    for (KvCache* cache : caches_) cache->trim_reserved();
   }
   return check_cancelled(cancel, "forward");
 }
 
 // Logits that are no numbers come from weights that are none, or from an overflow on the way.
 Status NativeDecoder::check_numbers(const Logits& logits) const {
-  // One NaN anywhere makes the sum NaN, and so does an infinity in a product with 0.
-  float probe = 0;
-  for (const float value : logits.values) probe += value * 0.0f;
-  if (probe == 0) return {};
+  // NaN and infinity have all bits of the exponent set. Integers, because their order is free.
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t found = 0;
+  for (const float value : logits.values) {
+    found |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent ? 1u : 0u;
+  }
+  if (found == 0) return {};
   PHIAL_TRY(check_finite(*model_->checkpoint));
   return failed("forward", "the logits are not finite numbers although all weights are",
                 "the activations overflow float32: the file is probably damaged");
@@ -398,16 +414,13 @@ Status NativeDecoder::check_numbers(const Logits& logits) const {
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,
                                                      std::shared_ptr<const Model> model,
                                                      const Numerics& numerics) {
-  if (numerics.compute != Compute::fp32) {
+  if (numerics.compute == Compute::bf16) {
     return unsupported("compute", fmt::format("{} is not available in this version",
                                               compute_name(numerics.compute)));
   }
-  if (numerics.kv != KvType::f32) {
-    return unsupported(
-        "kv", fmt::format("{} is not available in this version", kv_type_name(numerics.kv)));
-  }
-  return std::shared_ptr<Decoder>(
-      std::make_shared<NativeDecoder>(std::move(runtime), std::move(model)));
+  PHIAL_ASSIGN(auto weights, make_cpu_weights(*runtime, *model, numerics.compute));
+  return std::shared_ptr<Decoder>(std::make_shared<NativeDecoder>(
+      std::move(runtime), std::move(model), std::move(weights), numerics));
 }
 
 }  // namespace phial

@@ -22,7 +22,8 @@
 
 namespace phial {
 
-// Errors: out_of_memory; unsupported for numerics that this version lacks.
+// Errors: out_of_memory and over_limit for weights that are packed; unsupported for numerics that
+// this version lacks.
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,
                                                      std::shared_ptr<const Model> model,
                                                      const Numerics& numerics = {});

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "kernels/kv_head.h"
 
 namespace phial {
 
@@ -13,15 +14,6 @@ enum class Compute : uint8_t {
   fp32,
   bf16,  // inputs of products as bfloat16, sums in float32
   int8,  // inputs of products as int8 with a scale per group of columns, sums in int32 and float32
-};
-
-// How keys and values are kept.
-enum class KvType : uint8_t {
-  f32,
-  f16,
-  bf16,
-  int8,  // a scale for each position and head
-  int4,  // likewise, after a Hadamard rotation of each head
 };
 
 struct Numerics {

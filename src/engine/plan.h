@@ -13,8 +13,7 @@ namespace phial {
 
 enum class PlanOp : uint8_t {
   embed,             // tokens -> hidden
-  attention_input,   // norm; q, k, v; norms of their heads; rope; k and v into the cache (the
-                     // latter three, where one worker needs what comes of it, when that reads it)
+  attention_input,   // norm; q, k, v; norms of their heads; rope; k and v into the cache
   attention,         // softmax(q k) v over the cache
   attention_output,  // hidden += o_proj(attention), normed where the model norms it
   mlp_input,         // norm (unless the block is parallel); up, gate; activation

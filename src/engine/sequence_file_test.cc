@@ -17,9 +17,11 @@ namespace {
 constexpr size_t kHeadBytes = 40;  // in front of the tokens
 constexpr size_t kTokensAt = 24, kComputedAt = 32;
 
-std::shared_ptr<Decoder> decoder_of(const std::string& variant, const std::string& isa = "") {
+std::shared_ptr<Decoder> decoder_of(const std::string& variant, const std::string& isa = "",
+                                    KvType kv = KvType::f32) {
   return must(make_native_decoder(must(Runtime::create(1, isa, disk_files())),
-                                  load_family(family_variant(variant), /*from_gguf=*/false)));
+                                  load_family(family_variant(variant), /*from_gguf=*/false),
+                                  {.kv = kv}));
 }
 
 std::vector<int32_t> some_ids(int64_t count, int64_t from = 0) {
@@ -88,10 +90,15 @@ void sign(std::string& bytes) {
   }
 }
 
-class SavedSequence : public testing::TestWithParam<std::string> {};
+class SavedSequence : public testing::TestWithParam<std::tuple<std::string, KvType>> {
+ protected:
+  static std::shared_ptr<Decoder> decoder() {
+    return decoder_of(std::get<0>(GetParam()), "", std::get<1>(GetParam()));
+  }
+};
 
 TEST_P(SavedSequence, GoesOnBitForBit) {
-  const auto decoder = decoder_of(GetParam());
+  const auto decoder = SavedSequence::decoder();
   // On both sides of the limit of 40, of the window of 20 and of pages of 64.
   for (const int64_t length : {1, 19, 20, 21, 39, 40, 41, 63, 64, 65, 100, 130}) {
     auto sequence = sequence_of(decoder, length);
@@ -117,17 +124,66 @@ TEST_P(SavedSequence, GoesOnBitForBit) {
   }
 }
 
-std::string variant_name(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
+std::string variant_name(const testing::TestParamInfo<std::tuple<std::string, KvType>>& info) {
+  std::string name = std::get<0>(info.param) + "_" + kv_type_name(std::get<1>(info.param));
   std::ranges::replace_if(
       name, [](char c) { return c == '-'; }, '_');
   return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, SavedSequence,
-                         testing::Values("phi3-128k", "phi4-mini", "phi3-4k", "mistral", "gemma2",
-                                         "llama-dynamic", "qwen3"),
+                         testing::Combine(testing::Values("phi3-128k", "phi4-mini", "phi3-4k",
+                                                          "mistral", "gemma2", "llama-dynamic",
+                                                          "qwen3"),
+                                          testing::Values(KvType::f32, KvType::f16, KvType::bf16,
+                                                          KvType::int8, KvType::int4)),
                          variant_name);
+
+TEST(SavedSequences, OfAnotherTypeAreRefused) {
+  const auto bytes = decoder_of("qwen3", "", KvType::int8);
+  auto sequence = sequence_of(bytes, 70);
+  const auto status = load(decoder_of("qwen3"), saved(*sequence));
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::invalid_input);
+}
+
+// What a sequence has forgotten is in no file: neither in the slots behind its end nor in those
+// that share a unit of four positions with it.
+TEST(SavedSequences, HoldNothingOfWhatWasTakenBack) {
+  for (const KvType kv : {KvType::f32, KvType::f16, KvType::bf16, KvType::int8, KvType::int4}) {
+    const auto decoder = decoder_of("qwen3", "", kv);
+    for (const int64_t length : {5, 6, 7, 64, 69}) {
+      const auto short_one = sequence_of(decoder, length);
+      auto taken_back = must(load(decoder, saved(*short_one)));
+      compute(*taken_back, 8);
+      must(taken_back->rewind(length));
+      EXPECT_EQ(saved(*taken_back), saved(*short_one)) << kv_type_name(kv) << " " << length;
+    }
+  }
+}
+
+TEST(SavedSequences, OfOtherTypesAreCheckedToo) {
+  for (const KvType kv : {KvType::f16, KvType::bf16, KvType::int8, KvType::int4}) {
+    const auto decoder = decoder_of("qwen3", "", kv);
+    const std::string good = saved(*sequence_of(decoder, 5));
+    // Every 16 bits of the page in turn are those that say NaN in both types of 16 bits.
+    const size_t page = part_at(good, 1);
+    const auto bytes = at<uint64_t>(good, page - 16);
+    size_t refused = 0;
+    for (size_t i = 0; i < bytes; i += 2) {
+      std::string bad = good;
+      set<uint16_t>(bad, page + i, 0x7fff);
+      sign(bad);
+      const auto loaded = load(decoder, bad);
+      if (loaded.ok()) continue;  // codes are numbers whatever they are
+      EXPECT_EQ(loaded.error().code, ErrorCode::damaged);
+      ++refused;
+    }
+    const bool is_scaled = kv == KvType::int8 || kv == KvType::int4;
+    EXPECT_GT(refused, 0u) << kv_type_name(kv);
+    EXPECT_EQ(refused == bytes / 2, !is_scaled) << kv_type_name(kv);
+  }
+}
 
 TEST(SavedSequences, WithoutAnythingComputed) {
   const auto decoder = decoder_of("phi3-128k");

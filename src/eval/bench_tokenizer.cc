@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kTextBytes = size_t{4} << 20;
 constexpr size_t kWorstBytes = size_t{1} << 20;
 constexpr int kMaxRounds = 1000;
+constexpr Tokenizer::EncodeOptions kPlain{.add_special_tokens = false};
 
 // Common words, roughly by frequency: a word is drawn in inverse proportion to its place.
 constexpr std::string_view kWords[] = {
@@ -170,27 +171,9 @@ Status add_worst_cases(const Tokenizer& tokenizer, int rounds, Rows& rows) {
   return {};
 }
 
-}  // namespace
-
-std::string bench_text(size_t bytes) { return TextMaker().make(bytes); }
-
-Result<Json> bench_tokenizer(const Tokenizer& tokenizer, const TokenizerBenchOptions& options) {
-  const int rounds = options.rounds;
-  if (rounds < 1 || rounds > kMaxRounds) {
-    return usage_error("rounds", "is not in 1.." + std::to_string(kMaxRounds));
-  }
-  const std::string made = options.text.empty() ? bench_text(kTextBytes) : std::string();
-  const std::string_view text = options.text.empty() ? made : options.text;
-  constexpr Tokenizer::EncodeOptions kPlain{.add_special_tokens = false};
-
-  PHIAL_ASSIGN(const double scan, scan_seconds(text, rounds));
-  Rows rows(mbps(text.size(), scan));
-  std::vector<int32_t> ids;
-  PHIAL_ASSIGN(const double encode, median_seconds(rounds, [&]() -> Status {
-                 PHIAL_ASSIGN(ids, tokenizer.encode(text, kPlain));
-                 return {};
-               }));
-  rows.add_rate("tokenizer_mbps", mbps(text.size(), encode));
+// A call a line, decoding, and the worst cases.
+Status add_other_rows(const Tokenizer& tokenizer, std::string_view text,
+                      const std::vector<int32_t>& ids, int rounds, Rows& rows) {
   PHIAL_ASSIGN(const double lines, median_seconds(rounds, [&]() -> Status {
                  for (size_t at = 0; at < text.size();) {
                    const size_t end = std::min(text.find('\n', at), text.size());
@@ -213,7 +196,30 @@ Result<Json> bench_tokenizer(const Tokenizer& tokenizer, const TokenizerBenchOpt
       "bytes_per_token",
       static_cast<double>(text.size()) / static_cast<double>(std::max<size_t>(ids.size(), 1)),
       "bytes");
-  PHIAL_TRY(add_worst_cases(tokenizer, std::min(rounds, 3), rows));
+  return add_worst_cases(tokenizer, std::min(rounds, 3), rows);
+}
+
+}  // namespace
+
+std::string bench_text(size_t bytes) { return TextMaker().make(bytes); }
+
+Result<Json> bench_tokenizer(const Tokenizer& tokenizer, const TokenizerBenchOptions& options) {
+  const int rounds = options.rounds;
+  if (rounds < 1 || rounds > kMaxRounds) {
+    return usage_error("rounds", "is not in 1.." + std::to_string(kMaxRounds));
+  }
+  const std::string made = options.text.empty() ? bench_text(kTextBytes) : std::string();
+  const std::string_view text = options.text.empty() ? made : options.text;
+
+  PHIAL_ASSIGN(const double scan, scan_seconds(text, rounds));
+  Rows rows(mbps(text.size(), scan));
+  std::vector<int32_t> ids;
+  PHIAL_ASSIGN(const double encode, median_seconds(rounds, [&]() -> Status {
+                 PHIAL_ASSIGN(ids, tokenizer.encode(text, kPlain));
+                 return {};
+               }));
+  rows.add_rate("tokenizer_mbps", mbps(text.size(), encode));
+  if (!options.only_whole) PHIAL_TRY(add_other_rows(tokenizer, text, ids, rounds, rows));
 
   Json about;
   about.set("source", options.text.empty() ? "made-up English" : "given");

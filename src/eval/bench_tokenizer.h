@@ -12,8 +12,9 @@
 namespace phial {
 
 struct TokenizerBenchOptions {
-  std::string_view text;  // what is encoded; empty: bench_text()
-  int32_t rounds = 5;     // of which the median counts; one more comes first and does not
+  std::string_view text;    // what is encoded; empty: bench_text()
+  int32_t rounds = 5;       // of which the median counts; one more comes first and does not
+  bool only_whole = false;  // tokenizer_mbps and no other row
 };
 
 // {"text":{"source","bytes","tokens"},"probes":{"text_scan_mbps"},

@@ -17,6 +17,7 @@ namespace {
 
 constexpr char kWhere[] = "report";
 constexpr size_t kWorstTensors = 8;
+constexpr int64_t kMostLayers = 10'000;  // that are drawn; reports come from files
 
 const char* format_name(TargetFormat format) {
   switch (format) {
@@ -140,6 +141,9 @@ Result<PlotPanel> layers_panel(const Json& report) {
     const int64_t* exact_layer =
         tensor.find("layer") == nullptr ? nullptr : tensor.find("layer")->if_integer();
     const int64_t layer = exact_layer == nullptr ? -1 : *exact_layer;
+    if (layer < -1 || layer >= kMostLayers) {
+      return invalid_input(kWhere, "a tensor of the report is in layer " + std::to_string(layer));
+    }
     layers = std::max(layers, layer + 1);
     auto series = std::ranges::find(panel.series, kind, &PlotSeries::name);
     if (series == panel.series.end()) {

@@ -123,6 +123,15 @@ TEST(QuantizationReport, WhatIsNoReportIsRefused) {
   Json empty;
   empty.set("format", "gguf");
   EXPECT_EQ(code(empty), ErrorCode::invalid_input);
+  Json far_layer;
+  far_layer.set("kind", "attn_q");
+  far_layer.set("relative_error", 0.1);
+  far_layer.set("layer", int64_t{INT64_MAX});
+  Json far{Json::Array()};
+  far.push(std::move(far_layer));
+  Json far_report;
+  far_report.set("tensors", std::move(far));
+  EXPECT_EQ(code(far_report), ErrorCode::invalid_input);
   Json tensors{Json::Array()};
   tensors.push(Json("no object"));
   empty.set("tensors", std::move(tensors));

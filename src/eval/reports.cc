@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "model/mlx_weights.h"
 #include "model/model.h"
 #include "sys/cpu.h"
 #include "sys/memory.h"
@@ -85,30 +86,40 @@ struct GridShare {
   int64_t tensors = 0;
 };
 
+// What a tensor is stored in and how many weights it holds; of an MLX matrix its planes together.
+MlxPart part_of(const Checkpoint& checkpoint, const NamedTensor& tensor) {
+  if (std::optional<MlxPart> part = mlx_part(checkpoint, tensor)) return *std::move(part);
+  return {grid_info(tensor.view.grid).name, tensor.view.elements()};
+}
+
 // The grid that holds most bytes of the matrices; vectors (norms, biases) stay out, because they
 // are kept in full precision in every scheme.
 Json predominant_grid(const Checkpoint& checkpoint) {
-  std::map<Grid, uint64_t> bytes;
+  std::map<std::string, uint64_t> bytes;
   for (const NamedTensor& tensor : checkpoint.tensors) {
-    if (tensor.view.shape.size() >= 2) bytes[tensor.view.grid] += tensor.view.bytes.size();
+    if (tensor.view.shape.size() < 2) continue;
+    bytes[part_of(checkpoint, tensor).grid] += tensor.view.bytes.size();
   }
   const auto most = std::max_element(
       bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == bytes.end() ? Json() : Json(grid_info(most->first).name);
+  return most == bytes.end() ? Json() : Json(most->first);
 }
 
+// In the order of the grids; those of MLX last.
 Json grid_shares(const Checkpoint& checkpoint) {
-  std::map<Grid, GridShare> shares;
+  std::map<std::pair<Grid, std::string>, GridShare> shares;
   for (const NamedTensor& tensor : checkpoint.tensors) {
-    GridShare& share = shares[tensor.view.grid];
+    const MlxPart part = part_of(checkpoint, tensor);
+    const bool is_grid = part.grid == grid_info(tensor.view.grid).name;
+    GridShare& share = shares[{is_grid ? tensor.view.grid : Grid::u64, part.grid}];
     share.bytes += tensor.view.bytes.size();
-    share.parameters += tensor.view.elements();
+    share.parameters += part.weights;
     ++share.tensors;
   }
   Json out{Json::Array()};
-  for (const auto& [grid, share] : shares) {
+  for (const auto& [key, share] : shares) {
     Json entry;
-    entry.set("name", grid_info(grid).name);
+    entry.set("name", key.second);
     entry.set("tensors", share.tensors);
     entry.set("parameters", share.parameters);
     entry.set("bytes", share.bytes);
@@ -132,8 +143,9 @@ Json tensor_list(const Checkpoint& checkpoint) {
   return out;
 }
 
-const char* format_name(Checkpoint::Format format) {
-  switch (format) {
+const char* format_name(const Checkpoint& checkpoint) {
+  if (is_mlx_quantized(checkpoint)) return "mlx";
+  switch (checkpoint.format) {
     case Checkpoint::Format::safetensors:
       return "safetensors";
     case Checkpoint::Format::gguf:
@@ -148,10 +160,12 @@ Json model_info(const Checkpoint& checkpoint, bool with_tensors) {
   const std::optional<std::string> architecture = architecture_of(checkpoint);
   const Sizes sizes = sizes_of(checkpoint, architecture);
   int64_t parameters = 0;
-  for (const NamedTensor& tensor : checkpoint.tensors) parameters += tensor.view.elements();
+  for (const NamedTensor& tensor : checkpoint.tensors) {
+    parameters += part_of(checkpoint, tensor).weights;
+  }
 
   Json info;
-  info.set("format", format_name(checkpoint.format));
+  info.set("format", format_name(checkpoint));
   info.set("architecture", architecture ? Json(*architecture) : Json());
   info.set("parameters", parameters);
   info.set("context_length", integer_or_null(sizes.context));

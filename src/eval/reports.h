@@ -13,8 +13,8 @@ namespace phial {
 // {"format","architecture","parameters","context_length","vocabulary_size","quantization","bytes",
 //  "grids":[{"name","tensors","parameters","bytes"}],
 //  "tensors":[{"name","dtype","shape","bytes"}]?}.
-// `quantization` is the grid that holds most bytes of the matrices. Never needs a supported
-// architecture: what cannot be told is null.
+// `quantization` is the grid that holds most bytes of the matrices ("q4_1", MLX's "4-bit g64").
+// Never needs a supported architecture: what cannot be told is null.
 Json model_info(const Checkpoint& checkpoint, bool with_tensors);
 
 // {"version","cpu":{...},"isa":{"chosen","available"},"memory":{...},"threads","backends"}

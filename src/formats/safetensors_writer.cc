@@ -17,8 +17,9 @@
 namespace phial {
 namespace {
 
-// Readers other than phial map 8-byte numbers where they lie.
-constexpr uint64_t kHeaderAlignment = 8;
+// The data begins at a cache line in any case. Readers map numbers where they lie, and the bytes of
+// most tensors are multiples of that.
+constexpr uint64_t kHeaderAlignment = 64;
 constexpr uint64_t kMaxAlignment = 1 << 20;
 constexpr uint64_t kMaxTotalBytes = uint64_t{1} << 62;  // with room for gaps in 63 bits
 

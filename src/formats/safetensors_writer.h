@@ -31,7 +31,8 @@ struct SafetensorsOptions {
   std::vector<std::pair<std::string, std::string>> metadata = {{"format", "pt"}};
   // Every tensor begins at a multiple of this in its file: a power of two up to 2^20. Above 1,
   // tensors called kSafetensorsPadding and a number fill the gaps (the format allows no holes;
-  // readers of phial do not show them).
+  // readers of phial do not show them; other readers may refuse
+  // them, so this is for files of phial's own). The data begins at a multiple of 64 in any case.
   uint64_t alignment = 1;
   // A file whose data would be larger is split before the tensor that does not fit; a larger tensor
   // has a file of its own. 0: never.

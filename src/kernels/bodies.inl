@@ -4,6 +4,7 @@
 #include "kernels/body_codes_legacy.inl"
 #include "kernels/body_codes_k.inl"
 #include "kernels/body_codes_codebook.inl"
+#include "kernels/body_prefetch.inl"
 #include "kernels/body_gemv.inl"
 #include "kernels/body_gemm.inl"
 #include "kernels/body_unpack.inl"

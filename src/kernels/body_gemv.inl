@@ -69,13 +69,6 @@ struct GemvTile {
   }
 };
 
-// Asks for the cache lines of `bytes` bytes at `p`, which may lie beyond the matrix.
-PHIAL_INLINE void prefetch_lines(const uint8_t* p, int64_t offset, int bytes) {
-  const uintptr_t at = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(offset);
-  PHIAL_UNROLL
-  for (int line = 0; line < bytes; line += 64) prefetch(at + static_cast<uintptr_t>(line));
-}
-
 // `ahead`: bytes from a row to the one that will be read next but one or so. Rows are too short for
 // the processor to see a stream in each.
 template <class Codes, int Rows, int XRows>

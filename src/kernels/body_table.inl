@@ -17,9 +17,10 @@ constexpr void set_codes(KernelTable& table, Grid grid) {
   table.unpack[static_cast<int>(grid)] = unpack<Codes>;
 }
 
-constexpr KernelTable make_table(const char* isa) {
+constexpr KernelTable make_table(const char* isa, const AttentionKernels* attention) {
   KernelTable table = {};
   table.isa = isa;
+  table.attention = attention;
   set_decoded<0>(table);
   set_codes<F32Codes>(table, Grid::f32);
   set_codes<F16Codes>(table, Grid::f16);

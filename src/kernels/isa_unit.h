@@ -14,6 +14,8 @@
 #include "tensor/block_codebook.h"
 
 #define PHIAL_INLINE static inline __attribute__((always_inline))
+// A hot loop by itself: registers are given out for it alone, and compilers stay fast.
+#define PHIAL_APART static __attribute__((noinline))
 
 // Before a loop over registers: gcc otherwise keeps such arrays in memory. More than the iterations
 // of any such loop. Sanitizer builds look for faults, not speed: there the loops stay loops, and a

@@ -34,6 +34,13 @@ constexpr const char* kForeign[] = {
 
 std::span<const KernelTable* const> kernel_tables() { return kTables; }
 
+const AttentionKernels& attention_kernels(const KernelTable& table) {
+#if defined(__x86_64__)
+  if (&table == &kAvx512Kernels && probe_cpu().avx512_vnni) return kAvx512VnniAttention;
+#endif
+  return *table.attention;
+}
+
 bool is_supported(const KernelTable& table) {
 #if defined(__x86_64__)
   const CpuInfo cpu = probe_cpu();

@@ -19,6 +19,8 @@
 
 namespace phial {
 
+struct AttentionKernels;
+
 inline constexpr int kMaxGemvRows = 8;  // activation rows that the direct kernels take
 inline constexpr int kPanelRows = 64;   // weight rows in an unpacked panel
 
@@ -109,6 +111,8 @@ struct KernelTable {
                          float* row_sum);
   // x[i] *= factor
   void (*scale)(int64_t n, float factor, float* x);
+
+  const AttentionKernels* attention;  // kernels/attention.h; see attention_kernels()
 };
 
 // The reference first, then the instruction sets this build has, best last.

@@ -13,7 +13,7 @@ namespace avx2 {
 }  // namespace avx2
 }  // namespace
 
-constexpr KernelTable kAvx2Kernels = avx2::make_table("avx2");
+constexpr KernelTable kAvx2Kernels = avx2::make_table("avx2", &kAvx2Attention);
 
 }  // namespace phial
 #endif

@@ -18,7 +18,7 @@ namespace avx512 {
 }  // namespace avx512
 }  // namespace
 
-constexpr KernelTable kAvx512Kernels = avx512::make_table("avx512");
+constexpr KernelTable kAvx512Kernels = avx512::make_table("avx512", &kAvx512Attention);
 
 }  // namespace phial
 #endif

@@ -13,7 +13,7 @@ namespace neon {
 }  // namespace neon
 }  // namespace
 
-constexpr KernelTable kNeonKernels = neon::make_table("neon");
+constexpr KernelTable kNeonKernels = neon::make_table("neon", &kNeonAttention);
 
 }  // namespace phial
 #endif

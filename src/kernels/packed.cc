@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "kernels/packed_tables.h"
+#include "kernels/tables.h"
 #include "sys/cpu.h"
 
 namespace phial {
@@ -9,6 +10,10 @@ namespace {
 
 constexpr const PackedKernels* kTables[] = {
     &kReferencePacked,
+#if defined(__x86_64__)
+    &kAvx2Packed,
+    &kAvx512VnniPacked,
+#endif
 };
 
 constexpr int64_t kAlign = 64;
@@ -42,17 +47,32 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
   return placed;
 }
 
-// Float32 results of one panel, and what a slab of its weights needs.
+// Float32 results of one panel, and what a slab of its weights becomes: its codes, five tables of
+// floats or words of its groups, and sums in flight.
 int64_t gemm_scratch_bytes(int32_t rows) {
   constexpr int64_t kCodes = int64_t{kSlabColumns} * kPackedRows;
-  constexpr int64_t kScales = 2 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
-  return int64_t{rows} * kPackedRows * 4 + kCodes + kScales;
+  constexpr int64_t kTables = 5 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
+  constexpr int64_t kSums = 2048;
+  return int64_t{rows} * kPackedRows * 4 + kCodes + kTables + kSums;
 }
 
 std::span<const PackedKernels* const> packed_tables() { return kTables; }
 
-bool is_supported(const PackedKernels& kernels) { return &kernels == &kReferencePacked; }
+bool is_supported(const PackedKernels& kernels) {
+#if defined(__x86_64__)
+  const CpuInfo cpu = probe_cpu();
+  if (&kernels == &kAvx512VnniPacked) return cpu.avx512_vnni;
+  if (&kernels == &kAvx2Packed) return cpu.avx2;
+#endif
+  return &kernels == &kReferencePacked;
+}
 
-const PackedKernels& packed_kernels(const KernelTable&) { return kReferencePacked; }
+const PackedKernels& packed_kernels([[maybe_unused]] const KernelTable& table) {
+#if defined(__x86_64__)
+  if (&table == &kAvx512Kernels && is_supported(kAvx512VnniPacked)) return kAvx512VnniPacked;
+  if (&table == &kAvx512Kernels || &table == &kAvx2Kernels) return kAvx2Packed;
+#endif
+  return kReferencePacked;
+}
 
 }  // namespace phial

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "kernels/packed_layout.h"
 #include "kernels/packed_tables.h"
@@ -69,28 +68,22 @@ void quantize(const QuantizeArgs& args) {
   }
 }
 
-// One input row.
-class InputRow {
- public:
-  InputRow(const QuantizedRows& x, int32_t row) : x_(x) {
-    int32_t tile = 0;
-    while (tile_begin(x, tile + 1) <= row) ++tile;
-    first_ = tile_begin(x, tile);
-    height_ = tile_begin(x, tile + 1) - first_;
-    m_ = row - first_;
+// One row of inputs in one slab.
+struct InputRow {
+  InputRow(const QuantizedRows& x, int64_t slab, int32_t row) : group(x.group) {
+    int32_t t = 0;
+    while (tile_begin(x, t + 1) <= row) ++t;
+    const int32_t first = tile_begin(x, t);
+    height = tile_begin(x, t + 1) - first;
+    m = row - first;
+    tile = slab_tile(x, slab, first);
   }
-  int32_t code(int64_t column) const {
-    const int64_t c = column % kSlabColumns;
-    return tile_of(column).codes[c / 4 * 4 * height_ + 4 * m_ + c % 4];
-  }
-  float scale(int64_t column) const {
-    return tile_of(column).scales[column % kSlabColumns / x_.group * height_ + m_];
-  }
+  int32_t code(int64_t c) const { return tile.codes[c / 4 * 4 * height + 4 * m + c % 4]; }
+  float scale(int64_t c) const { return tile.scales[c / group * height + m]; }
 
- private:
-  SlabTile tile_of(int64_t column) const { return slab_tile(x_, column / kSlabColumns, first_); }
-  const QuantizedRows& x_;
-  int32_t first_ = 0, height_ = 0, m_ = 0;
+  int64_t group;
+  SlabTile tile;
+  int32_t height = 0, m = 0;
 };
 
 struct Sums {
@@ -111,21 +104,31 @@ float offset_of(const PackedGroup& group, const PackedLayout& layout) {
   return layout.offsets == PackedOffsets::minimum ? group.minimum : -(group.zero * group.scale);
 }
 
-struct Cell {
-  const PackedLayout& layout;
-  const uint8_t* panel;
-  int row;
-  int32_t level(int64_t column) const {
-    return packed_level(layout, packed_code(layout, panel, row, column));
+// One row of weights in one slab; columns count from the slab's first.
+struct WeightRow {
+  WeightRow(const PackedLayout& layout_arg, const uint8_t* panel, int row, int64_t slab)
+      : layout(layout_arg),
+        columns(std::min<int64_t>(kSlabColumns, layout.columns - slab * kSlabColumns)) {
+    for (int64_t c = 0; c < columns; ++c) {
+      const int64_t column = slab * kSlabColumns + c;
+      levels[c] = packed_level(layout, packed_code(layout, panel, row, column));
+      if (c % 16 == 0) groups[c / 16] = packed_group(layout, panel, row, column);
+    }
   }
-  PackedGroup group(int64_t column) const { return packed_group(layout, panel, row, column); }
+  int32_t level(int64_t c) const { return levels[c]; }
+  const PackedGroup& group(int64_t c) const { return groups[c / 16]; }
+
+  const PackedLayout& layout;
+  int64_t columns;
+  int32_t levels[kSlabColumns];
+  PackedGroup groups[kSlabColumns / 16];
 };
 
-float direct_cell(const Cell& w, const InputRow& x) {
+// y of the slabs before, and of this one.
+float direct_cell(const WeightRow& w, const InputRow& x, float y) {
   const int64_t step = w.layout.group == 16 ? 16 : kChunkColumns;
-  float y = 0;
-  for (int64_t c = 0; c < w.layout.columns; c += step) {
-    const int64_t end = std::min(c + step, w.layout.columns);
+  for (int64_t c = 0; c < w.columns; c += step) {
+    const int64_t end = std::min(c + step, w.columns);
     const Sums sums = sum_products(x, c, end, [&](int64_t i) { return w.level(i); });
     const PackedGroup group = w.group(c);
     y = std::fma(static_cast<float>(sums.products), group.scale * x.scale(c), y);
@@ -136,7 +139,7 @@ float direct_cell(const Cell& w, const InputRow& x) {
   return y;
 }
 
-float exact_part(const Cell& w, const InputRow& x, int64_t begin, int64_t end) {
+float exact_part(const WeightRow& w, const InputRow& x, int64_t begin, int64_t end) {
   const int64_t step = std::min<int64_t>(w.layout.group, end - begin);
   float part = 0;
   for (int64_t c = begin; c < end; c += step) {
@@ -174,7 +177,7 @@ struct Regrouped {
   int32_t codes[kSlabColumns] = {};
 };
 
-void regroup_book(const Cell& w, int64_t begin, int64_t end, Regrouped& out) {
+void regroup_book(const WeightRow& w, int64_t begin, int64_t end, Regrouped& out) {
   const int32_t boost = book_boost(w.layout.book);
   float bound = 0;
   for (int64_t c = begin; c < end; ++c) bound = larger_magnitude(bound, w.group(c).scale);
@@ -188,7 +191,7 @@ void regroup_book(const Cell& w, int64_t begin, int64_t end, Regrouped& out) {
   }
 }
 
-void regroup(const Cell& w, int64_t begin, int64_t end, Regrouped& out) {
+void regroup(const WeightRow& w, int64_t begin, int64_t end, Regrouped& out) {
   if (w.layout.book != PackedBook::linear) return regroup_book(w, begin, end, out);
   const auto zero = static_cast<float>(w.layout.zero);
   const float top = static_cast<float>(top_code(w.layout.codes)) - zero;
@@ -211,41 +214,44 @@ void regroup(const Cell& w, int64_t begin, int64_t end, Regrouped& out) {
   }
 }
 
+// compute(weight row, slab, y) for every slab of every row; y, at [0], begins as 0.
 template <class Compute>
-void each_cell(const PackedProductArgs& args, const Compute& compute) {
+void each_weight_row(const PackedProductArgs& args, const Compute& compute) {
   const PackedMatrix& weights = *args.weights;
   const int64_t end = std::min(args.panel_end * kPackedRows, weights.rows);
   for (int64_t r = args.panel_begin * kPackedRows; r < end; ++r) {
-    const Cell cell{weights.layout, weights.panel(r / kPackedRows),
-                    static_cast<int>(r % kPackedRows)};
-    compute(cell, args.y + r);
+    for (int32_t m = 0; m < args.x.rows; ++m) args.y[m * args.y_stride + r] = 0;
+    for (int64_t slab = 0; slab < slab_count(weights.layout); ++slab) {
+      const WeightRow row(weights.layout, weights.panel(r / kPackedRows),
+                          static_cast<int>(r % kPackedRows), slab);
+      compute(row, slab, args.y + r);
+    }
   }
 }
 
 void direct(const PackedProductArgs& args) {
-  each_cell(args, [&](const Cell& cell, float* y) {
-    for (int32_t m = 0; m < args.x.rows; ++m) {
-      y[m * args.y_stride] = direct_cell(cell, InputRow(args.x, m));
+  each_weight_row(args, [&](const WeightRow& w, int64_t slab, float* y) {
+    for (int32_t m = 0; m < args.x.rows; ++m, y += args.y_stride) {
+      *y = direct_cell(w, InputRow(args.x, slab, m), *y);
     }
   });
 }
 
 void gemm(const PackedProductArgs& args) {
-  const int64_t group = args.x.group, columns = args.x.columns;
-  each_cell(args, [&](const Cell& cell, float* y) {
-    for (int32_t m = 0; m < args.x.rows; ++m) y[m * args.y_stride] = 0;
-    for (int64_t c = 0; c < columns; c += group) {
-      const int64_t end = std::min(c + group, columns);
-      Regrouped w;
-      if (args.scales == PanelScales::regrouped) regroup(cell, c, end, w);
+  const bool regrouped = args.scales == PanelScales::regrouped;
+  each_weight_row(args, [&](const WeightRow& w, int64_t slab, float* y) {
+    for (int64_t c = 0; c < w.columns; c += args.x.group) {
+      const int64_t end = std::min<int64_t>(c + args.x.group, w.columns);
+      Regrouped again;
+      if (regrouped) regroup(w, c, end, again);
       for (int32_t m = 0; m < args.x.rows; ++m) {
-        const InputRow x(args.x, m);
+        const InputRow x(args.x, slab, m);
         float part = 0;
-        if (args.scales == PanelScales::regrouped) {
-          const auto weight = [&](int64_t i) { return w.codes[i - c]; };
-          part = static_cast<float>(sum_products(x, c, end, weight).products) * w.scale;
+        if (regrouped) {
+          const auto weight = [&](int64_t i) { return again.codes[i - c]; };
+          part = static_cast<float>(sum_products(x, c, end, weight).products) * again.scale;
         } else {
-          part = exact_part(cell, x, c, end);
+          part = exact_part(w, x, c, end);
         }
         y[m * args.y_stride] = std::fma(part, x.scale(c), y[m * args.y_stride]);
       }

@@ -7,4 +7,9 @@ namespace phial {
 
 extern const PackedKernels kReferencePacked;
 
+#if defined(__x86_64__)
+extern const PackedKernels kAvx2Packed;
+extern const PackedKernels kAvx512VnniPacked;
+#endif
+
 }  // namespace phial

@@ -180,6 +180,7 @@ constexpr void set_grids(KernelTable& table) {
 constexpr KernelTable make_table() {
   KernelTable table = {};
   table.isa = "reference";
+  table.attention = &kReferenceAttention;
   set_grids<0>(table);
   table.gemv_affine = gemv_affine;
   table.unpack_affine = unpack_affine;

@@ -166,8 +166,14 @@ Result<std::string> model_type_of(const GgufMetadata& gguf, const std::string& a
   return arch;
 }
 
-// What llama.cpp's loader knows without reading it from the file.
-Status add_unwritten(const GgufMetadata& gguf, const std::string& arch, ModelConfig& config) {
+// What llama.cpp's loader knows without reading it from a key.
+Status add_unwritten(const Checkpoint& checkpoint, const std::string& arch, ModelConfig& config) {
+  const GgufMetadata& gguf = checkpoint.gguf;
+  const auto has_bias = [&checkpoint](Role role) {
+    return find_role(checkpoint, role, 0, ".bias") != nullptr;
+  };
+  config.values.set("attention_bias", has_bias(Role::q));
+  config.values.set("mlp_bias", has_bias(Role::up));
   const auto integer = [&](const char* key) { return gguf.integer(arch + key); };
   if (arch == "phi3" && gguf.find("phi3.attention.sliding_window") == nullptr) {
     // Files from before the key existed: Phi-3-mini-4k and Phi-3-medium-4k have a window.
@@ -217,7 +223,7 @@ Result<ModelConfig> config_from_gguf(const Checkpoint& checkpoint) {
   }
   PHIAL_TRY(translate_rotary(gguf, arch, config));
   PHIAL_TRY(translate_scaling(checkpoint, arch, config));
-  PHIAL_TRY(add_unwritten(gguf, arch, config));
+  PHIAL_TRY(add_unwritten(checkpoint, arch, config));
   // The rows of the embedding say how many logits there are, padding included.
   const NamedTensor* embedding = find_role(checkpoint, Role::token_embedding, 0, ".weight");
   if (embedding != nullptr && embedding->view.shape.size() == 2) {

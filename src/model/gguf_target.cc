@@ -54,18 +54,34 @@ std::string model_name(const Checkpoint& checkpoint) {
   return name == "." || name == ".." ? std::string() : name;
 }
 
-// llama.cpp, and phial with it, gives the special tokens of Phi-3's SentencePiece vocabulary the
-// white space to their right where it sees by the name that it is one.
-void name_phi3(std::string_view architecture, const std::vector<GgufPair>& text,
-               std::string& name) {
-  const auto is_model = [](const GgufPair& pair) { return pair.key == "tokenizer.ggml.model"; };
-  const auto model = std::ranges::find_if(text, is_model);
-  const auto* kind = model != text.end() ? std::get_if<std::string>(&model->value) : nullptr;
-  if (architecture != "phi3" || kind == nullptr || *kind != "llama") return;
+const GgufPair::Value* find_pair(const std::vector<GgufPair>& pairs, std::string_view key) {
+  const auto found = std::ranges::find(pairs, key, &GgufPair::key);
+  return found != pairs.end() ? &found->value : nullptr;
+}
+
+// Where in `name` llama.cpp sees Phi-3.
+size_t find_phi3(const std::string& name) {
   std::string lower = name;
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (lower.find("phi-3") != lower.npos || lower.find("phi3") != lower.npos) return;
-  name = name.empty() ? "Phi-3" : "Phi-3 " + name;
+  return std::min(lower.find("phi-3"), lower.find("phi3"));
+}
+
+// By the name alone llama.cpp sees that special tokens take the white space to their right, as
+// Phi-3's do; and does not load a file of that name whose vocabulary lacks one of four tokens. So
+// the models that have them get the name, and others do not keep it.
+void fit_name_to_tokens(std::string_view architecture, const std::vector<GgufPair>& text,
+                        std::string& name) {
+  const auto* value = find_pair(text, "tokenizer.ggml.tokens");
+  const auto* tokens = value != nullptr ? std::get_if<std::vector<std::string>>(value) : nullptr;
+  if (tokens == nullptr) return;
+  const auto has = [tokens](std::string_view token) {
+    return std::ranges::find(*tokens, token) != tokens->end();
+  };
+  const bool has_all = has("</s>") && has("<unk>") && has("<s>") && has("<|endoftext|>");
+  const auto* model = std::get_if<std::string>(find_pair(text, "tokenizer.ggml.model"));
+  const bool is_phi3 = architecture == "phi3" && has_all && *model == "llama";
+  if (is_phi3 && find_phi3(name) == name.npos) name = name.empty() ? "Phi-3" : "Phi-3 " + name;
+  while (!has_all && find_phi3(name) != name.npos) name.insert(find_phi3(name) + 3, " ");
 }
 
 std::vector<GgufPair> general_pairs(const Checkpoint& checkpoint, std::string_view architecture,
@@ -73,7 +89,7 @@ std::vector<GgufPair> general_pairs(const Checkpoint& checkpoint, std::string_vi
   std::vector<GgufPair> pairs = {{"general.architecture", std::string(architecture)},
                                  {"general.type", std::string("model")}};
   std::string name = model_name(checkpoint);
-  name_phi3(architecture, text, name);
+  fit_name_to_tokens(architecture, text, name);
   if (!name.empty()) pairs.push_back({"general.name", std::move(name)});
   return pairs;
 }
@@ -99,6 +115,9 @@ Result<GgufTarget> gguf_target(const Model& model, const GgufTargetOptions& opti
   PHIAL_ASSIGN(target.tensors, gguf_target_tensors(model, *architecture));
   if (checkpoint.format == Checkpoint::Format::gguf) {
     target.pairs = pairs_of_source(checkpoint.gguf);
+    if (!options.pre_tokenizer.empty()) {
+      set_gguf_pair(target.pairs, "tokenizer.ggml.pre", options.pre_tokenizer);
+    }
     return target;
   }
   PHIAL_ASSIGN(std::vector<GgufPair> text,

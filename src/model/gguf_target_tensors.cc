@@ -81,19 +81,11 @@ class TensorList {
       rows.head_rows = spec_.attention.head_dim;
       if (part.interleaved) rows.order = RowOrder::interleaved_heads;
       for (int64_t r = 0; r < std::ssize(part.linear->bias); ++r) {
-        bias.push_back(
-            part.linear->bias[static_cast<size_t>(part.interleaved ? natural_row(r) : r)]);
+        bias.push_back(part.linear->bias[static_cast<size_t>(rows.source_row(r))]);
       }
     }
     matrix(role, layer, std::move(pieces));
     if (!bias.empty()) numbers(role, layer, ".bias", std::move(bias));
-  }
-
-  // Which row comes to stand at `r` in the interleaved order.
-  int64_t natural_row(int64_t r) const {
-    const int64_t head_rows = spec_.attention.head_dim;
-    const int64_t within = r % head_rows;
-    return r - within + within / 2 + (within % 2 == 0 ? 0 : head_rows / 2);
   }
 
   void add_layer(int64_t i, const LayerWeights& layer) {

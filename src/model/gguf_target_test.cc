@@ -2,6 +2,7 @@
 // the same ids and text; and they hold what gguf-py wrote for the same models.
 #include "model/gguf_target.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 
 #include "engine/family_goldens.h"
 #include "formats/gguf.h"
+#include "formats/test_files.h"
 
 namespace phial {
 namespace {
@@ -52,10 +54,9 @@ std::shared_ptr<const Checkpoint> written(const GgufTarget& target, Grid grid) {
   return std::make_shared<const Checkpoint>(must(read_checkpoint(files, "m.gguf")));
 }
 
-std::vector<float> logits_of(std::shared_ptr<const Model> model,
-                             const std::vector<int32_t>& ids) {
-  const auto decoder = must(
-      make_native_decoder(must(Runtime::create(1, "", disk_files())), std::move(model)));
+std::vector<float> logits_of(std::shared_ptr<const Model> model, const std::vector<int32_t>& ids) {
+  const auto decoder =
+      must(make_native_decoder(must(Runtime::create(1, "", disk_files())), std::move(model)));
   const auto sequence = must(Sequence::create(decoder, 0));
   must(sequence->append(ids));
   must(sequence->compute_logits(LogitsRows::all, nullptr));
@@ -100,8 +101,8 @@ class GgufTargetFamilies : public testing::TestWithParam<FamilyVariant> {};
 TEST_P(GgufTargetFamilies, ReadAgainGivesTheSameLogits) {
   const auto model = load_family(GetParam(), false);
   const Result<GgufTarget> target = gguf_target(*model);
-  if (GetParam().gguf.empty() && GetParam().name != "phi3-128k-su" &&
-      GetParam().name != "gemma2-new") {
+  // phi3-128k-su is the file of phi3-128k.
+  if (GetParam().gguf.empty() && GetParam().name != "phi3-128k-su") {
     ASSERT_FALSE(target.ok());
     EXPECT_EQ(target.error().code, ErrorCode::unsupported);
     return;
@@ -129,7 +130,9 @@ TEST_P(GgufTargetFamilies, HoldsWhatGgufPyWrote) {
   const auto golden = load_family(GetParam(), true)->checkpoint;
   const GgufTarget target = must(gguf_target(*model));
   const auto ours = written(target, Grid::f16);
-  expect_pairs(gguf_pairs_of(ours->gguf), gguf_pairs_of(golden->gguf), {"general.name"});
+  // The golden has its own name, and a window that qwen2.5 does not use.
+  expect_pairs(gguf_pairs_of(ours->gguf), gguf_pairs_of(golden->gguf),
+               {"general.name", "qwen2.attention.sliding_window"});
   if (GetParam().name == "llama3.1") return;  // whose divisors gguf-py computes in double
   expect_same_tensors(*ours, *golden);
 }
@@ -237,6 +240,279 @@ INSTANTIATE_TEST_SUITE_P(All, GgufTargetModels,
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });
+
+TEST(GgufTarget, OfAGgufFileWithAVocabulary) {
+  for (const char* name : {"llama-smol-q4_1.gguf", "phi2-f32.gguf", "phi3-plain-f16.gguf"}) {
+    const auto model = load_model(name);
+    const GgufTarget target = must(gguf_target(*model));
+    EXPECT_TRUE(by_key(target.pairs) == by_key(gguf_pairs_of(model->checkpoint->gguf))) << name;
+    const auto again = written(target, Grid::f32);
+    const Golden golden = load_golden(name == std::string("phi2-f32.gguf")         ? "phi2"
+                                      : name == std::string("phi3-plain-f16.gguf") ? "phi3-plain"
+                                                                                   : "llama-smol");
+    const std::vector<float> wanted = logits_of(model, golden.prompt_ids);
+    const std::vector<float> found = logits_of(must(open_model(again)), golden.prompt_ids);
+    // Kernels of codes sum in another order than those of numbers.
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      ASSERT_NEAR(found[i], wanted[i], 1e-5 * golden.range) << name;
+    }
+  }
+}
+
+TEST(GgufTarget, OfOnePartOfSeveralIsWhole) {
+  MemoryFiles files;
+  const GgufTarget target = must(gguf_target(*load_family(family_variant("llama-yarn"), false)));
+  GgufTarget split = target;
+  set_gguf_pair(split.pairs, "split.count", uint16_t{1});
+  set_gguf_pair(split.pairs, "split.no", uint16_t{0});
+  set_gguf_pair(split.pairs, "split.tensors.count", static_cast<int32_t>(split.tensors.size()));
+  const auto model = must(open_model(written(split, Grid::f16)));
+  const auto again = written(must(gguf_target(*model)), Grid::f16);
+  EXPECT_TRUE(by_key(gguf_pairs_of(again->gguf)) ==
+              by_key(gguf_pairs_of(written(target, Grid::f16)->gguf)));
+}
+
+// ---- A llama with biases, which no golden has ---------------------------------------------------
+
+struct Folder {
+  Json config{Json::Object()};
+  test::SafetensorsBuilder weights;
+  Rng rng{5};
+
+  explicit Folder(const char* model_type = "llama") {
+    for (const auto& [key, value] :
+         std::map<std::string, int64_t>{{"hidden_size", 16},
+                                        {"intermediate_size", 20},
+                                        {"num_hidden_layers", 1},
+                                        {"num_attention_heads", 4},
+                                        {"num_key_value_heads", 2},
+                                        {"vocab_size", 12},
+                                        {"max_position_embeddings", 64}}) {
+      config.set(key, value);
+    }
+    config.set("model_type", model_type);
+    config.set("attention_bias", true);
+    config.set("mlp_bias", true);
+    config.set("tie_word_embeddings", true);
+    tensor("model.embed_tokens.weight", {12, 16});
+    tensor("model.norm.weight", {16});
+    const std::string layer = "model.layers.0.";
+    tensor(layer + "input_layernorm.weight", {16});
+    tensor(layer + "post_attention_layernorm.weight", {16});
+    linear(layer + "self_attn.q_proj", 16, 16);
+    linear(layer + "self_attn.k_proj", 8, 16);
+    linear(layer + "self_attn.v_proj", 8, 16);
+    linear(layer + "self_attn.o_proj", 16, 16);
+    linear(layer + "mlp.gate_proj", 20, 16);
+    linear(layer + "mlp.up_proj", 20, 16);
+    linear(layer + "mlp.down_proj", 16, 20);
+  }
+
+  void tensor(const std::string& name, const std::vector<int64_t>& shape) {
+    int64_t count = 1;
+    for (const int64_t extent : shape) count *= extent;
+    std::vector<float> values(static_cast<size_t>(count));
+    for (float& value : values) value = static_cast<float>(rng.uniform()) - 0.5f;
+    weights.tensor(name, "F32", shape, test::le_all(values));
+  }
+  void linear(const std::string& name, int64_t rows, int64_t columns) {
+    tensor(name + ".weight", {rows, columns});
+    tensor(name + ".bias", {rows});
+  }
+
+  std::shared_ptr<const Model> open(const std::map<std::string, std::string>& more = {}) const {
+    MemoryFiles files;
+    files.put("m/config.json", to_text(config));
+    files.put("m/model.safetensors", weights.build());
+    for (const auto& [name, text] : more) files.put("m/" + name, text);
+    return must(open_model(std::make_shared<const Checkpoint>(must(read_checkpoint(files, "m")))));
+  }
+};
+
+TEST(GgufTarget, BiasesOfQAndKFollowTheirRows) {
+  const auto model = Folder().open();
+  const auto again = must(open_model(written(must(gguf_target(*model)), Grid::f32)));
+  EXPECT_TRUE(again->spec.bias.qkv);
+  const std::vector<int32_t> ids = {1, 5, 9, 3};
+  const std::vector<float> wanted = logits_of(model, ids);
+  const std::vector<float> found = logits_of(again, ids);
+  for (size_t i = 0; i < wanted.size(); ++i) ASSERT_EQ(found[i], wanted[i]) << i;
+}
+
+// ---- What is refused ---------------------------------------------------------------------------
+
+void expect_refused(const Result<GgufTarget>& target, ErrorCode code, std::string_view says) {
+  ASSERT_FALSE(target.ok()) << says;
+  EXPECT_EQ(target.error().code, code) << target.error().to_string();
+  EXPECT_NE(target.error().to_string().find(says), std::string::npos) << target.error().to_string();
+}
+
+std::string tokenizer_json(const std::string& pre_tokenizer, const std::string& added = "") {
+  return R"({"added_tokens":[)" + added + R"(],"normalizer":null,"pre_tokenizer":)" +
+         pre_tokenizer +
+         R"(,"post_processor":null,"decoder":{"type":"ByteLevel"},"model":{"type":"BPE",)"
+         R"("vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}})";
+}
+
+constexpr const char* kByteLevel =
+    R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":true})";
+
+TEST(GgufTarget, WithoutATokenizer) {
+  const GgufTarget target = must(gguf_target(*Folder().open()));
+  EXPECT_TRUE(by_key(target.pairs).at("tokenizer.ggml.model") ==
+              GgufPair::Value(std::string("no_vocab")));
+}
+
+// Tokens [3, end) named <3>, <4> ...
+std::string added_tokens(int end) {
+  std::string list;
+  for (int id = 3; id < end; ++id) {
+    list += (list.empty() ? "" : ",") + fmt::format(R"({{"id":{0},"content":"<{0}>"}})", id);
+  }
+  return list;
+}
+
+TEST(GgufTarget, TokensBeyondTheRows) {
+  const Folder folder;  // of 12 rows
+  const auto target_of = [&](int tokens) {
+    return gguf_target(
+        *folder.open({{"tokenizer.json", tokenizer_json(kByteLevel, added_tokens(tokens))}}));
+  };
+  for (const int tokens : {3, 5, 12}) {
+    const auto written_tokens = std::get<std::vector<std::string>>(
+        by_key(must(target_of(tokens)).pairs).at("tokenizer.ggml.tokens"));
+    ASSERT_EQ(written_tokens.size(), 12u);
+    EXPECT_EQ(written_tokens[11], tokens == 12 ? "<11>" : "[PAD11]");
+  }
+  expect_refused(target_of(13), ErrorCode::damaged, "\"<12>\" has none");
+}
+
+TEST(GgufTarget, WordsThatLlamaCppHasNoNameFor) {
+  const auto model = Folder().open(
+      {{"tokenizer.json",
+        tokenizer_json(R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":)"
+                       R"({"Regex":"[a-z]+"},"behavior":"Isolated","invert":false},)" +
+                       std::string(kByteLevel) + "]}")}});
+  expect_refused(gguf_target(*model), ErrorCode::unsupported, "pre_tokenizer");
+  const GgufTarget named = must(gguf_target(*model, {.pre_tokenizer = "mine"}));
+  EXPECT_TRUE(by_key(named.pairs).at("tokenizer.ggml.pre") == GgufPair::Value(std::string("mine")));
+}
+
+TEST(GgufTarget, FactorsAndBoundsOfYarn) {
+  const auto with = [](const char* key, double value) {
+    Json scaling{Json::Object()};
+    scaling.set("rope_type", "yarn");
+    scaling.set("factor", 4.0);
+    scaling.set("original_max_position_embeddings", int64_t{16});
+    scaling.set(key, value);
+    Folder folder;
+    folder.config.set("rope_scaling", std::move(scaling));
+    return folder.open();
+  };
+  const auto model = with("attention_factor", 0.7);
+  const auto again = must(open_model(written(must(gguf_target(*model)), Grid::f32)));
+  EXPECT_FLOAT_EQ(again->spec.rope.mscale, 0.7f);
+  EXPECT_EQ(again->spec.rope.inv_freq, model->spec.rope.inv_freq);
+  expect_refused(gguf_target(*with("beta_fast", 16)), ErrorCode::unsupported, "rope scaling");
+  expect_refused(gguf_target(*with("beta_slow", 2)), ErrorCode::unsupported, "rope scaling");
+}
+
+TEST(GgufTarget, PreTokenizerOfAGgufSource) {
+  const auto pairs = by_key(
+      must(gguf_target(*load_model("llama-smol-f32.gguf"), {.pre_tokenizer = "other"})).pairs);
+  EXPECT_TRUE(pairs.at("tokenizer.ggml.pre") == GgufPair::Value(std::string("other")));
+}
+
+TEST(GgufTarget, BrokenTextFiles) {
+  const Folder folder;
+  expect_refused(gguf_target(*folder.open({{"tokenizer.json", R"({"model":7})"}})),
+                 ErrorCode::damaged, "tokenizer.json");
+  expect_refused(gguf_target(*folder.open({{"tokenizer.json", tokenizer_json(kByteLevel)},
+                                           {"tokenizer_config.json", R"({"chat_template":7})"}})),
+                 ErrorCode::damaged, "chat_template");
+  expect_refused(gguf_target(*folder.open({{"tokenizer.json", tokenizer_json(kByteLevel)},
+                                           {"generation_config.json", R"({"eos_token_id":"x"})"}})),
+                 ErrorCode::damaged, "eos_token_id");
+}
+
+TEST(GgufTarget, NamedTemplates) {
+  const auto model = Folder().open(
+      {{"tokenizer.json", tokenizer_json(kByteLevel)},
+       {"tokenizer_config.json",
+        R"({"chat_template":[{"name":"default","template":"d"},{"name":"tool use","template":"t"}]})"}});
+  const auto pairs = by_key(must(gguf_target(*model)).pairs);
+  EXPECT_TRUE(pairs.at("tokenizer.chat_template") == GgufPair::Value(std::string("d")));
+  EXPECT_TRUE(pairs.at("tokenizer.chat_template.tool_use") == GgufPair::Value(std::string("t")));
+  EXPECT_TRUE(pairs.at("tokenizer.chat_templates") ==
+              GgufPair::Value(std::vector<std::string>{"tool_use"}));
+}
+
+TEST(GgufTarget, MoreEnds) {
+  const std::string added = R"({"id":3,"content":"<|end_of_text|>","special":true},)"
+                            R"({"id":4,"content":"<|eom_id|>","special":true},)"
+                            R"({"id":5,"content":"<|eot_id|>","special":true})";
+  const auto model = Folder().open({{"tokenizer.json", tokenizer_json(kByteLevel, added)},
+                                    {"tokenizer_config.json", R"({"eos_token":"<|eot_id|>"})"},
+                                    {"generation_config.json", R"({"eos_token_id":[3,4,5]})"}});
+  const auto checkpoint = written(must(gguf_target(*model)), Grid::f32);
+  auto ends = must(generation_defaults(*checkpoint, nullptr)).end_ids;
+  std::ranges::sort(ends);
+  EXPECT_EQ(ends, (std::vector<int32_t>{3, 4, 5}));
+  EXPECT_EQ(must(checkpoint->gguf.integer("tokenizer.ggml.eos_token_id")), 5);
+  EXPECT_EQ(must(checkpoint->gguf.integer("tokenizer.ggml.eom_token_id")), 4);
+}
+
+TEST(GgufTarget, AModelOfOtherFamiliesBiases) {
+  expect_refused(gguf_target(*Folder("smollm3").open()), ErrorCode::unsupported, "biases");
+}
+
+// llama.cpp refuses files whose name sounds like Phi-3's and whose vocabulary is another one.
+TEST(GgufTarget, NameOfPhi3) {
+  const auto name_of = [](const char* model_type, const std::string& name, bool llama) {
+    std::string path = std::string(PHIAL_SOURCE_DIR) + "/tests/golden/";
+    path += llama ? "pipelines/phi3.tokenizer.json" : "tokenizers/gpt2/tokenizer.json";
+    Checkpoint checkpoint = must(read_checkpoint(*disk_files(), path, {.text_only = true}));
+    checkpoint.config = Json(Json::Object());
+    checkpoint.config.set("model_type", model_type);
+    checkpoint.config.set("_name_or_path", name);
+    const auto pairs = by_key(must(gguf_vocabulary_pairs(checkpoint)));
+    return std::get<std::string>(pairs.at("general.name"));
+  };
+  EXPECT_EQ(name_of("phi3", "microsoft/Phi-3-mini-4k-instruct", true), "Phi-3-mini-4k-instruct");
+  EXPECT_EQ(name_of("phi3", "mine", true), "Phi-3 mine");
+  EXPECT_EQ(name_of("phi3", "Phi-4", false), "Phi-4");
+  EXPECT_EQ(name_of("phi3", "my-phi-3-phi3", false), "my-phi -3-phi 3");
+  EXPECT_EQ(name_of("llama", "mine", true), "mine");
+}
+
+TEST(GgufTarget, FileTypes) {
+  EXPECT_EQ(gguf_file_type("q4_k_m"), 15u);
+  EXPECT_EQ(gguf_file_type("bf16"), 32u);
+  EXPECT_FALSE(gguf_file_type("q4_k"));
+  std::vector<GgufPair> pairs = {{"general.file_type", uint32_t{0}}};
+  set_file_type(pairs, 7);
+  ASSERT_EQ(pairs.size(), 2u);
+  EXPECT_TRUE(pairs[0].value == GgufPair::Value(uint32_t{7}));
+  EXPECT_TRUE(pairs[1].value == GgufPair::Value(uint32_t{2}));
+}
+
+TEST(GgufTarget, VocabularyAlone) {
+  for (const char* name : {"gpt2", "llama", "llama_legacy", "qwen2", "t5"}) {
+    const auto source = must(
+        read_checkpoint(*disk_files(), std::string(PHIAL_SOURCE_DIR) + "/tests/golden/slow/" + name,
+                        {.text_only = true}));
+    MemoryFiles files;
+    GgufWriter writer = must(GgufWriter::create(
+        files, "m.gguf", must(gguf_layout(must(gguf_vocabulary_pairs(source)), {}))));
+    must(writer.commit());
+    const auto again = must(read_checkpoint(files, "m.gguf", {.text_only = true}));
+    const auto wanted = must(open_tokenizer(source));
+    const auto found = must(open_tokenizer(again));
+    for (const std::string text : {"Hello world", "two  spaces", "x = 12345; na\u00efve"}) {
+      EXPECT_EQ(must(found->encode(text, {})), must(wanted->encode(text, {}))) << name << text;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace phial

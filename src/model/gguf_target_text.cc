@@ -25,16 +25,20 @@ MoreEnds more_ends(const std::vector<int32_t>& end_ids, std::optional<int32_t> e
   constexpr std::string_view kTurnEnds[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>"};
   const bool eos_ends_turns =
       eos_id && std::ranges::find(kTurnEnds, text_of(*eos_id)) != std::end(kTurnEnds);
+  std::vector<int32_t> others;
   MoreEnds more;
   for (const int32_t id : end_ids) {
     if (id == eos_id || id < 0 || static_cast<size_t>(id) >= tokens.size()) continue;
-    if (text_of(id) == "<|eom_id|>") more.message = id;
+    if (text_of(id) == "<|eom_id|>") {
+      more.message = id;
+    } else {
+      others.push_back(id);
+    }
   }
-  for (const int32_t id : end_ids) {
-    if (id == eos_id || id == more.message) continue;
-    if (id < 0 || static_cast<size_t>(id) >= tokens.size()) continue;
+  for (const int32_t id : others) {
     // Where the end token ends turns, llama.cpp had better take that for one.
-    if (eos_ends_turns && !more.message) {
+    const bool as_message = !more.message && (eos_ends_turns || more.turn);
+    if (as_message) {
       more.message = id;
     } else if (!more.turn) {
       more.turn = id;

@@ -199,15 +199,11 @@ TargetFile generation_file(const GenerationDefaults& defaults, const TokenizerSp
 // What a GGUF file's vocabulary and templates become; nothing where it has no vocabulary.
 Result<std::vector<TargetFile>> made_files(const Model& model) {
   const Checkpoint& checkpoint = *model.checkpoint;
-  const auto tokenizer = open_tokenizer(checkpoint);
-  if (!tokenizer.ok()) {
-    if (tokenizer.error().code == ErrorCode::not_found) return std::vector<TargetFile>();
-    return tokenizer.error();
-  }
-  const TokenizerSpec& spec = (*tokenizer)->spec();
+  if (!has_vocabulary(checkpoint)) return std::vector<TargetFile>();
+  PHIAL_ASSIGN(const auto tokenizer, open_tokenizer(checkpoint));
+  const TokenizerSpec& spec = tokenizer->spec();
   PHIAL_ASSIGN(const std::vector<NamedTemplate> templates, chat_templates(checkpoint));
-  PHIAL_ASSIGN(const GenerationDefaults defaults,
-               generation_defaults(checkpoint, tokenizer->get()));
+  PHIAL_ASSIGN(const GenerationDefaults defaults, generation_defaults(checkpoint, tokenizer.get()));
   PHIAL_ASSIGN(std::vector<TargetFile> out,
                hf_tokenizer_files(spec, templates, model.spec.context, checkpoint.gguf.file));
   out.push_back(generation_file(defaults, spec));

@@ -194,12 +194,9 @@ void complete(const Model& model, Members& out) {
 Status add_token_ids(const Model& model, Members& out) {
   // Given in any case: the defaults of some classes lie outside of small vocabularies.
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) out[key] = Json();
-  const auto tokenizer = open_tokenizer(*model.checkpoint);
-  if (!tokenizer.ok()) {
-    if (tokenizer.error().code == ErrorCode::not_found) return {};
-    return tokenizer.error();
-  }
-  const TokenizerSpec& spec = (*tokenizer)->spec();
+  if (!has_vocabulary(*model.checkpoint)) return {};
+  PHIAL_ASSIGN(const auto tokenizer, open_tokenizer(*model.checkpoint));
+  const TokenizerSpec& spec = tokenizer->spec();
   const std::pair<const char*, std::optional<int32_t>> roles[] = {
       {"bos_token_id", spec.bos_id}, {"eos_token_id", spec.eos_id}, {"pad_token_id", spec.pad_id}};
   for (const auto& [key, id] : roles) {
@@ -209,6 +206,10 @@ Status add_token_ids(const Model& model, Members& out) {
 }
 
 }  // namespace
+
+bool has_vocabulary(const Checkpoint& checkpoint) {
+  return checkpoint.gguf.find("tokenizer.ggml.tokens") != nullptr;
+}
 
 Result<Json> config_to_hf(const Model& model) {
   PHIAL_ASSIGN(const ModelConfig config, config_from_gguf(*model.checkpoint));

@@ -16,4 +16,7 @@ namespace phial {
 // REQUIRES: a GGUF checkpoint
 Result<Json> config_to_hf(const Model& model);
 
+// Whether a GGUF file holds a vocabulary; some name a tokenizer and have none.
+bool has_vocabulary(const Checkpoint& checkpoint);
+
 }  // namespace phial

@@ -258,11 +258,13 @@ Status read_rope(const ConfigReader& config, const RopeDefaults& defaults, Model
   rope.recipe = {.type = keys.type, .theta = keys.theta, .original_context = keys.original_context};
   if (keys.type == "default") return {};
   if (keys.type == "linear") return read_linear(keys, rope);
-  if (keys.type == "llama3") return read_llama3(keys, rope);
+  // Factors beside llama3's parameters are what those came to when a GGUF file was made.
+  const bool as_factors = keys.scaling.find("freq_factors") != nullptr;
+  if (keys.type == "llama3" && !as_factors) return read_llama3(keys, rope);
   if (keys.type == "yarn") return read_yarn(keys, spec, rope);
   if (keys.type == "longrope") return read_longrope(keys, spec, rope);
   if (keys.type == "dynamic") return read_dynamic(keys, spec);
-  if (keys.type == "freq_factors") return read_freq_factors(keys, rope);
+  if (keys.type == "freq_factors" || keys.type == "llama3") return read_freq_factors(keys, rope);
   return unsupported(keys.scaling.where("rope_type"),
                      fmt::format("rope scaling \"{}\" is not supported", keys.type),
                      "supported: default, linear, llama3, yarn, longrope, dynamic");

@@ -8,7 +8,8 @@
 // |------------|--------------------------------------------------------------------------------|
 // | default    | theta^(-2i/rotary)                                                              |
 // | linear     | those / factor                                                                 |
-// | llama3     | divided by factor where the wavelength is long, kept where it is short         |
+// | llama3     | divided by factor where the wavelength is long, kept where it is short; by     |
+// |            | freq_factors where phial wrote them (hf_target_config.h)                       |
 // | yarn       | a ramp between the two over the dimensions; cos and sin times mscale           |
 // | longrope   | two sets, each with a factor per dimension; which one, the sequence's length says
 // | | dynamic    | theta grows with the length beyond max_position_embeddings                     |

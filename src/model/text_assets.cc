@@ -264,8 +264,9 @@ Result<GenerationDefaults> generation_defaults(const Checkpoint& checkpoint,
                    read_ids(checkpoint.config.find("eos_token_id"), "config.json: eos_token_id"));
     }
   } else {
-    // A turn's end may differ from the text's end; llama.cpp stops at both.
-    for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+    // A turn's or message's end may differ from the text's end; llama.cpp stops at all three.
+    for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                            "tokenizer.ggml.eom_token_id"}) {
       PHIAL_ASSIGN(const auto id, checkpoint.gguf.integer(key));
       if (!id) continue;
       if (*id < 0 || *id > INT32_MAX) {

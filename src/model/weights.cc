@@ -149,16 +149,9 @@ class Binder {
     return out;
   }
 
-  // The rows of the weight stay as the file has them, the bias takes the natural order.
   void mark_interleaved(Linear& layer) const {
-    const int64_t head_rows = spec_.attention.head_dim;
     layer.weight.row_order = RowOrder::interleaved_heads;
-    layer.weight.head_rows = head_rows;
-    const std::vector<float> of_file = layer.bias;
-    for (int64_t r = 0; r < std::ssize(of_file); ++r) {
-      const int64_t from = r / head_rows * head_rows + interleaved_row(r % head_rows, head_rows);
-      layer.bias[static_cast<size_t>(r)] = of_file[static_cast<size_t>(from)];
-    }
+    layer.weight.head_rows = spec_.attention.head_dim;
   }
 
   Status bind_attention(int64_t layer, LayerWeights& out) {

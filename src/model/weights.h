@@ -15,7 +15,7 @@ namespace phial {
 // y = W x + bias
 struct Linear {
   MatrixView weight;
-  std::vector<float> bias;  // [weight.rows] or empty
+  std::vector<float> bias;  // [weight.rows] or empty; in the order that weight.row_order says
 };
 
 struct NormWeights {

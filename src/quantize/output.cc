@@ -71,7 +71,6 @@ class FolderOutput final : public Output {
 
 Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPlan& plan,
                                             const std::string& path) {
-  constexpr uint64_t kAlignment = 64;
   const bool mlx = plan.format == TargetFormat::mlx;
   std::vector<SafetensorsTensor> tensors;
   int64_t parameters = 0;
@@ -84,7 +83,6 @@ Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPla
     parameters += tensor.weights();
   }
   SafetensorsOptions options;
-  options.alignment = kAlignment;
   if (mlx) {
     options.metadata = {{"format", "mlx"}};
     options.always_index = true;

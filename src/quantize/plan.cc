@@ -99,7 +99,7 @@ class Planner {
   Status make_targets() {
     std::vector<TargetTensor> tensors;
     if (options_.format == TargetFormat::gguf) {
-      PHIAL_ASSIGN(GgufTarget target, gguf_target(*plan_.model));
+      PHIAL_ASSIGN(GgufTarget target, gguf_target(*plan_.model, options_.gguf));
       tensors = std::move(target.tensors);
       plan_.pairs = std::move(target.pairs);
     } else {

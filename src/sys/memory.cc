@@ -1,11 +1,15 @@
 #include "sys/memory.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string_view>
+
+#include "base/checked.h"
 
 namespace phial {
 namespace {
@@ -109,5 +113,31 @@ MemoryInfo machine_memory() { return machine_memory_under("/"); }
 uint64_t peak_resident_bytes() { return field(slurp("/proc/self/status"), "VmHWM:") * kKilobyte; }
 
 uint64_t anonymous_bytes() { return field(slurp("/proc/self/status"), "RssAnon:") * kKilobyte; }
+
+Result<PageBuffer> PageBuffer::create(int64_t bytes) {
+  constexpr size_t kLargePage = size_t{2} << 20;
+  PageBuffer buffer;
+  if (bytes == 0) return buffer;
+  const auto size = checked_add<int64_t>(bytes, kLargePage);
+  void* mapped = MAP_FAILED;
+  if (size) {
+    mapped = ::mmap(nullptr, static_cast<size_t>(*size), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  }
+  if (mapped == MAP_FAILED) {
+    return out_of_memory("memory", std::to_string(bytes) + " bytes are not to be had");
+  }
+  buffer.mapped_ = mapped;
+  buffer.mapped_bytes_ = static_cast<size_t>(*size);
+  const auto address = reinterpret_cast<uintptr_t>(mapped);
+  buffer.data_ = static_cast<uint8_t*>(mapped) + (kLargePage - address % kLargePage) % kLargePage;
+  // Advice: where it is not taken, the pages are small.
+  ::madvise(buffer.data_, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  return buffer;
+}
+
+PageBuffer::~PageBuffer() {
+  if (mapped_ != nullptr) ::munmap(mapped_, mapped_bytes_);
+}
 
 }  // namespace phial

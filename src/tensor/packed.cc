@@ -296,6 +296,8 @@ std::optional<PackedLayout> packed_layout(const AffineGrid& grid, int64_t column
   if (!is_signed && grid.codes != CodeKind::unsigned_bits) return std::nullopt;
   const int32_t group = packed_group_columns(grid.group_columns, columns);
   if (group == 0) return std::nullopt;
+  // Nobody writes these, and every pair of codes and groups costs kernels.
+  if (group == 16 && (grid.bits == 5 || grid.bits == 8)) return std::nullopt;
   const bool middle = is_signed || grid.offset == OffsetKind::middle;
   return complete(
       {*codes, scales_of(grid.scale), group, middle ? 1 << (grid.bits - 1) : 0, *offsets}, columns);

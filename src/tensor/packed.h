@@ -75,7 +75,8 @@ enum class PackedOffsets : uint8_t {
             // q4_k)
 };
 
-// What has to be known of a matrix to read its panels; plain data, made by packed_layout().
+// What has to be known of a matrix to read its panels; plain data, made by packed_layout(). (The
+// functions that kernels call are always inlined: see kernels/isa_unit.h.)
 struct PackedLayout {
   PackedCodes codes = PackedCodes::bits4;
   PackedBook book = PackedBook::linear;
@@ -93,7 +94,9 @@ struct PackedLayout {
   int64_t front_bytes = 0;
   int64_t panel_bytes = 0;
 
-  bool is_wide() const { return group >= kSlabColumns; }  // scales lie in the front
+  [[gnu::always_inline]] bool is_wide() const {
+    return group >= kSlabColumns;
+  }  // scales lie in the front
   bool is_integer() const { return codes != PackedCodes::bf16 && codes != PackedCodes::f16; }
 };
 
@@ -105,14 +108,17 @@ struct PackedMatrix {
 
   int64_t columns() const { return layout.columns; }
   int64_t panels() const { return (rows + kPackedRows - 1) / kPackedRows; }
-  const uint8_t* panel(int64_t p) const { return data + p * layout.panel_bytes; }
+  [[gnu::always_inline]] const uint8_t* panel(int64_t p) const {
+    return data + p * layout.panel_bytes;
+  }
 };
 
 // The layout of `matrix`, of which only the kind and the columns count; nothing where it cannot be
 // packed and has to be computed with as it is: f32, f64, 8-bit floats, the lattice grids, tq1_0,
-// q8_k, zero points of other than 4 and 8 bits, groups of several rows, and groups that neither
-// divide 256 columns into equal parts of 16 or more nor are a multiple of 256 nor the whole row.
-// The grid alone (and the columns) says how a file of panels is to be read.
+// q8_k, zero points of other than 4 and 8 bits, groups of several rows, groups that neither divide
+// 256 columns into equal parts of 16 or more nor are a multiple of 256 nor the whole row, and
+// groups of 16 codes of 5 or 8 bits. The grid alone (and the columns) says how a file of panels is
+// to be read.
 std::optional<PackedLayout> packed_layout(Grid grid, int64_t columns);
 std::optional<PackedLayout> packed_layout(const AffineGrid& grid, int64_t columns);
 std::optional<PackedLayout> packed_layout(const MatrixView& matrix);
@@ -157,12 +163,12 @@ float packed_value(const PackedLayout& layout, const uint8_t* panel, int row, in
 void decode_packed_row(const PackedMatrix& matrix, int64_t row, float* out);
 
 // Columns of slab `slab`: 256, or the rest rounded up to 32. REQUIRES: 0 <= slab < slabs
-inline int64_t slab_columns(const PackedLayout& layout, int64_t slab) {
+[[gnu::always_inline]] inline int64_t slab_columns(const PackedLayout& layout, int64_t slab) {
   const int64_t left = layout.columns - slab * kSlabColumns;
   return left >= kSlabColumns ? kSlabColumns
                               : (left + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
 }
-inline int64_t slab_count(const PackedLayout& layout) {
+[[gnu::always_inline]] inline int64_t slab_count(const PackedLayout& layout) {
   return (layout.columns + kSlabColumns - 1) / kSlabColumns;
 }
 
@@ -173,7 +179,7 @@ struct SlabParts {
   int64_t offsets = 0;
   int64_t chunks = 0;
 };
-inline SlabParts slab_parts(const PackedLayout& layout, int64_t slab) {
+[[gnu::always_inline]] inline SlabParts slab_parts(const PackedLayout& layout, int64_t slab) {
   SlabParts parts;
   const int64_t slab_groups =
       layout.group > 0 && !layout.is_wide() ? kSlabColumns / layout.group : 0;

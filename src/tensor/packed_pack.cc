@@ -17,6 +17,10 @@
 namespace phial {
 namespace {
 
+// Of a grid that is a constant where it is called, little is left once these are inlined: a word of
+// q4_0 is loaded and stored.
+#define PHIAL_FOLDED [[gnu::always_inline]] inline
+
 constexpr int kSteps = kChunkColumns / 4;
 using Steps = uint32_t[kSteps];
 
@@ -34,24 +38,25 @@ constexpr uint32_t spread_nibbles(uint32_t nibbles) {
 }
 
 // 16 bytes of 32 nibbles, code i low and code i + 16 high.
-void read_nibbles(const uint8_t* qs, Steps& steps) {
+PHIAL_FOLDED void read_nibbles(const uint8_t* qs, Steps& steps) {
   for (int j = 0; j < kSteps / 2; ++j) {
     const uint32_t word = word_at(qs, j);
     steps[j] = word & kNibbles;
     steps[j + kSteps / 2] = word >> 4 & kNibbles;
   }
 }
-void read_five_bits(const uint8_t* qs, uint32_t qh, Steps& steps) {
+PHIAL_FOLDED void read_five_bits(const uint8_t* qs, uint32_t qh, Steps& steps) {
   read_nibbles(qs, steps);
   for (int s = 0; s < kSteps; ++s) steps[s] |= spread_bits(qh >> 4 * s & 15) << 4;
 }
 // 32 bytes, of which the codes are the bits `mask` from `shift` on.
-void read_field(const uint8_t* bytes, int shift, uint32_t mask, int raise, Steps& steps) {
+PHIAL_FOLDED void read_field(const uint8_t* bytes, int shift, uint32_t mask, int raise,
+                             Steps& steps) {
   for (int s = 0; s < kSteps; ++s) steps[s] |= (word_at(bytes, s) >> shift & mask) << raise;
 }
 
 // `block` is that of the chunk, c the chunk's number in a superblock.
-void read_block(Grid grid, const uint8_t* block, int c, Steps& steps) {
+PHIAL_FOLDED void read_block(Grid grid, const uint8_t* block, int c, Steps& steps) {
   std::fill_n(steps, kSteps, 0u);
   switch (grid) {
     case Grid::q4_0:
@@ -124,28 +129,28 @@ void read_affine(const AffineMatrix& affine, int64_t row, int64_t column, int64_
 }
 
 // Lines of a chunk; `out` is the word of the row in the first one.
-void put_word(uint32_t word, int line, uint8_t* out) {
+PHIAL_FOLDED void put_word(uint32_t word, int line, uint8_t* out) {
   store_number<uint32_t>(word, out + line * kLineBytes);
 }
-void put_nibbles(const Steps& steps, uint8_t* out) {
+PHIAL_FOLDED void put_nibbles(const Steps& steps, uint8_t* out) {
   for (int j = 0; j < kSteps / 2; ++j) {
     put_word((steps[j] & kNibbles) | (steps[j + kSteps / 2] & kNibbles) << 4, j, out);
   }
 }
-void put_pairs(const Steps& steps, int shift, int line, uint8_t* out) {
+PHIAL_FOLDED void put_pairs(const Steps& steps, int shift, int line, uint8_t* out) {
   for (int p = 0; p < 2; ++p) {
     uint32_t word = 0;
     for (int i = 0; i < 4; ++i) word |= (steps[4 * p + i] >> shift & kPairs) << 2 * i;
     put_word(word, line + p, out);
   }
 }
-void put_bits(const Steps& steps, int shift, int line, uint8_t* out) {
+PHIAL_FOLDED void put_bits(const Steps& steps, int shift, int line, uint8_t* out) {
   uint32_t word = 0;
   for (int s = 0; s < kSteps; ++s) word |= (steps[s] >> shift & kBits) << s;
   put_word(word, line, out);
 }
 
-void put_steps(PackedCodes codes, const Steps& steps, uint8_t* out) {
+PHIAL_FOLDED void put_steps(PackedCodes codes, const Steps& steps, uint8_t* out) {
   switch (codes) {
     case PackedCodes::bits2:
       return put_pairs(steps, 0, 0, out);
@@ -210,12 +215,22 @@ void put_super(Grid grid, const uint8_t* block, int row, uint8_t* out) {
   for (int i = 0; i < fields.count; ++i) out[i * kPackedRows + row] = block[fields.scales + i];
 }
 
+// A number of 1, 2 or 4 bytes, without a call of memcpy.
+void copy_number(const uint8_t* from, int bytes, uint8_t* to) {
+  if (bytes == 2) {
+    std::memcpy(to, from, 2);
+  } else if (bytes == 4) {
+    std::memcpy(to, from, 4);
+  } else {
+    *to = *from;
+  }
+}
+
 // Scale and minimum of legacy blocks and of tq2_0.
 void put_block_group(const PackedLayout& layout, Grid grid, const uint8_t* block, int row,
                      uint8_t* scale, uint8_t* offset) {
   const int bytes = layout.scale_bytes / kPackedRows;
-  std::memcpy(scale + bytes * row, block + (grid == Grid::tq2_0 ? 64 : 0),
-              static_cast<size_t>(bytes));
+  copy_number(block + (grid == Grid::tq2_0 ? 64 : 0), bytes, scale + bytes * row);
   if (layout.offsets == PackedOffsets::minimum) std::memcpy(offset + 2 * row, block + 2, 2);
 }
 
@@ -223,13 +238,12 @@ void put_affine_group(const PackedLayout& layout, const AffineMatrix& affine, in
                       int64_t group, int row, uint8_t* scale, uint8_t* offset) {
   const int64_t plane_row = affine.first_row + source_row;
   const int bytes = layout.scale_bytes / kPackedRows;
-  const auto size = static_cast<size_t>(bytes);
-  std::memcpy(scale + bytes * row, affine.scales + (plane_row * affine.scale_row + group) * bytes,
-              size);
+  copy_number(affine.scales + (plane_row * affine.scale_row + group) * bytes, bytes,
+              scale + bytes * row);
   const int64_t at = plane_row * affine.offset_row;
   if (layout.offset_bytes == 0) return;
   if (affine.grid.offset != OffsetKind::codes) {
-    std::memcpy(offset + bytes * row, affine.offsets + (at + group) * bytes, size);
+    copy_number(affine.offsets + (at + group) * bytes, bytes, offset + bytes * row);
     return;
   }
   Steps steps = {};
@@ -252,6 +266,7 @@ void put_groups(const PackedLayout& layout, const SourceRow& source, int64_t sla
   }
   const int64_t begin = slab * kSlabColumns;
   const int64_t end = std::min<int64_t>(begin + kSlabColumns, layout.columns);
+  const int64_t block_bytes = grid_info(matrix.grid).block_bytes;
   int g = 0;
   for (int64_t column = begin; column < end; column += layout.group, ++g) {
     if (column % layout.group != 0) return;  // inside a wide group
@@ -261,29 +276,83 @@ void put_groups(const PackedLayout& layout, const SourceRow& source, int64_t sla
     if (matrix.is_affine()) {
       put_affine_group(layout, matrix.affine, source.row, group, row, scale, offset);
     } else {
-      const uint8_t* block = matrix.row(source.row) + group * grid_info(matrix.grid).block_bytes;
+      const uint8_t* block = matrix.row(source.row) + group * block_bytes;
       put_block_group(layout, matrix.grid, block, row, scale, offset);
     }
   }
 }
 
-void put_chunk(const PackedLayout& layout, const SourceRow& source, int64_t column, int row,
-               uint8_t* chunk) {
+// The first `count` chunks of a slab of one row: `block` is the first one's, `out` the row's word
+// in it.
+using BlockChunks = void (*)(const uint8_t* block, int count, int64_t chunk_bytes, uint8_t* out);
+template <Grid kGrid, PackedCodes kCodes, int kBlockBytes, int kBlockChunks = 1>
+void put_blocks(const uint8_t* block, int count, int64_t chunk_bytes, uint8_t* out) {
+  for (int c = 0; c < count; ++c) {
+    Steps steps;
+    read_block(kGrid, block + c / kBlockChunks * kBlockBytes, c % kBlockChunks, steps);
+    put_steps(kCodes, steps, out + c * chunk_bytes);
+  }
+}
+
+// Null for grids that have no integer codes in blocks.
+BlockChunks block_chunks(Grid grid) {
+  switch (grid) {
+    case Grid::q4_0:
+      return put_blocks<Grid::q4_0, PackedCodes::bits4, 18>;
+    case Grid::iq4_nl:
+      return put_blocks<Grid::iq4_nl, PackedCodes::bits4, 18>;
+    case Grid::q4_1:
+      return put_blocks<Grid::q4_1, PackedCodes::bits4, 20>;
+    case Grid::mxfp4:
+      return put_blocks<Grid::mxfp4, PackedCodes::bits4, 17>;
+    case Grid::q5_0:
+      return put_blocks<Grid::q5_0, PackedCodes::bits5, 22>;
+    case Grid::q5_1:
+      return put_blocks<Grid::q5_1, PackedCodes::bits5, 24>;
+    case Grid::q8_0:
+      return put_blocks<Grid::q8_0, PackedCodes::bits8, 34>;
+    case Grid::q2_k:
+      return put_blocks<Grid::q2_k, PackedCodes::bits2, 84, kSlabChunks>;
+    case Grid::tq2_0:
+      return put_blocks<Grid::tq2_0, PackedCodes::bits2, 66, kSlabChunks>;
+    case Grid::q3_k:
+      return put_blocks<Grid::q3_k, PackedCodes::bits3, 110, kSlabChunks>;
+    case Grid::q4_k:
+      return put_blocks<Grid::q4_k, PackedCodes::bits4, 144, kSlabChunks>;
+    case Grid::q5_k:
+      return put_blocks<Grid::q5_k, PackedCodes::bits5, 176, kSlabChunks>;
+    case Grid::q6_k:
+      return put_blocks<Grid::q6_k, PackedCodes::bits6, 210, kSlabChunks>;
+    case Grid::iq4_xs:
+      return put_blocks<Grid::iq4_xs, PackedCodes::bits4, 136, kSlabChunks>;
+    default:
+      return nullptr;
+  }
+}
+
+// All chunks of a slab of one row.
+void put_slab(const PackedLayout& layout, const SourceRow& source, int64_t slab, int row,
+              uint8_t* chunks) {
   const MatrixView& matrix = *source.matrix;
-  const int64_t left = layout.columns - column;
-  if (!layout.is_integer()) {
-    return put_halves(layout.codes, matrix.row(source.row) + 2 * column, left, row, chunk);
-  }
-  Steps steps;
-  if (matrix.is_affine()) {
-    read_affine(matrix.affine, source.row, column, left, steps);
-  } else {
+  const auto count = static_cast<int>(slab_columns(layout, slab) / kChunkColumns);
+  if (!matrix.is_affine() && layout.is_integer()) {
     const GridInfo& info = grid_info(matrix.grid);
-    const uint8_t* block = matrix.row(source.row) + column / info.block_values * info.block_bytes;
-    read_block(matrix.grid, block, static_cast<int>(column % info.block_values / kChunkColumns),
-               steps);
+    const int64_t block = slab * kSlabColumns / info.block_values * info.block_bytes;
+    return block_chunks(matrix.grid)(matrix.row(source.row) + block, count, layout.chunk_bytes,
+                                     chunks + 4 * row);
   }
-  put_steps(layout.codes, steps, chunk + 4 * row);
+  for (int c = 0; c < count; ++c) {
+    const int64_t column = slab * kSlabColumns + c * kChunkColumns;
+    const int64_t left = layout.columns - column;
+    uint8_t* chunk = chunks + c * layout.chunk_bytes;
+    if (!layout.is_integer()) {
+      put_halves(layout.codes, matrix.row(source.row) + 2 * column, left, row, chunk);
+    } else {
+      Steps steps;
+      read_affine(matrix.affine, source.row, column, left, steps);
+      put_steps(layout.codes, steps, chunk + 4 * row);
+    }
+  }
 }
 
 }  // namespace
@@ -296,14 +365,10 @@ void pack_panel(const PackedLayout& layout, std::span<const SourceRow> rows, uin
   const auto count = static_cast<int>(std::min<size_t>(rows.size(), kPackedRows));
   for (int64_t slab = 0; slab < slab_count(layout); ++slab) {
     uint8_t* chunks = out + slab_parts(layout, slab).chunks;
-    const int64_t columns = slab_columns(layout, slab);
     for (int r = 0; r < count; ++r) {
       const SourceRow& source = rows[static_cast<size_t>(r)];
       if (layout.is_integer()) put_groups(layout, source, slab, r, out);
-      for (int64_t c = 0; c < columns; c += kChunkColumns) {
-        put_chunk(layout, source, slab * kSlabColumns + c, r,
-                  chunks + c / kChunkColumns * layout.chunk_bytes);
-      }
+      put_slab(layout, source, slab, r, chunks);
     }
   }
 }

@@ -125,7 +125,7 @@ class VocabularyWriter {
     if (!known) {
       return unsupported(name_ + ": pre_tokenizer",
                          "llama.cpp has no name for this way to cut text into words",
-                         "if you know that it has, give the name for tokenizer.ggml.pre");
+                         "if you know of one, give it by --pre-tokenizer");
     }
     out_.pre = *known;
     return {};
@@ -253,7 +253,11 @@ class VocabularyWriter {
   Status write_byte_types() {
     int found = 0;
     for (size_t id = 0; id < spec_.pieces.size(); ++id) {
-      if (out_.token_types[id] != kNormal || !byte_of_piece(spec_.pieces[id])) continue;
+      // llama.cpp knows them spelled with capital digits only.
+      const std::string& piece = spec_.pieces[id];
+      const bool is_byte =
+          byte_of_piece(piece) && piece.find_first_not_of("0123456789ABCDEF", 3) == 5;
+      if (out_.token_types[id] != kNormal || !is_byte) continue;
       out_.token_types[id] = kByte;
       ++found;
     }
@@ -420,7 +424,17 @@ GgufVocabulary OwnedGgufVocabulary::view() const {
 
 Result<OwnedGgufVocabulary> gguf_vocabulary_of(const TokenizerSpec& spec, std::string_view pre,
                                                std::string_view name) {
-  return VocabularyWriter(spec, name).write(pre);
+  PHIAL_ASSIGN(OwnedGgufVocabulary written, VocabularyWriter(spec, name).write(pre));
+  // What a file can hold is known best by who reads it: tokens that are there twice, merges that
+  // put nothing together ... A name that the user gives need not be known here.
+  GgufVocabulary view = written.view();
+  if (!pre.empty()) view.pre = "default";
+  const Result<TokenizerSpec> read = tokenizer_spec_from_gguf(view, name);
+  if (!read.ok()) {
+    return unsupported(read.error().where, "cannot be said in a GGUF file: " + read.error().message,
+                       kHint);
+  }
+  return written;
 }
 
 void pad_gguf_vocabulary(OwnedGgufVocabulary& vocabulary, size_t count) {

@@ -4,7 +4,8 @@
 // - the NFC normalizer of byte-level BPE (Qwen);
 // - the flags of added tokens that concern white space and words around them;
 // - that some SentencePiece tokenizers put a space before the first word only, not behind special
-//   tokens as llama.cpp does.
+//   tokens as llama.cpp does, and none before a text that begins with one;
+// - that T5 takes white space of every kind for the end of a word.
 #pragma once
 
 #include <cstdint>

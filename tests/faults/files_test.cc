@@ -13,6 +13,7 @@
 #include "engine/sequence.h"
 #include "formats/checkpoint.h"
 #include "model/model.h"
+#include "quantize/convert.h"
 
 namespace phial {
 namespace {
@@ -55,7 +56,9 @@ class FaultyFiles final : public Files {
   }
   Result<std::unique_ptr<FolderWriter>> create_folder(const std::string& path) const override {
     if (fails()) return fault(path);
-    return memory.create_folder(path);
+    PHIAL_ASSIGN(auto writer, memory.create_folder(path));
+    return std::unique_ptr<FolderWriter>(
+        std::make_unique<FaultyFolder>(*this, path, std::move(writer)));
   }
   Status remove_leftovers(const std::string& path) const override {
     if (fails()) return fault(path);
@@ -80,6 +83,23 @@ class FaultyFiles final : public Files {
     const FaultyFiles& files_;
     const std::string path_;
     std::unique_ptr<FileWriter> writer_;
+  };
+
+  class FaultyFolder final : public FolderWriter {
+   public:
+    FaultyFolder(const FaultyFiles& files, std::string final_path,
+                 std::unique_ptr<FolderWriter> writer)
+        : files_(files), final_path_(std::move(final_path)), writer_(std::move(writer)) {}
+    const std::string& path() const override { return writer_->path(); }
+    Status commit() override {
+      if (files_.fails()) return fault(final_path_);
+      return writer_->commit();
+    }
+
+   private:
+    const FaultyFiles& files_;
+    const std::string final_path_;
+    std::unique_ptr<FolderWriter> writer_;
   };
 };
 
@@ -194,6 +214,59 @@ TEST(FileFaults, ASequenceThatIsNotSavedWholeDoesNotLoad) {
   }
   EXPECT_EQ(points, 9);  // create, the head, three parts of two writes each, commit
   std::printf("    save: %ld calls failed\n", static_cast<long>(points));
+}
+
+// Names and bytes of all that lies at `path`, a file or a folder; empty for nothing.
+std::string all_bytes(const Files& files, const std::string& path) {
+  const FileKind kind = files.kind(path);
+  if (kind == FileKind::none) return {};
+  if (kind != FileKind::folder) return std::string((*files.map(path))->text());
+  std::string out;
+  for (const std::string& name : *files.list(path)) {
+    out += name + ":" + all_bytes(files, join_path(path, name)) + "\n";
+  }
+  return out;
+}
+
+void fail_conversions(TargetFormat format, const std::string& scheme) {
+  auto files = std::make_shared<FaultyFiles>();
+  copy_golden("llama-smol", *files);
+  const std::string source = all_bytes(*files, "m");
+  const auto runtime = *Runtime::create(1, "", files);
+  auto checkpoint = read_checkpoint(*files, "m");
+  ASSERT_TRUE(checkpoint.ok());
+  const auto model = *open_model(std::make_shared<const Checkpoint>(*std::move(checkpoint)));
+  const auto plan = plan_conversion(model, {.format = format, .scheme = scheme});
+  ASSERT_TRUE(plan.ok());
+  ASSERT_TRUE(run_conversion(*runtime, *plan, "whole", {}, nullptr).ok());
+  const std::string whole = all_bytes(*files, "whole");
+
+  int64_t points = 0;
+  for (;; ++points) {
+    const std::string out = "out" + std::to_string(points);
+    files->left = points;
+    files->failed = 0;
+    const auto result = run_conversion(*runtime, *plan, out, {}, nullptr);
+    files->left = -1;
+    EXPECT_EQ(all_bytes(*files, out), result.ok() ? whole : "") << points;
+    EXPECT_EQ(all_bytes(*files, "m"), source) << points;
+    if (files->failed == 0) {
+      EXPECT_TRUE(result.ok());
+      break;
+    }
+    if (!result.ok()) {
+      EXPECT_EQ(result.error().code, ErrorCode::io_error) << result.error().to_string();
+    }
+    ASSERT_TRUE(run_conversion(*runtime, *plan, out, {}, nullptr).ok()) << points;
+    EXPECT_EQ(all_bytes(*files, out), whole) << points;
+  }
+  EXPECT_GE(points, 4);  // leftovers, create, an append, commit
+  std::printf("    %s: %ld calls failed\n", scheme.c_str(), static_cast<long>(points));
+}
+
+TEST(FileFaults, AConversionThatFailsAnywhereLeavesNothing) {
+  fail_conversions(TargetFormat::gguf, "q4_0");
+  fail_conversions(TargetFormat::mlx, "4-g32");
 }
 
 }  // namespace

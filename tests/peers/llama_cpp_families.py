@@ -39,11 +39,9 @@ DEVIATIONS = {
 }
 
 
-def compare(report, phial, entry, scratch):
+def compare(report, phial, entry, source, full):
+    """phial's run of `source` against llama.cpp's of the F32 file `full`."""
     name = entry["name"]
-    source = GOLDEN / entry["gguf"]
-    full = scratch / f"{source.stem}.f32.gguf"
-    write_dequantized(source, full)
     ids = json.loads((GOLDEN / f"{entry['golden']}.golden.json").read_text("utf-8"))["ids"]
     llama = LlamaCpp(full, threads=1, context=256)
     why = DEVIATIONS.get(name)
@@ -75,7 +73,10 @@ def main():
     index = json.loads((GOLDEN / "index.json").read_text("utf-8"))
     for entry in index:
         if "gguf" in entry:
-            compare(report, phial, entry, options.scratch)
+            source = GOLDEN / entry["gguf"]
+            full = options.scratch / f"{source.stem}.f32.gguf"
+            write_dequantized(source, full)
+            compare(report, phial, entry, source, full)
     report.exit()
 
 

@@ -35,12 +35,16 @@ class Phial:
 
     def _run(self, *arguments, text=None):
         command = [str(self.command), *map(str, arguments), "--threads", str(self.threads)]
-        done = subprocess.run(command, input=text, capture_output=True, check=False, timeout=600,
+        done = subprocess.run(command, input=text, capture_output=True, check=False, timeout=1800,
                               encoding="utf-8")
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip()
             raise PhialError(f"exit code {done.returncode} of {' '.join(command)}: {said[-600:]}")
         return done.stdout
+
+    def command_json(self, *arguments):
+        """The object that a command prints with --json."""
+        return json.loads(self._run(*arguments, "--json"))
 
     def _ids_file(self, ids):
         path = self.scratch / "ids.json"
@@ -66,3 +70,7 @@ class Phial:
         lines = "".join(json.dumps(text) + "\n" for text in texts)
         out = self._run("tokenize", model, "--jsonl", text=lines)
         return [json.loads(line)["ids"] for line in out.split("\n") if line]
+
+    def quantize(self, model, output, target):
+        """Writes `output` in the format and scheme that `target` names."""
+        self._run("quantize", model, "-o", output, "--to", target, "--json")

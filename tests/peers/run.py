@@ -2,7 +2,7 @@
 """Compares phial with other programs: llama.cpp, Hugging Face transformers and tokenizers.
 
     tests/peers/run.py [--phial build/release/phial] [--model FILE.gguf] [--templates FOLDER]
-                       [--only NAME]
+                       [--tokenizers FOLDER] [--only NAME]
 
 Installs the others from PyPI, at the versions pinned in requirements-*.txt, in virtual environments
 under build/peers; wheels are kept in build/peers/wheels, so that llama.cpp is compiled once. The
@@ -31,10 +31,13 @@ COMPARISONS = {
     "llama_cpp": ("llama_cpp_compare.py", "llama_cpp"),
     "vocabularies": ("llama_cpp_vocabs.py", "llama_cpp"),
     "families": ("llama_cpp_families.py", "llama_cpp"),
+    "gguf_out": ("gguf_out.py", "llama_cpp"),
+    "quantization": ("quantization.py", "llama_cpp"),
+    "mlx": ("mlx_compare.py", "mlx"),
     "tokenizer_speed": ("tokenizer_speed.py", "tokenizer_speed"),
 }
-NEEDS_PHIAL = {"llama_cpp", "families", "tokenizer_speed"}
-NEEDS_MODEL = {"llama_cpp", "tokenizer_speed"}
+NEEDS_PHIAL = {"llama_cpp", "vocabularies", "families", "gguf_out", "quantization", "mlx", "tokenizer_speed"}
+NEEDS_MODEL = {"llama_cpp", "quantization", "tokenizer_speed"}
 
 
 class SetupError(Exception):
@@ -114,9 +117,13 @@ def compare(name, options):
         command += ["--phial", options.phial]
     if name in NEEDS_MODEL:
         command += ["--model", options.model or find_model(python)]
+    if name == "quantization":
+        command += ["--torch", environment("transformers"), "--mlx", environment("mlx")]
     if name == "templates":
         command += ["--text-test", options.phial.parent / "text_test"]
         command += ["--templates", options.templates] if options.templates else []
+    if name in ("gguf_out", "mlx"):
+        command += ["--tokenizers", options.tokenizers] if options.tokenizers else []
     print(f"==> {name}", flush=True)
     with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True,
                           encoding="utf-8") as process:
@@ -136,6 +143,7 @@ def main():
     parser.add_argument("--phial", type=Path, default=ROOT / "build" / "release" / "phial")
     parser.add_argument("--model", type=Path, help="SmolLM2's GGUF; found or fetched if left out")
     parser.add_argument("--templates", type=Path, help="folder of chat templates (*.jinja) to compare as well")
+    parser.add_argument("--tokenizers", type=Path, help="folder of real tokenizers to convert as well; see gguf_out.py")
     parser.add_argument("--only", choices=COMPARISONS, action="append", help="repeatable")
     options = parser.parse_args()
 

@@ -1,85 +1,367 @@
 #include "engine/cpu/attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <deque>
 #include <limits>
+
+#include "base/checked.h"
+#include "engine/cpu/executor.h"
 
 namespace phial {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// Query heads of one key/value head lie side by side in a row of q, so a position's group is one
-// run of group * head_dim floats.
-void gather_queries(const AttentionTile& tile, int64_t group_floats, int64_t offset, float* q) {
-  for (int64_t p = 0; p < tile.positions; ++p) {
-    std::memcpy(q + p * group_floats, tile.q + p * tile.row_stride + offset,
-                static_cast<size_t>(group_floats) * sizeof(float));
+// Query rows (positions x heads of a group) that meet a page together.
+constexpr int64_t kTileRows = 64;
+// Segments of at most this many rows have the ranges of their keys shared out among the workers.
+constexpr int64_t kSharedRows = kMaxGemvRows;
+// Tiles per worker from which on they are shared out evenly enough as they are.
+constexpr size_t kManyTiles = 64;
+
+int64_t aligned(int64_t bytes) { return ceil_div(bytes, int64_t{64}) * 64; }
+
+// Hands out pieces of one allocation, each aligned to 64 bytes; only counts while it has none.
+class Arena {
+ public:
+  explicit Arena(uint8_t* memory = nullptr) : memory_(memory) {}
+  template <class T>
+  T* take(int64_t count) {
+    uint8_t* at = memory_ == nullptr ? nullptr : memory_ + size_;
+    size_ += aligned(count * static_cast<int64_t>(sizeof(T)));
+    return reinterpret_cast<T*>(at);
   }
+  int64_t size() const { return size_; }
+
+ private:
+  uint8_t* memory_;
+  int64_t size_ = 0;
+};
+
+// Memory that only grows, aligned to 64 bytes.
+class Buffer {
+ public:
+  uint8_t* fit(int64_t bytes) {
+    if (std::ssize(bytes_) < bytes + 64) bytes_.resize(static_cast<size_t>(bytes + 64));
+    const auto address = reinterpret_cast<uintptr_t>(bytes_.data());
+    return bytes_.data() + (64 - address % 64);
+  }
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+
+Planes take_planes(Arena& arena, int64_t rows, int64_t n) {
+  return {arena.take<int8_t>(2 * rows * n), arena.take<float>(rows), arena.take<int32_t>(rows)};
 }
+AttentionPart take_part(Arena& arena, int64_t rows, int64_t width) {
+  return {arena.take<float>(rows), arena.take<float>(rows), arena.take<float>(rows * width)};
+}
+
+// Memory of one worker.
+struct Scratch {
+  Buffer buffer;
+  float* q;  // [rows, width]
+  Planes planes;
+  float* scores;   // [rows, kPagePositions]
+  float* factors;  // [rows]
+  Planes value_planes;
+  uint8_t* codes;
+  AttentionPart total, range;
+  float* position;  // of store()
+
+  void take(Arena& arena, int64_t rows, int64_t width) {
+    q = arena.take<float>(rows * width);
+    planes = take_planes(arena, rows, width);
+    scores = arena.take<float>(rows * kPagePositions);
+    factors = arena.take<float>(rows);
+    value_planes = take_planes(arena, rows, kPagePositions);
+    codes = arena.take<uint8_t>(kPagePositions * width);
+    total = take_part(arena, rows, width);
+    range = take_part(arena, rows, width);
+    position = arena.take<float>(2 * width);
+  }
+};
+
+// Consecutive positions of one segment and one key/value head.
+struct Tile {
+  size_t segment;
+  int64_t first;  // position within the segment
+  int64_t positions;
+  int64_t kv_head;
+  int64_t ranges;
+  // Of a tile whose ranges are pieces of their own, where their results go and how many are not
+  // done yet; the last worker merges.
+  std::vector<AttentionPart> parts;
+  std::atomic<int64_t> left{0};
+};
+
+// What one worker takes at once: all ranges of a tile (-1), or one.
+struct Piece {
+  Tile* tile;
+  int64_t range;
+};
+
+// A tile in one layer.
+struct Task {
+  const RowSegment* segment;
+  const Tile* tile;
+  int64_t layer;
+  int64_t window;
+  int64_t rows;
+  int64_t first_position;
+  int64_t first_page, last_page;  // that any of its rows sees
+};
 
 }  // namespace
 
-int64_t attention_tile_positions(const AttentionSpec& spec) {
-  return std::max<int64_t>(1, kAttentionTileRows / (spec.heads / spec.kv_heads));
+struct Attention::Impl {
+  const KernelTable& kernels;
+  const AttentionKernels& page_kernels;
+  const ModelSpec& spec;
+  const int64_t group;
+  std::span<const RowSegment> segments;
+  const KvHead* head = nullptr;
+  int64_t width = 0;
+  int64_t tile_positions = 1;
+  int64_t range_pages = 0;
+  std::vector<Scratch> workers;
+  std::deque<Tile> tiles;  // the first tile_count of them are of this pass
+  size_t tile_count = 0;
+  std::vector<Piece> pieces;
+  Buffer parts;
+  bool stand_alone = true;
+
+  Impl(const KernelTable& k, const ModelSpec& s, int count)
+      : kernels(k),
+        page_kernels(attention_kernels(k)),
+        spec(s),
+        group(s.attention.heads / s.attention.kv_heads),
+        tile_positions(std::max<int64_t>(1, kTileRows / group)),
+        workers(static_cast<size_t>(count)) {}
+
+  bool rotates() const { return head->type == KvType::int4; }
+  void make_tiles();
+  void make_pieces();
+  void gather(const Task& task, const float* q, Scratch& scratch) const;
+  void run_range(const Task& task, int64_t range, const AttentionPart& part,
+                 Scratch& scratch) const;
+  void finish(const Task& task, const AttentionPart& total, float* out) const;
+  Task task_of(const Tile& tile, int64_t layer) const;
+};
+
+Attention::Attention(const KernelTable& kernels, const ModelSpec& spec, int workers)
+    : impl_(std::make_unique<Impl>(kernels, spec, workers)) {}
+
+Attention::~Attention() = default;
+
+void Attention::prepare(std::span<const RowSegment> segments) {
+  Impl& impl = *impl_;
+  impl.segments = segments;
+  impl.tile_count = 0;
+  impl.stand_alone = true;
+  impl.pieces.clear();
+  if (segments.empty()) return;
+  impl.head = &segments.front().cache->layout().head;
+  impl.width = impl.head->width;
+  // float32 sums keep one order, whatever the length.
+  impl.range_pages = impl.head->type == KvType::f32 ? int64_t{1} << 40 : kRangePages;
+  const int64_t rows = impl.tile_positions * impl.group;
+  for (Scratch& scratch : impl.workers) {
+    Arena count;
+    scratch.take(count, rows, impl.width);
+    Arena arena(scratch.buffer.fit(count.size()));
+    scratch.take(arena, rows, impl.width);
+  }
+  impl.make_tiles();
+  impl.make_pieces();
 }
 
-void run_attention(const KernelTable& kernels, const AttentionSpec& spec, const AttentionTile& tile,
-                   AttentionScratch& scratch) {
-  const int64_t group = spec.heads / spec.kv_heads;
-  const int64_t head_dim = spec.head_dim;
-  const int64_t rows = tile.positions * group;
-  const int64_t offset = tile.kv_head * group * head_dim;
-  scratch.q.resize(static_cast<size_t>(rows * head_dim));
-  scratch.scores.resize(static_cast<size_t>(rows * kPagePositions));
-  scratch.out.assign(static_cast<size_t>(rows * head_dim), 0.0f);
-  scratch.row_max.assign(static_cast<size_t>(rows), kMinusInfinity);
-  scratch.row_sum.assign(static_cast<size_t>(rows), 0.0f);
-  gather_queries(tile, group * head_dim, offset, scratch.q.data());
-
-  // The cap scales the scores itself.
-  const bool capped = spec.softcap > 0;
-  const float scale = capped ? 1.0f : spec.scale;
-  const auto first_visible = [&](int64_t position) {
-    return tile.window > 0 ? std::max<int64_t>(0, position - tile.window + 1) : 0;
-  };
-  const int64_t last_position = tile.first_position + tile.positions - 1;
-  const int64_t first_page = first_visible(tile.first_position) / kPagePositions;
-  for (int64_t page = first_page; page <= last_position / kPagePositions; ++page) {
-    const int64_t page_begin = page * kPagePositions;
-    float* scores = scratch.scores.data();
-    kernels.gemm(rows, kPagePositions, head_dim, scratch.q.data(), head_dim,
-                 tile.cache->keys(tile.layer, tile.kv_head, page), kPagePositions, scores,
-                 kPagePositions, /*accumulate=*/false);
-    if (capped) kernels.softcap(rows * kPagePositions, spec.scale, spec.softcap, scores);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t position = tile.first_position + r / group;
-      const int64_t begin = std::max<int64_t>(0, first_visible(position) - page_begin);
-      const int64_t end = std::min<int64_t>(kPagePositions, position + 1 - page_begin);
-      float* s = scores + r * kPagePositions;
-      if (begin >= end) {  // this row sees nothing of the page: weight 0 for all of it
-        std::fill_n(s, kPagePositions, 0.0f);
-        continue;
+void Attention::Impl::make_tiles() {
+  for (size_t s = 0; s < segments.size(); ++s) {
+    // Late positions see the most keys: handed out first, they even out the workers' ends.
+    const int64_t count = segments[s].rows;
+    const int64_t end = segments[s].first_position + count;
+    stand_alone = stand_alone && count <= tile_positions;
+    for (int64_t first = (count - 1) / tile_positions * tile_positions; first >= 0;
+         first -= tile_positions) {
+      for (int64_t kv_head = 0; kv_head < spec.attention.kv_heads; ++kv_head) {
+        if (tile_count == tiles.size()) tiles.emplace_back();
+        Tile& tile = tiles[tile_count++];
+        tile.segment = s;
+        tile.first = first;
+        tile.positions = std::min(tile_positions, count - first);
+        tile.kv_head = kv_head;
+        tile.ranges = ceil_div(ceil_div(end, kPagePositions), range_pages);
+        tile.parts.clear();
       }
-      std::fill_n(s, begin, kMinusInfinity);
-      const float factor = kernels.softmax_block(kPagePositions, end, scale, s,
-                                                 &scratch.row_max[static_cast<size_t>(r)],
-                                                 &scratch.row_sum[static_cast<size_t>(r)]);
-      if (factor != 1.0f) kernels.scale(head_dim, factor, scratch.out.data() + r * head_dim);
     }
-    kernels.gemm(rows, head_dim, kPagePositions, scores, kPagePositions,
-                 tile.cache->values(tile.layer, tile.kv_head, page), head_dim, scratch.out.data(),
-                 head_dim, /*accumulate=*/true);
   }
-  for (int64_t p = 0; p < tile.positions; ++p) {
+}
+
+void Attention::Impl::make_pieces() {
+  const auto shares = [&](const Tile& tile) {
+    return tile.ranges > 1 && segments[tile.segment].rows <= kSharedRows &&
+           tile_count < kManyTiles * workers.size();
+  };
+  const auto take = [&](Arena& arena) {
+    for (size_t t = 0; t < tile_count; ++t) {
+      Tile& tile = tiles[t];
+      tile.parts.resize(static_cast<size_t>(shares(tile) ? tile.ranges : 0));
+      for (AttentionPart& part : tile.parts) part = take_part(arena, tile.positions * group, width);
+    }
+  };
+  Arena count;
+  take(count);
+  const bool fits = count.size() <= kMaxAttentionPartBytes;
+  Arena arena(fits ? parts.fit(count.size()) : nullptr);
+  if (fits) take(arena);
+  for (size_t t = 0; t < tile_count; ++t) {
+    Tile& tile = tiles[t];
+    if (!fits) tile.parts.clear();
+    if (tile.parts.empty()) pieces.push_back({&tile, -1});
+    tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
+    stand_alone = stand_alone && tile.parts.empty();
+    for (int64_t i = 0; i < std::ssize(tile.parts); ++i) pieces.push_back({&tile, i});
+  }
+}
+
+void Attention::store(int worker, int64_t layer, const RowSegment& segment, int64_t row,
+                      int64_t kv_head, const float* k, const float* v) {
+  Impl& impl = *impl_;
+  const int64_t position = segment.first_position + row - segment.first_row;
+  KvStoreArgs args;
+  args.head = impl.head;
+  args.slot = position % kPagePositions;
+  args.k = k;
+  args.v = v;
+  args.block = segment.cache->block(layer, kv_head, position / kPagePositions);
+  args.scratch = impl.workers[static_cast<size_t>(worker)].position;
+  impl.page_kernels.store[static_cast<size_t>(impl.head->type)](args);
+}
+
+int64_t Attention::pieces() const { return std::ssize(impl_->pieces); }
+
+bool Attention::pieces_stand_alone() const { return impl_->stand_alone; }
+
+AttentionRows Attention::rows_of(int64_t piece) const {
+  const Tile& tile = *impl_->pieces[static_cast<size_t>(piece)].tile;
+  const RowSegment& segment = impl_->segments[tile.segment];
+  return {&segment, segment.first_row + tile.first, tile.positions, tile.kv_head};
+}
+
+Task Attention::Impl::task_of(const Tile& tile, int64_t layer) const {
+  Task task;
+  task.segment = &segments[tile.segment];
+  task.tile = &tile;
+  task.layer = layer;
+  task.window = spec.layer_kinds[static_cast<size_t>(layer)].window;
+  task.rows = tile.positions * group;
+  task.first_position = task.segment->first_position + tile.first;
+  const int64_t first_key =
+      task.window > 0 ? std::max<int64_t>(0, task.first_position - task.window + 1) : 0;
+  task.first_page = first_key / kPagePositions;
+  task.last_page = (task.first_position + tile.positions - 1) / kPagePositions;
+  return task;
+}
+
+// Query heads of one key/value head lie side by side in a row of q.
+void Attention::Impl::gather(const Task& task, const float* q, Scratch& scratch) const {
+  const int64_t head_dim = head->head_dim;
+  const int64_t row_stride = spec.attention.heads * head_dim;
+  const float* from = q + (task.segment->first_row + task.tile->first) * row_stride +
+                      task.tile->kv_head * group * head_dim;
+  float* to = scratch.q;
+  for (int64_t p = 0; p < task.tile->positions; ++p) {
+    for (int64_t h = 0; h < group; ++h, to += width) {
+      std::memcpy(to, from + p * row_stride + h * head_dim,
+                  static_cast<size_t>(head_dim) * sizeof(float));
+      std::fill(to + head_dim, to + width, 0.0f);
+      if (rotates()) page_kernels.rotate(head_dim, false, to);
+    }
+  }
+  if (head->scaled) page_kernels.make_planes(task.rows, width, scratch.q, scratch.planes);
+}
+
+void Attention::Impl::run_range(const Task& task, int64_t range, const AttentionPart& part,
+                                Scratch& scratch) const {
+  std::fill_n(part.row_max, task.rows, kMinusInfinity);
+  std::fill_n(part.row_sum, task.rows, 0.0f);
+  std::fill_n(part.out, task.rows * width, 0.0f);
+  const int64_t begin = std::max(range * range_pages, task.first_page);
+  const int64_t end = std::min((range + 1) * range_pages, task.last_page + 1);
+  AttentionPageArgs args;
+  args.head = head;
+  args.rows = task.rows;
+  args.group = group;
+  args.window = task.window;
+  args.scale = spec.attention.scale;
+  args.cap = spec.attention.softcap;
+  args.q = scratch.q;
+  args.planes = scratch.planes;
+  args.row_max = part.row_max;
+  args.row_sum = part.row_sum;
+  args.out = part.out;
+  args.scores = scratch.scores;
+  args.factors = scratch.factors;
+  args.value_planes = scratch.value_planes;
+  args.codes = scratch.codes;
+  const auto block = [&](int64_t page) {
+    return task.segment->cache->block(task.layer, task.tile->kv_head, page);
+  };
+  for (int64_t page = begin; page < end; ++page) {
+    args.block = block(page);
+    args.next = block(std::min(page + 1, task.last_page));
+    args.first_position = task.first_position - page * kPagePositions;
+    page_kernels.page[static_cast<size_t>(head->type)](args);
+  }
+}
+
+void Attention::Impl::finish(const Task& task, const AttentionPart& total, float* out) const {
+  const int64_t head_dim = head->head_dim;
+  const int64_t row_stride = spec.attention.heads * head_dim;
+  float* to = out + (task.segment->first_row + task.tile->first) * row_stride +
+              task.tile->kv_head * group * head_dim;
+  for (int64_t p = 0; p < task.tile->positions; ++p) {
     for (int64_t h = 0; h < group; ++h) {
       const int64_t r = p * group + h;
-      float* out = scratch.out.data() + r * head_dim;
-      kernels.scale(head_dim, 1.0f / scratch.row_sum[static_cast<size_t>(r)], out);
-      std::memcpy(tile.out + p * tile.row_stride + offset + h * head_dim, out,
+      float* row = total.out + r * width;
+      kernels.scale(head_dim, 1.0f / total.row_sum[r], row);
+      if (rotates()) page_kernels.rotate(head_dim, true, row);
+      std::memcpy(to + p * row_stride + h * head_dim, row,
                   static_cast<size_t>(head_dim) * sizeof(float));
     }
   }
+}
+
+void Attention::attend(int worker, int64_t layer, int64_t index, const float* q, float* out) {
+  const Impl& impl = *impl_;
+  Scratch& scratch = impl_->workers[static_cast<size_t>(worker)];
+  const Piece& piece = impl.pieces[static_cast<size_t>(index)];
+  Tile& tile = *piece.tile;
+  const Task task = impl.task_of(tile, layer);
+  impl.gather(task, q, scratch);
+  const auto merge = [&](const AttentionPart& part, const AttentionPart& into) {
+    impl.page_kernels.merge(task.rows, impl.width, part, into);
+  };
+  if (piece.range < 0) {
+    const int64_t first = task.first_page / impl.range_pages;
+    impl.run_range(task, first, scratch.total, scratch);
+    for (int64_t range = first + 1; range <= task.last_page / impl.range_pages; ++range) {
+      impl.run_range(task, range, scratch.range, scratch);
+      merge(scratch.range, scratch.total);
+    }
+    impl.finish(task, scratch.total, out);
+    return;
+  }
+  impl.run_range(task, piece.range, tile.parts[static_cast<size_t>(piece.range)], scratch);
+  if (tile.left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  for (size_t i = 1; i < tile.parts.size(); ++i) merge(tile.parts[i], tile.parts[0]);
+  impl.finish(task, tile.parts[0], out);
+  // For the next layer, which begins behind a barrier.
+  tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
 }
 
 }  // namespace phial

@@ -24,17 +24,10 @@ void restore_head_order(float* x, int64_t head_dim, float* scratch) {
 // A line of its own: workers write the sizes in it.
 struct alignas(64) WorkerScratch {
   LinearScratch linear;
-  AttentionScratch attention;
   std::vector<float> head;    // [head_dim]
   std::vector<float> normed;  // [kOwnRows, hidden]
-};
-
-// A piece of attention work, the same for every layer.
-struct TileIndex {
-  size_t segment;
-  int64_t first;  // position within the segment
-  int64_t positions;
-  int64_t kv_head;
+  CacheLines normed_int8;     // [kOwnRows, hidden]
+  CacheLines input_int8;      // [kOwnRows, q_width or intermediate]
 };
 
 }  // namespace
@@ -42,11 +35,15 @@ struct TileIndex {
 struct CpuExecutor::Impl {
   std::shared_ptr<const Runtime> runtime;
   std::shared_ptr<const Model> model;
+  std::shared_ptr<const CpuWeights> matrices;
   const KernelTable& kernels;
+  const PackedKernels& packed;
   const ModelSpec& spec;
   const int64_t q_width;
   const int64_t kv_width;
   const Plan plan;
+  bool any_int8 = false;  // layers
+  bool unpacks = false;   // panels into float32, however few rows there are
 
   // State of the rows of one pass, [rows, width] each.
   std::vector<float> normed;      // hidden
@@ -55,12 +52,11 @@ struct CpuExecutor::Impl {
   std::vector<float> gate, up;    // intermediate
   std::vector<float> projected;   // hidden; what attention and mlp add to the residual stream
   std::vector<float> head_input;  // hidden, of the rows that want logits
+  CacheLines normed_int8;         // what int8 layers read instead
+  CacheLines input_int8;
   RopeTable rope;
   std::vector<WorkerScratch> workers;
-  std::vector<TileIndex> tiles;
-  // Whether the one who takes a tile also turns its q and k and stores k and v: a tile's keys and
-  // values are then needed by nobody else in this pass.
-  bool tiles_turn = false;
+  Attention attender;
   const std::unique_ptr<Deal[]> deals;  // one for each step of the plan
 
   // The pass that runs now.
@@ -70,16 +66,32 @@ struct CpuExecutor::Impl {
   const CancelFlag* cancel = nullptr;
   bool stop = false;  // written by worker 0 before a barrier
 
-  Impl(std::shared_ptr<const Runtime> r, std::shared_ptr<const Model> m)
+  Impl(std::shared_ptr<const Runtime> r, std::shared_ptr<const Model> m,
+       std::shared_ptr<const CpuWeights> w)
       : runtime(std::move(r)),
         model(std::move(m)),
+        matrices(std::move(w)),
         kernels(*runtime->kernels),
+        packed(packed_kernels(kernels)),
         spec(model->spec),
         q_width(spec.attention.heads * spec.attention.head_dim),
         kv_width(spec.attention.kv_heads * spec.attention.head_dim),
         plan(make_plan(spec)),
         rope(spec.rope),
-        deals(std::make_unique<Deal[]>(plan.size())) {}
+        attender(kernels, spec, runtime->threads->size()),
+        deals(std::make_unique<Deal[]>(plan.size())) {
+    const auto look_at = [this](const CpuLinear& linear) {
+      any_int8 = any_int8 || linear.int8;
+      unpacks = unpacks || (linear.is_packed() && !linear.int8);
+    };
+    for (const CpuLayer& l : matrices->layers) {
+      for (const CpuLinear* linear :
+           {&l.q, &l.k, &l.v, &l.attention_out, &l.gate, &l.up, &l.down}) {
+        look_at(*linear);
+      }
+    }
+    look_at(matrices->lm_head);
+  }
 
   int size() const { return runtime->threads->size(); }
   void barrier() const { runtime->threads->barrier(); }
@@ -89,51 +101,72 @@ struct CpuExecutor::Impl {
   const LayerWeights& weights(const PlanStep& step) const {
     return model->weights.layers[static_cast<size_t>(step.layer)];
   }
+  const CpuLayer& layer_of(const PlanStep& step) const {
+    return matrices->layers[static_cast<size_t>(step.layer)];
+  }
   // REQUIRES: a step of `plan`
   Deal& deal(const PlanStep& step) const { return deals[static_cast<size_t>(&step - plan.data())]; }
   // Weight rows that are dealt out at once, so that no two workers write into one cache line of a
-  // row of y: whole panels where they are unpacked, and where there are plenty.
-  int64_t unit_rows(int64_t input_rows, int64_t weight_rows) const {
-    return input_rows > kMaxGemvRows || weight_rows >= 16 * kPanelRows * size() ? kPanelRows : 16;
+  // row of y: whole panels where there are any, and where there are plenty.
+  int64_t unit_rows(std::span<const CpuLinear* const> linears, int64_t input_rows) const {
+    int64_t rows = 0;
+    for (const CpuLinear* linear : linears) {
+      if (linear->is_packed()) return kPackedRows;
+      rows += linear->rows();
+    }
+    return input_rows > kMaxGemvRows || rows >= 16 * kPanelRows * size() ? kPanelRows : 16;
   }
-  // Calls fn(begin, end) for the ranges of weight rows that `worker` takes.
+  // Calls fn(index of one of `linears`, begin, end) for the ranges of weight rows that `worker`
+  // takes of all of them, which are dealt out together.
   template <class Fn>
-  void take_rows(const PlanStep& step, int64_t input_rows, int64_t weight_rows, int worker,
-                 const Fn& fn) {
-    const int64_t unit = unit_rows(input_rows, weight_rows);
-    deal(step).take(ceil_div(weight_rows, unit), worker, size(), [&](int64_t begin, int64_t end) {
-      fn(begin * unit, std::min(end * unit, weight_rows));
+  void take_rows(const PlanStep& step, std::span<const CpuLinear* const> linears, int64_t unit,
+                 int worker, const Fn& fn) const {
+    int64_t units = 0;
+    for (const CpuLinear* linear : linears) units += ceil_div(linear->rows(), unit);
+    deal(step).take(units, worker, size(), [&](int64_t begin, int64_t end) {
+      for (size_t i = 0; i < linears.size() && end > 0; ++i) {
+        const int64_t rows = linears[i]->rows();
+        if (begin * unit < rows) fn(i, begin * unit, std::min(end * unit, rows));
+        begin = std::max<int64_t>(0, begin - ceil_div(rows, unit));
+        end -= ceil_div(rows, unit);
+      }
     });
+  }
+  void apply(const CpuLinear& linear, const LinearInput& input, int64_t begin, int64_t end,
+             float* y, int64_t y_stride, int worker) {
+    apply_linear(kernels, packed, linear, input, begin, end, y, y_stride,
+                 workers[static_cast<size_t>(worker)].linear);
   }
 
   void prepare(size_t begin, size_t end);
-  void make_tiles();
   void run_worker(size_t begin, size_t end, int worker);
   void run_step(const PlanStep& step, int worker);
 
   void observe(const PlanStep& step, int worker, const float* input, int64_t rows, int64_t width);
   void norm_row(const NormWeights& norm, const float* x, float* out) const;
-  void norm_rows(const NormWeights& norm, int worker);
-  LinearInput normed_rows(int worker) const;
-  void add_projected(const PlanStep& step, const Linear& layer, const NormWeights& post_norm,
-                     const float* input, int64_t width, int worker);
+  LinearInput input_of(const float* x, int64_t rows, int64_t width, CacheLines* int8) const;
+  void quantize(const LinearInput& input, Share rows) const;
+  LinearInput normed_rows(bool int8, int worker);
+  void norm_rows(const NormWeights& norm, bool int8, int worker);
+  LinearInput read_rows(const float* x, int64_t rows, int64_t width, bool int8, int worker);
+  void add_projected(const PlanStep& step, const CpuLinear& linear, const NormWeights& post_norm,
+                     const float* input, int worker);
   void add_to_hidden(int64_t row, int64_t begin, int64_t count);
   void turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row, int64_t kv_head,
-                      float* scratch);
+                      int worker);
   void turn_and_store_all(const PlanStep& step, int worker);
-  void store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
-                      int64_t kv_head);
+  void attend(const PlanStep& step, int worker);
 
   void embed(int worker);
   void attention_input(const PlanStep& step, int worker);
-  void attend(const PlanStep& step, int worker);
   void mlp_input(const PlanStep& step, int worker);
   void activate(int64_t at, int64_t count);
   void head(const PlanStep& step, int worker);
 };
 
-CpuExecutor::CpuExecutor(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model)
-    : impl_(std::make_unique<Impl>(std::move(runtime), std::move(model))) {}
+CpuExecutor::CpuExecutor(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model,
+                         std::shared_ptr<const CpuWeights> weights)
+    : impl_(std::make_unique<Impl>(std::move(runtime), std::move(model), std::move(weights))) {}
 
 CpuExecutor::~CpuExecutor() = default;
 
@@ -170,23 +203,27 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   if (is_gated(spec.mlp)) fit(gate, spec.intermediate);
   fit(up, spec.intermediate);
   head_input.resize(batch->logits_rows.size() * static_cast<size_t>(spec.hidden));
+  const auto fit_int8 = [this](CacheLines& buffer, int64_t most_rows, int64_t width) {
+    const size_t lines = lines_of(quantized_bytes(quantized_shape(packed, most_rows, width)));
+    if (buffer.size() < lines) buffer.resize(lines);
+  };
 
-  const AttentionSpec& attn = spec.attention;
-  const auto tile_rows =
-      static_cast<size_t>(attention_tile_positions(attn) * (attn.heads / attn.kv_heads));
-  const auto head_dim = static_cast<size_t>(attn.head_dim);
   workers.resize(static_cast<size_t>(size()));
   for (WorkerScratch& w : workers) {
-    if (batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
+    if (unpacks || batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
       w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
     }
-    w.attention.q.reserve(tile_rows * head_dim);
-    w.attention.out.reserve(tile_rows * head_dim);
-    w.attention.scores.reserve(tile_rows * kPagePositions);
-    w.attention.row_max.reserve(tile_rows);
-    w.attention.row_sum.reserve(tile_rows);
-    w.head.resize(head_dim);
+    w.head.resize(static_cast<size_t>(spec.attention.head_dim));
     w.normed.resize(static_cast<size_t>(kOwnRows * spec.hidden));
+    if (any_int8) {
+      fit_int8(w.normed_int8, kOwnRows, spec.hidden);
+      fit_int8(w.input_int8, kOwnRows, std::max({spec.hidden, q_width, spec.intermediate}));
+      w.linear.gemm.reserve(lines_of(gemm_scratch_bytes(static_cast<int32_t>(batch->rows))));
+    }
+  }
+  if (any_int8) {
+    fit_int8(normed_int8, batch->rows, spec.hidden);
+    fit_int8(input_int8, batch->rows, std::max({spec.hidden, q_width, spec.intermediate}));
   }
   for (size_t i = begin; i < end; ++i) deals[i].reset();
   const bool attends =
@@ -199,23 +236,7 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   for (const RowSegment& segment : batch->segments) {
     rope.add(segment.first_position, segment.rows, segment.inv_freq);
   }
-  make_tiles();
-}
-
-void CpuExecutor::Impl::make_tiles() {
-  tiles.clear();
-  tiles_turn = true;
-  const int64_t most = attention_tile_positions(spec.attention);
-  for (size_t s = 0; s < batch->segments.size(); ++s) {
-    // Late positions see the most keys: handed out first, they even out the workers' ends.
-    const int64_t count = batch->segments[s].rows;
-    tiles_turn = tiles_turn && count <= most;
-    for (int64_t first = (count - 1) / most * most; first >= 0; first -= most) {
-      for (int64_t kv_head = 0; kv_head < spec.attention.kv_heads; ++kv_head) {
-        tiles.push_back({s, first, std::min(most, count - first), kv_head});
-      }
-    }
-  }
+  attender.prepare(batch->segments);
 }
 
 void CpuExecutor::Impl::run_worker(size_t begin, size_t end, int worker) {
@@ -242,15 +263,15 @@ void CpuExecutor::Impl::run_step(const PlanStep& step, int worker) {
       attend(step, worker);
       break;
     case PlanOp::attention_output:
-      add_projected(step, weights(step).attention_out, weights(step).attention_post_norm,
-                    attention.data(), q_width, worker);
+      add_projected(step, layer_of(step).attention_out, weights(step).attention_post_norm,
+                    attention.data(), worker);
       break;
     case PlanOp::mlp_input:
       mlp_input(step, worker);
       break;
     case PlanOp::mlp_output:
-      add_projected(step, weights(step).down, weights(step).mlp_post_norm,
-                    is_gated(spec.mlp) ? gate.data() : up.data(), spec.intermediate, worker);
+      add_projected(step, layer_of(step).down, weights(step).mlp_post_norm,
+                    is_gated(spec.mlp) ? gate.data() : up.data(), worker);
       break;
     case PlanOp::head:
       head(step, worker);
@@ -272,7 +293,11 @@ void CpuExecutor::Impl::embed(int worker) {
     const auto row = static_cast<size_t>(r);
     float* out = hidden + r * spec.hidden;
     if (batch->tokens[row] >= 0) {
-      table.decode(batch->tokens[row], out);
+      if (matrices->embedding != nullptr) {
+        decode_packed_row(*matrices->embedding, batch->tokens[row], out);
+      } else {
+        table.decode(batch->tokens[row], out);
+      }
       if (spec.scales.embedding != 1) kernels.scale(spec.hidden, spec.scales.embedding, out);
     } else {
       std::memcpy(out, batch->embeddings[row], static_cast<size_t>(spec.hidden) * sizeof(float));
@@ -288,55 +313,86 @@ void CpuExecutor::Impl::norm_row(const NormWeights& norm, const float* x, float*
   }
 }
 
-void CpuExecutor::Impl::norm_rows(const NormWeights& norm, int worker) {
+// Rows as layers read them, quantized in `int8` unless that is null; what is in there is another
+// matter.
+LinearInput CpuExecutor::Impl::input_of(const float* x, int64_t rows, int64_t width,
+                                        CacheLines* int8) const {
+  LinearInput input{x, rows, width};
+  if (int8 != nullptr) {
+    input.quantized = place_quantized(quantized_shape(packed, rows, width), int8->data());
+  }
+  return input;
+}
+
+void CpuExecutor::Impl::quantize(const LinearInput& input, Share rows) const {
+  if (input.quantized.codes == nullptr || rows.begin >= rows.end) return;
+  packed.quantize({input.x, input.width, static_cast<int32_t>(rows.begin),
+                   static_cast<int32_t>(rows.end), input.quantized});
+}
+
+// What norm_rows made, also in a step before.
+LinearInput CpuExecutor::Impl::normed_rows(bool int8, int worker) {
+  WorkerScratch& own = workers[static_cast<size_t>(worker)];
+  if (batch->rows <= kOwnRows) {
+    return input_of(own.normed.data(), batch->rows, spec.hidden, int8 ? &own.normed_int8 : nullptr);
+  }
+  return input_of(normed.data(), batch->rows, spec.hidden, int8 ? &normed_int8 : nullptr);
+}
+
+void CpuExecutor::Impl::norm_rows(const NormWeights& norm, bool int8, int worker) {
+  const LinearInput input = normed_rows(int8, worker);
   const bool own = batch->rows <= kOwnRows;
   const Share mine = own ? Share{0, batch->rows} : share(batch->rows, 1, worker);
   float* out = own ? workers[static_cast<size_t>(worker)].normed.data() : normed.data();
   for (int64_t r = mine.begin; r < mine.end; ++r) {
     norm_row(norm, hidden + r * spec.hidden, out + r * spec.hidden);
   }
+  quantize(input, mine);
   if (!own) barrier();
 }
 
-// What norm_rows made, also in a step before.
-LinearInput CpuExecutor::Impl::normed_rows(int worker) const {
-  const bool own = batch->rows <= kOwnRows;
-  const std::vector<float>& rows = own ? workers[static_cast<size_t>(worker)].normed : normed;
-  return {rows.data(), batch->rows, spec.hidden};
+// Rows that all workers see already.
+LinearInput CpuExecutor::Impl::read_rows(const float* x, int64_t rows, int64_t width, bool int8,
+                                         int worker) {
+  if (!int8) return input_of(x, rows, width, nullptr);
+  const bool own = rows <= kOwnRows;
+  const LinearInput input = input_of(
+      x, rows, width, own ? &workers[static_cast<size_t>(worker)].input_int8 : &input_int8);
+  quantize(input, own ? Share{0, rows} : share(rows, 1, worker));
+  if (!own) barrier();
+  return input;
 }
 
 void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
-  const LayerWeights& w = weights(step);
-  norm_rows(w.attention_norm, worker);
-  const LinearInput input = normed_rows(worker);
+  const CpuLayer& layer = layer_of(step);
+  const CpuLinear* const linears[] = {&layer.q, &layer.k, &layer.v};
+  std::vector<float>* const outputs[] = {&q, &k, &v};
+  // A parallel block's mlp reads what is normed here as well.
+  const bool int8 =
+      layer.q.int8 || layer.k.int8 || layer.v.int8 || layer.up.int8 || layer.gate.int8;
+  norm_rows(weights(step).attention_norm, int8, worker);
+  const LinearInput input = normed_rows(int8, worker);
   observe(step, worker, input.x, batch->rows, spec.hidden);
-
-  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  // One range over the rows of q, k and v together, so that the workers' shares are even.
-  const int64_t all = q_width + 2 * kv_width;
-  take_rows(step, batch->rows, all, worker, [&](int64_t begin, int64_t end) {
-    const auto apply = [&](const Linear& layer, int64_t first, int64_t rows,
-                           std::vector<float>& y) {
-      apply_linear(kernels, layer, input, std::clamp<int64_t>(begin - first, 0, rows),
-                   std::clamp<int64_t>(end - first, 0, rows), y.data(), rows, scratch);
-    };
-    apply(w.q, 0, q_width, q);
-    apply(w.k, q_width, kv_width, k);
-    apply(w.v, q_width + kv_width, kv_width, v);
-  });
-  if (tiles_turn) return;
+  take_rows(step, linears, unit_rows(linears, batch->rows), worker,
+            [&](size_t i, int64_t begin, int64_t end) {
+              apply(*linears[i], input, begin, end, outputs[i]->data(), linears[i]->rows(), worker);
+            });
+  if (attender.pieces_stand_alone()) return;
   barrier();
   turn_and_store_all(step, worker);
 }
 
-// Turns the k of one head of a row and the q of the heads that read it; k and v go to the cache.
+// Norms and turns the k of one head of a row and the q of the heads that read it; k and v go to the
+// cache.
 void CpuExecutor::Impl::turn_and_store(const PlanStep& step, const RowSegment& segment, int64_t row,
-                                       int64_t kv_head, float* scratch) {
+                                       int64_t kv_head, int worker) {
+  const CpuLayer& layer = layer_of(step);
   const LayerWeights& w = weights(step);
   const AttentionSpec& attn = spec.attention;
   const bool rotates = spec.layer_kinds[static_cast<size_t>(step.layer)].rotates;
-  const auto turn = [&](const MatrixView& weight, const NormWeights& norm, float* x) {
-    if (weight.row_order == RowOrder::interleaved_heads) {
+  float* scratch = workers[static_cast<size_t>(worker)].head.data();
+  const auto turn = [&](const CpuLinear& linear, const NormWeights& norm, float* x) {
+    if (!linear.is_packed() && linear.layer->weight.row_order == RowOrder::interleaved_heads) {
       restore_head_order(x, attn.head_dim, scratch);
     }
     if (attn.qk_norm) {
@@ -347,58 +403,35 @@ void CpuExecutor::Impl::turn_and_store(const PlanStep& step, const RowSegment& s
   };
   const int64_t group = attn.heads / attn.kv_heads;
   float* heads = q.data() + row * q_width + kv_head * group * attn.head_dim;
-  for (int64_t h = 0; h < group; ++h) turn(w.q.weight, w.q_norm, heads + h * attn.head_dim);
-  turn(w.k.weight, w.k_norm, k.data() + row * kv_width + kv_head * attn.head_dim);
-  store_position(step, segment, row, kv_head);
+  for (int64_t h = 0; h < group; ++h) turn(layer.q, w.q_norm, heads + h * attn.head_dim);
+  const int64_t at = row * kv_width + kv_head * attn.head_dim;
+  turn(layer.k, w.k_norm, k.data() + at);
+  attender.store(worker, step.layer, segment, row, kv_head, k.data() + at, v.data() + at);
 }
 
 void CpuExecutor::Impl::turn_and_store_all(const PlanStep& step, int worker) {
   const int64_t kv_heads = spec.attention.kv_heads;
-  float* scratch = workers[static_cast<size_t>(worker)].head.data();
   const Share mine = share(batch->rows * kv_heads, 1, worker);
   size_t s = 0;
   for (int64_t item = mine.begin; item < mine.end; ++item) {
     const int64_t row = item / kv_heads;
     while (row >= batch->segments[s].first_row + batch->segments[s].rows) ++s;
-    turn_and_store(step, batch->segments[s], row, item % kv_heads, scratch);
+    turn_and_store(step, batch->segments[s], row, item % kv_heads, worker);
   }
 }
 
-void CpuExecutor::Impl::store_position(const PlanStep& step, const RowSegment& segment, int64_t row,
-                                       int64_t kv_head) {
-  const int64_t head_dim = spec.attention.head_dim;
-  const int64_t position = segment.first_position + row - segment.first_row;
-  const int64_t slot = position % kPagePositions;
-  const int64_t page = position / kPagePositions;
-  const int64_t at = row * kv_width + kv_head * head_dim;
-  float* keys = segment.cache->keys(step.layer, kv_head, page) + slot;
-  for (int64_t d = 0; d < head_dim; ++d) keys[d * kPagePositions] = k[static_cast<size_t>(at + d)];
-  std::memcpy(segment.cache->values(step.layer, kv_head, page) + slot * head_dim, v.data() + at,
-              static_cast<size_t>(head_dim) * sizeof(float));
-}
-
+// Pieces that stand alone also turn their q and k and store k and v, which nobody else in this pass
+// needs.
 void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
-  WorkerScratch& own = workers[static_cast<size_t>(worker)];
-  const auto run_tile = [&](const TileIndex& index) {
-    const RowSegment& segment = batch->segments[index.segment];
-    const int64_t row = segment.first_row + index.first;
-    for (int64_t r = 0; tiles_turn && r < index.positions; ++r) {
-      turn_and_store(step, segment, row + r, index.kv_head, own.head.data());
+  deal(step).take_each(attender.pieces(), [&](int64_t piece) {
+    if (attender.pieces_stand_alone()) {
+      const AttentionRows rows = attender.rows_of(piece);
+      for (int64_t r = 0; r < rows.count; ++r) {
+        turn_and_store(step, *rows.segment, rows.first + r, rows.kv_head, worker);
+      }
     }
-    AttentionTile tile;
-    tile.cache = segment.cache;
-    tile.layer = step.layer;
-    tile.window = spec.layer_kinds[static_cast<size_t>(step.layer)].window;
-    tile.kv_head = index.kv_head;
-    tile.first_position = segment.first_position + index.first;
-    tile.positions = index.positions;
-    tile.q = q.data() + row * q_width;
-    tile.out = attention.data() + row * q_width;
-    tile.row_stride = q_width;
-    run_attention(kernels, spec.attention, tile, own.attention);
-  };
-  deal(step).take_each(std::ssize(tiles),
-                       [&](int64_t t) { run_tile(tiles[static_cast<size_t>(t)]); });
+    attender.attend(worker, step.layer, piece, q.data(), attention.data());
+  });
 }
 
 void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count) {
@@ -407,19 +440,22 @@ void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count)
   kernels.add(count, addend, hidden + row * spec.hidden + begin);
 }
 
-// hidden += layer(input), each worker for its own columns of hidden; with a norm in between, which
+// hidden += linear(x), each worker for its own columns of hidden; with a norm in between, which
 // needs whole rows, for its own rows.
-void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer,
-                                      const NormWeights& post_norm, const float* x, int64_t width,
-                                      int worker) {
+void CpuExecutor::Impl::add_projected(const PlanStep& step, const CpuLinear& linear,
+                                      const NormWeights& post_norm, const float* x, int worker) {
+  const int64_t width = linear.layer->weight.columns;
   observe(step, worker, x, batch->rows, width);
-  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input{x, batch->rows, width};
+  const LinearInput input = read_rows(x, batch->rows, width, linear.int8, worker);
   const bool adds = spec.norm_place == NormPlace::before;
-  take_rows(step, batch->rows, spec.hidden, worker, [&](int64_t begin, int64_t end) {
-    apply_linear(kernels, layer, input, begin, end, projected.data(), spec.hidden, scratch);
-    for (int64_t r = 0; adds && r < batch->rows; ++r) add_to_hidden(r, begin, end - begin);
-  });
+  const CpuLinear* const linears[] = {&linear};
+  take_rows(step, linears, unit_rows(linears, batch->rows), worker,
+            [&](size_t, int64_t begin, int64_t end) {
+              apply(linear, input, begin, end, projected.data(), spec.hidden, worker);
+              for (int64_t r = 0; adds && r < batch->rows; ++r) {
+                add_to_hidden(r, begin, end - begin);
+              }
+            });
   if (adds) return;
   barrier();
   const Share rows = share(batch->rows, 1, worker);
@@ -431,19 +467,21 @@ void CpuExecutor::Impl::add_projected(const PlanStep& step, const Linear& layer,
 }
 
 void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
-  const LayerWeights& w = weights(step);
-  if (!step.reuses_norm) norm_rows(w.mlp_norm, worker);
-  const LinearInput input = normed_rows(worker);
+  const CpuLayer& layer = layer_of(step);
+  const bool gated = is_gated(spec.mlp);
+  const bool int8 = layer.up.int8 || layer.gate.int8;
+  if (!step.reuses_norm) norm_rows(weights(step).mlp_norm, int8, worker);
+  const LinearInput input = normed_rows(int8, worker);
   observe(step, worker, input.x, batch->rows, spec.hidden);
-  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
   const int64_t width = spec.intermediate;
-  take_rows(step, batch->rows, width, worker, [&](int64_t begin, int64_t end) {
-    apply_linear(kernels, w.up, input, begin, end, up.data(), width, scratch);
-    if (is_gated(spec.mlp)) {
-      apply_linear(kernels, w.gate, input, begin, end, gate.data(), width, scratch);
-    }
-    for (int64_t r = 0; r < batch->rows; ++r) activate(r * width + begin, end - begin);
-  });
+  const CpuLinear* const linears[] = {&layer.up, gated ? &layer.gate : &layer.up};
+  // Each worker has gate and up of the same columns.
+  take_rows(step, std::span(linears).first(1), unit_rows(linears, batch->rows), worker,
+            [&](size_t, int64_t begin, int64_t end) {
+              apply(layer.up, input, begin, end, up.data(), width, worker);
+              if (gated) apply(layer.gate, input, begin, end, gate.data(), width, worker);
+              for (int64_t r = 0; r < batch->rows; ++r) activate(r * width + begin, end - begin);
+            });
 }
 
 // The mlp's nonlinearity, where its result belongs.
@@ -472,20 +510,21 @@ void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
   }
   barrier();
   observe(step, worker, head_input.data(), wanted, spec.hidden);
-  LinearScratch& scratch = workers[static_cast<size_t>(worker)].linear;
-  const LinearInput input{head_input.data(), wanted, spec.hidden};
-  take_rows(step, wanted, spec.vocabulary, worker, [&](int64_t begin, int64_t end) {
-    apply_linear(kernels, model->weights.lm_head, input, begin, end, batch->logits, spec.vocabulary,
-                 scratch);
-    for (int64_t i = 0; i < wanted; ++i) {
-      float* logits = batch->logits + i * spec.vocabulary + begin;
-      if (spec.logits_softcap > 0) {
-        kernels.softcap(end - begin, spec.scales.logits, spec.logits_softcap, logits);
-      } else if (spec.scales.logits != 1) {
-        kernels.scale(end - begin, spec.scales.logits, logits);
-      }
-    }
-  });
+  const CpuLinear& linear = matrices->lm_head;
+  const LinearInput input = read_rows(head_input.data(), wanted, spec.hidden, linear.int8, worker);
+  const CpuLinear* const linears[] = {&linear};
+  take_rows(step, linears, unit_rows(linears, wanted), worker,
+            [&](size_t, int64_t begin, int64_t end) {
+              apply(linear, input, begin, end, batch->logits, spec.vocabulary, worker);
+              for (int64_t i = 0; i < wanted; ++i) {
+                float* logits = batch->logits + i * spec.vocabulary + begin;
+                if (spec.logits_softcap > 0) {
+                  kernels.softcap(end - begin, spec.scales.logits, spec.logits_softcap, logits);
+                } else if (spec.scales.logits != 1) {
+                  kernels.scale(end - begin, spec.scales.logits, logits);
+                }
+              }
+            });
 }
 
 }  // namespace phial

@@ -9,6 +9,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "engine/cpu/packed_weights.h"
 #include "engine/kv_cache.h"
 #include "engine/plan.h"
 #include "engine/runtime.h"
@@ -37,6 +38,16 @@ struct RowBatch {
   // Rows whose logits are wanted, and where they go: [logits_rows.size(), vocabulary].
   std::vector<int64_t> logits_rows;
   float* logits = nullptr;
+
+  // As a new one, but for the memory it holds.
+  void clear() {
+    rows = 0;
+    tokens.clear();
+    embeddings.clear();
+    segments.clear();
+    logits_rows.clear();
+    logits = nullptr;
+  }
 };
 
 // What the matrices of a step read: float32 [rows, width], valid during the call. Called on the
@@ -47,7 +58,9 @@ using StepObserver =
 // Not thread safe: one run at a time.
 class CpuExecutor {
  public:
-  CpuExecutor(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model);
+  // `weights` are those of `model`.
+  CpuExecutor(std::shared_ptr<const Runtime> runtime, std::shared_ptr<const Model> model,
+              std::shared_ptr<const CpuWeights> weights);
   ~CpuExecutor();
 
   const Plan& plan() const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/checked.h"
+
 namespace phial {
 namespace {
 
@@ -47,20 +49,72 @@ void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearI
   }
 }
 
+void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const LinearInput& input,
+                int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                LinearScratch& scratch) {
+  PackedProductArgs args;
+  args.weights = &panels;
+  args.panel_begin = row_begin / kPackedRows;
+  args.panel_end = ceil_div<int64_t>(row_end, kPackedRows);
+  args.x = input.quantized;
+  args.y = y;
+  args.y_stride = y_stride;
+  if (input.rows < kMinPackedGemmRows) return packed.direct(args);
+  scratch.gemm.resize(lines_of(gemm_scratch_bytes(args.x.rows)));
+  args.scratch = scratch.gemm.data();
+  args.scales = packed.gemm_scales(panels.layout);
+  packed.gemm(args);
+}
+
+void apply_unpacked(const KernelTable& kernels, const PackedKernels& packed,
+                    const PackedMatrix& panels, const LinearInput& input, int64_t row_begin,
+                    int64_t row_end, float* y, int64_t y_stride, LinearScratch& scratch) {
+  static_assert(kPanelRows == kPackedRows && kPanelColumns % kChunkColumns == 0);
+  scratch.panel.resize(static_cast<size_t>(kPanelColumns * kPanelRows));
+  for (int64_t row = row_begin; row < row_end; row += kPanelRows) {
+    PackedUnpackArgs unpack;
+    unpack.weights = &panels;
+    unpack.panel_index = row / kPackedRows;
+    unpack.panel = scratch.panel.data();
+    const int64_t n = std::min<int64_t>(kPanelRows, row_end - row);
+    for (int64_t column = 0; column < panels.columns(); column += kPanelColumns) {
+      unpack.column_begin = column;
+      unpack.k = std::min(kPanelColumns, panels.columns() - column);
+      packed.unpack(unpack);
+      kernels.gemm(input.rows, n, unpack.k, input.x + column, input.width, scratch.panel.data(),
+                   kPanelRows, y + row, y_stride, column > 0);
+    }
+  }
+}
+
 }  // namespace
 
-void apply_linear(const KernelTable& kernels, const Linear& layer, const LinearInput& input,
-                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
-                  LinearScratch& scratch) {
+QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_t width) {
+  QuantizedRows shape;
+  shape.rows = static_cast<int32_t>(rows);
+  shape.tile_rows = rows < kMinPackedGemmRows ? kernels.direct_tile_rows : kernels.gemm_tile_rows;
+  shape.group = kInputGroup;
+  shape.columns = width;
+  return shape;
+}
+
+void apply_linear(const KernelTable& kernels, const PackedKernels& packed, const CpuLinear& linear,
+                  const LinearInput& input, int64_t row_begin, int64_t row_end, float* y,
+                  int64_t y_stride, LinearScratch& scratch) {
   if (row_begin >= row_end) return;
-  if (input.rows <= kMaxGemvRows) {
-    apply_direct(kernels, layer.weight, input, row_begin, row_end, y, y_stride);
+  if (linear.int8) {
+    apply_int8(packed, linear.panels, input, row_begin, row_end, y, y_stride, scratch);
+  } else if (linear.is_packed()) {
+    apply_unpacked(kernels, packed, linear.panels, input, row_begin, row_end, y, y_stride, scratch);
+  } else if (input.rows <= kMaxGemvRows) {
+    apply_direct(kernels, linear.layer->weight, input, row_begin, row_end, y, y_stride);
   } else {
-    apply_panels(kernels, layer.weight, input, row_begin, row_end, y, y_stride, scratch);
+    apply_panels(kernels, linear.layer->weight, input, row_begin, row_end, y, y_stride, scratch);
   }
-  if (!layer.bias.empty()) {
+  if (!linear.bias.empty()) {
     for (int64_t m = 0; m < input.rows; ++m) {
-      kernels.add(row_end - row_begin, layer.bias.data() + row_begin, y + m * y_stride + row_begin);
+      kernels.add(row_end - row_begin, linear.bias.data() + row_begin,
+                  y + m * y_stride + row_begin);
     }
   }
 }

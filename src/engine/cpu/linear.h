@@ -1,11 +1,13 @@
-// y = W x (+ bias) for many rows, the share of one worker: direct kernels for few rows, unpacked
-// panels and a GEMM for many.
+// y = W x (+ bias) for many rows, the share of one worker. Weights lie as in the file, and are
+// multiplied by direct kernels for few rows and unpacked panels and a GEMM for many; or in panels
+// (tensor/packed.h), and inputs are then rounded to int8 or panels unpacked.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/packed.h"
 #include "model/weights.h"
 
 namespace phial {
@@ -14,22 +16,51 @@ namespace phial {
 // the second-level cache beside the rows they meet.
 inline constexpr int64_t kPanelColumns = 512;
 
+// A linear layer as it is computed.
+struct CpuLinear {
+  const Linear* layer = nullptr;  // whose rows count, unless there are panels
+  PackedMatrix panels;            // data null: none
+  bool int8 = false;              // panels meet inputs as int8
+  std::vector<float> bias;        // in the order of the rows that count; or empty
+
+  bool empty() const { return layer == nullptr || layer->weight.empty(); }
+  bool is_packed() const { return panels.data != nullptr; }
+  int64_t rows() const { return layer->weight.rows; }
+};
+
+// Memory for anything, aligned to cache lines.
+struct alignas(64) CacheLine {
+  uint8_t bytes[64];
+};
+using CacheLines = std::vector<CacheLine>;
+inline size_t lines_of(int64_t bytes) { return static_cast<size_t>((bytes + 63) / 64); }
+
 // Memory of one worker; grows to what it needs and stays.
 struct LinearScratch {
   std::vector<float> panel;  // [kPanelColumns, kPanelRows]
+  CacheLines gemm;           // gemm_scratch_bytes(rows)
 };
 
-// The input of one or more linear layers: float32 [rows, width].
+// The input of one or more linear layers: [rows, width], in float32 and, if some of the layers are
+// int8, quantized as well.
 struct LinearInput {
   const float* x = nullptr;
   int64_t rows = 0;
   int64_t width = 0;
+  QuantizedRows quantized = {};
 };
 
-// y[m][r] = W x (+ bias) for weight rows r in [row_begin, row_end), in the order of the file. y is
-// [rows, y_stride] and holds row r at column r.
-void apply_linear(const KernelTable& kernels, const Linear& layer, const LinearInput& input,
-                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
-                  LinearScratch& scratch);
+// How the inputs of int8 layers are quantized: columns that share a scale.
+inline constexpr int32_t kInputGroup = 128;
+
+// Where and how `rows` rows of `width` columns are quantized, without memory.
+QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_t width);
+
+// y[m][r] = W x (+ bias) for weight rows r in [row_begin, row_end): of panels in the natural order,
+// else in the order of the file. y is [rows, y_stride] and holds row r at column r.
+// REQUIRES: of panels, row_begin is a multiple of kPackedRows, and so is row_end, or the last row
+void apply_linear(const KernelTable& kernels, const PackedKernels& packed, const CpuLinear& linear,
+                  const LinearInput& input, int64_t row_begin, int64_t row_end, float* y,
+                  int64_t y_stride, LinearScratch& scratch);
 
 }  // namespace phial

@@ -1,0 +1,183 @@
+// Benchmarks of attention over a key/value cache, with the heads of Phi-3-mini (32 of 96) unless
+// said otherwise, per type of cache.
+//
+//   decode/TYPE/depth/threads      one row in each layer: GB/s of keys and values, and the share of
+//                                  what a plain read of memory reaches in the same run (probe_%)
+//   grouped/TYPE/depth/threads     the same with 4 queries for each of 8 heads of 128
+//   prefill/TYPE/depth/threads     256 rows behind `depth` others: GFLOPS of both products that the
+//                                  mask leaves, and the share of fused multiply-adds in float32
+//
+// Figures wander on a shared machine: run with --benchmark_repetitions=9
+// --benchmark_report_aggregates_only=true and read the medians.
+
+#include "engine/cpu/attention.h"
+
+#include <benchmark/benchmark.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "engine/cpu/executor.h"
+#include "engine/numerics.h"
+#include "eval/probes.h"
+
+namespace phial {
+namespace {
+
+constexpr int64_t kLayers = 16;
+
+struct Shape {
+  int64_t heads, kv_heads, head_dim;
+};
+constexpr Shape kPhi = {32, 32, 96}, kGrouped = {32, 8, 128};
+
+template <class T>
+T must(Result<T> result) {
+  if (!result.ok()) {
+    std::fprintf(stderr, "%s\n", result.error().to_string().c_str());
+    std::exit(1);
+  }
+  return std::move(result).value();
+}
+
+ModelSpec spec_of(const Shape& shape, int64_t layers) {
+  ModelSpec spec;
+  spec.layers = layers;
+  spec.attention.heads = shape.heads;
+  spec.attention.kv_heads = shape.kv_heads;
+  spec.attention.head_dim = shape.head_dim;
+  spec.attention.scale = 0.1f;
+  spec.layer_kinds.resize(static_cast<size_t>(layers));
+  return spec;
+}
+
+// A cache of `depth` positions of random numbers, and one pass of `rows` rows behind them.
+struct Bench {
+  ModelSpec spec;
+  std::shared_ptr<const Runtime> runtime;
+  KvCache cache;
+  std::vector<float> q, out;
+  Attention attention;
+  RowSegment segment;
+
+  Bench(const Shape& shape, int64_t layers, KvType type, int64_t depth, int64_t rows, int threads)
+      : spec(spec_of(shape, layers)),
+        runtime(must(Runtime::create(threads, "", disk_files()))),
+        cache(KvLayout::of(spec, type), depth + rows),
+        q(static_cast<size_t>(rows * shape.heads * shape.head_dim)),
+        out(q.size()),
+        attention(*runtime->kernels, spec, threads) {
+    if (!cache.reserve(depth + rows).ok()) std::exit(1);
+    Rng rng(1);
+    for (float& x : q) x = static_cast<float>(rng.uniform() - 0.5);
+    segment = {&cache, 0, depth + rows, 0};
+    attention.prepare({&segment, 1});
+    std::vector<float> k(static_cast<size_t>(shape.head_dim));
+    for (float& x : k) x = static_cast<float>(rng.uniform() - 0.5);
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      for (int64_t row = 0; row < depth + rows; ++row) {
+        k[static_cast<size_t>(row % shape.head_dim)] += 0.01f;
+        for (int64_t head = 0; head < shape.kv_heads; ++head) {
+          attention.store(0, layer, segment, row, head, k.data(), k.data());
+        }
+      }
+    }
+    segment = {&cache, 0, rows, depth};
+    attention.prepare({&segment, 1});
+  }
+
+  // Seconds of the pass through all layers.
+  double run() {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<std::atomic<int64_t>> next(static_cast<size_t>(spec.layers));
+    runtime->threads->run([&](int worker) {
+      for (int64_t layer = 0; layer < spec.layers; ++layer) {
+        for (;;) {
+          const int64_t piece = next[static_cast<size_t>(layer)].fetch_add(1);
+          if (piece >= attention.pieces()) break;
+          attention.attend(worker, layer, piece, q.data(), out.data());
+        }
+        runtime->threads->barrier();
+      }
+    });
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+};
+
+void bench_decode(benchmark::State& state, const Shape& shape, KvType type, int64_t depth,
+                  int threads) {
+  Bench bench(shape, kLayers, type, depth, 1, threads);
+  const auto probes = must(MachineProbes::create(bench.runtime));
+  const double bytes = static_cast<double>(bench.cache.layout().position_bytes() * depth);
+  std::vector<double> rates, reads, shares;
+  for (auto _ : state) {
+    const double read = probes->take(Probe::dram);
+    const double rate = bytes / bench.run();
+    rates.push_back(rate);
+    reads.push_back(read);
+    shares.push_back(100 * rate / read);
+  }
+  state.counters["ms"] = bytes / median_of(rates) * 1e3;
+  state.counters["GB/s"] = median_of(rates) / 1e9;
+  state.counters["probe_GB/s"] = median_of(reads) / 1e9;
+  state.counters["probe_%"] = median_of(shares);
+}
+
+void bench_prefill(benchmark::State& state, const Shape& shape, KvType type, int64_t depth,
+                   int threads) {
+  constexpr int64_t kRows = 256;
+  Bench bench(shape, 2, type, depth, kRows, threads);
+  const auto probes = must(MachineProbes::create(bench.runtime));
+  const double keys = static_cast<double>(depth) + static_cast<double>(kRows + 1) / 2;
+  const double flops = 4.0 * keys * static_cast<double>(bench.q.size() * 2);
+  std::vector<double> rates, shares;
+  for (auto _ : state) {
+    const double peak = probes->take(Probe::fma);
+    const double rate = flops / bench.run();
+    rates.push_back(rate);
+    shares.push_back(100 * rate / peak);
+  }
+  state.counters["GFLOPS"] = median_of(rates) / 1e9;
+  state.counters["fma_%"] = median_of(shares);
+}
+
+void register_all() {
+  const int most = default_thread_count();
+  std::vector<int> threads = {1};
+  if (most > 1) threads.push_back(most);
+  const auto add = [](const std::string& name, auto run, int iterations) {
+    benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime()->Iterations(iterations);
+  };
+  for (const KvType type : {KvType::f32, KvType::f16, KvType::bf16, KvType::int8, KvType::int4}) {
+    for (const int t : threads) {
+      for (const int64_t depth : {512, 4096}) {
+        const std::string name =
+            std::string(kv_type_name(type)) + "/" + std::to_string(depth) + "/" + std::to_string(t);
+        add(
+            "decode/" + name,
+            [=](benchmark::State& state) { bench_decode(state, kPhi, type, depth, t); }, 9);
+        add(
+            "grouped/" + name,
+            [=](benchmark::State& state) { bench_decode(state, kGrouped, type, depth, t); }, 9);
+        add(
+            "prefill/" + name,
+            [=](benchmark::State& state) { bench_prefill(state, kPhi, type, depth, t); }, 5);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace phial
+
+int main(int argc, char** argv) {
+  phial::register_all();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}

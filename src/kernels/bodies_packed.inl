@@ -1,0 +1,17 @@
+// The bodies of the packed kernels, over the vocabulary included before; the order matters.
+// clang-format off
+#include "kernels/body_prefetch.inl"
+#include "kernels/body_packed_codes.inl"
+#include "kernels/body_packed_scales.inl"
+#include "kernels/body_packed_quantize.inl"
+#include "kernels/body_packed_direct.inl"
+#include "kernels/body_packed_gemm.inl"
+#include "kernels/body_packed_unpack.inl"
+// clang-format on
+
+static_assert(kDirectTileRows <= kMinPackedGemmRows);
+
+constexpr PackedKernels make_packed(const char* isa) {
+  return {isa,    kDirectTileRows, kGemmTileRows, quantize,
+          direct, gemm_packed,     unpack_panel,  gemm_scales};
+}

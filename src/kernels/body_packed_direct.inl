@@ -1,0 +1,226 @@
+// direct: codes of a chunk meet the words of a few rows of inputs. Sums of products are integers,
+// which any order gives alike; each chunk (each half of it where groups have 16 columns) then adds
+// to float32 results in the first-level cache, always in the order of the columns.
+
+// Distance of a prefetch: two chunks of 4-bit codes.
+constexpr int64_t kAheadBytes = 2304;
+
+// A slab of a tile of inputs.
+struct DirectSlab {
+  const uint8_t* chunks;
+  int32_t chunk_bytes;
+  int32_t count;        // chunks
+  int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
+  int32_t x_shift;      // of a chunk's number: which scale of the inputs
+  int32_t zero;         // of the codes, as readers give them
+  bool has_offsets;
+  PackedBook book;
+  const SlabScales* scales;
+  SlabTile x;
+  float* y;  // [rows][kPackedRows]
+};
+
+// Steps first ... first + steps - 1 of kVecs registers of rows against M rows of inputs.
+template <class Codes, int M, int kVecs, int first, int s, int steps>
+PHIAL_INLINE void add_steps(const uint8_t* chunk, const int32_t* words, ByteTable table,
+                            Part (&part)[M][kVecs]) {
+  if constexpr (s < steps) {
+    load_again();
+    Words codes[kVecs], factors[kVecs];
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      codes[v] = Codes::template step<first + s>(chunk + v * 4 * kLanes, table);
+      factors[v] = as_factor<Codes::kTop>(codes[v]);
+    }
+    PHIAL_UNROLL
+    for (int m = 0; m < M; ++m) {
+      const Words x = words_of(words[(first + s) * M + m]);
+      PHIAL_UNROLL
+      for (int v = 0; v < kVecs; ++v) {
+        part[m][v] = multiply_add<Codes::kTop>(part[m][v], codes[v], factors[v], x);
+      }
+    }
+    add_steps<Codes, M, kVecs, first, s + 1, steps>(chunk, words, table, part);
+  }
+}
+
+// The same in parts of as many steps as a sum holds.
+template <class Codes, int M, int kVecs, int first, int steps>
+PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTable table,
+                            Words (&total)[M][kVecs]) {
+  constexpr int kPart = part_steps(Codes::kTop) < steps ? part_steps(Codes::kTop) : steps;
+  Part part[M][kVecs];
+  PHIAL_UNROLL
+  for (int m = 0; m < M; ++m) {
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) part[m][v] = begin_part(total[m][v]);
+  }
+  add_steps<Codes, M, kVecs, first, 0, kPart>(chunk, words, table, part);
+  PHIAL_UNROLL
+  for (int m = 0; m < M; ++m) {
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) total[m][v] = end_part(part[m][v], total[m][v]);
+  }
+  if constexpr (kPart < steps) {
+    sum_steps<Codes, M, kVecs, first + kPart, steps - kPart>(chunk, words, table, total);
+  }
+}
+
+template <int M, int kVecs>
+PHIAL_INLINE void add_results(const Words (&total)[M][kVecs], const float* x_scales,
+                              const float* scale, float* y) {
+  PHIAL_UNROLL
+  for (int v = 0; v < kVecs; ++v) {
+    const Vec w = load(scale + v * kLanes);
+    PHIAL_UNROLL
+    for (int m = 0; m < M; ++m) {
+      float* at = y + m * kPackedRows + v * kLanes;
+      store(at, fma(float_of(total[m][v]), mul(w, broadcast(x_scales[m])), load(at)));
+    }
+  }
+}
+template <int M, int kVecs>
+PHIAL_INLINE void add_offsets(const float (&x_sums)[M], const float* offset, float* y) {
+  PHIAL_UNROLL
+  for (int v = 0; v < kVecs; ++v) {
+    const Vec w = load(offset + v * kLanes);
+    PHIAL_UNROLL
+    for (int m = 0; m < M; ++m) {
+      float* at = y + m * kPackedRows + v * kLanes;
+      store(at, fma(w, broadcast(x_sums[m]), load(at)));
+    }
+  }
+}
+
+// Steps [first, first + steps) of kVecs registers of rows, with their scales, into y.
+template <class Codes, int M, int kVecs, int first, int steps>
+PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTable table,
+                            const int32_t (&starts)[M], const float (&x_sums)[M],
+                            const float* x_scales, const float* scale, const float* offset,
+                            float* y) {
+  Words total[M][kVecs];
+  PHIAL_UNROLL
+  for (int m = 0; m < M; ++m) {
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) total[m][v] = words_of(starts[m]);
+  }
+  sum_steps<Codes, M, kVecs, first, steps>(chunk, words, table, total);
+  load_again();
+  add_results<M, kVecs>(total, x_scales, scale, y);
+  if (offset != nullptr) add_offsets<M, kVecs>(x_sums, offset, y);
+}
+
+// Columns per scale: 32 or, with Halves, 16.
+template <class Codes, bool Halves, int M>
+PHIAL_APART void direct_slab(const DirectSlab& slab) {
+  constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
+  constexpr int kParts = Halves ? 2 : 1;
+  constexpr int kSteps = 8 / kParts;
+  const ByteTable table = table_of_book(slab.book);
+  const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes);
+  const int32_t minus_zero = code_bias(Codes::kTop) - slab.zero;
+  for (int32_t c = 0; c < slab.count; ++c, words += 8 * M) {
+    const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
+    prefetch_lines(chunk, kAheadBytes, Codes::kLines * kLineBytes);
+    const float* x_scales = slab.x.scales + (c >> slab.x_shift) * M;
+    int32_t starts[kParts][M];
+    float x_sums[kParts][M];
+    PHIAL_UNROLL
+    for (int h = 0; h < kParts; ++h) {
+      PHIAL_UNROLL
+      for (int m = 0; m < M; ++m) {
+        const int32_t* sums = slab.x.sums + 2 * c * M + m;
+        const int32_t sum = Halves ? sums[h * M] : sums[0] + sums[M];
+        starts[h][m] = minus_zero * sum;
+        x_sums[h][m] = x_scales[m] * static_cast<float>(sum);
+      }
+    }
+    for (int r = 0; r < kPackedRows; r += kVecs * kLanes) {
+      const auto add = [&](auto part) __attribute__((always_inline)) {
+        constexpr int h = decltype(part)::value;
+        const int32_t g = (kParts * c + h) >> slab.group_shift;
+        add_group<Codes, M, kVecs, h * kSteps, kSteps>(
+            chunk + 4 * r, words, table, starts[h], x_sums[h], x_scales, slab.scales->scale[g] + r,
+            slab.has_offsets ? slab.scales->offset[g] + r : nullptr, slab.y + r);
+      };
+      add(Number<0>{});
+      if constexpr (Halves) add(Number<1>{});
+    }
+  }
+}
+
+template <class Codes, bool Halves, int M = 1>
+PHIAL_INLINE void direct_rows(int32_t rows, const DirectSlab& slab) {
+  if constexpr (M <= kDirectTileRows) {
+    if (rows == M) return direct_slab<Codes, Halves, M>(slab);
+    direct_rows<Codes, Halves, M + 1>(rows, slab);
+  }
+}
+
+// y of one panel, from the results of its slabs.
+PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const float* sums) {
+  const int64_t row = panel * kPackedRows;
+  const int64_t left = args.weights->rows - row;
+  for (int32_t m = 0; m < args.x.rows; ++m, sums += kPackedRows) {
+    float* y = args.y + m * args.y_stride + row;
+    for (int64_t r = 0; r < kPackedRows && r < left; r += kLanes) {
+      if (left - r >= kLanes) {
+        store(y + r, load(sums + r));
+      } else {
+        store_first(y + r, load(sums + r), left - r);
+      }
+    }
+  }
+}
+
+PHIAL_INLINE int32_t shift_of(int64_t columns, int64_t unit) {
+  int32_t shift = 0;
+  while (unit << shift < columns && shift < 8) ++shift;
+  return shift;
+}
+
+template <class Codes, bool Halves>
+static void direct_panels(const PackedProductArgs& args) {
+  const PackedLayout& layout = args.weights->layout;
+  const QuantizedRows& x = args.x;
+  constexpr int64_t kUnit = Halves ? 16 : kChunkColumns;
+  alignas(64) float y[kMinPackedGemmRows * kPackedRows];
+  SlabScales scales;
+  DirectSlab slab;
+  slab.chunk_bytes = layout.chunk_bytes;
+  slab.group_shift = shift_of(layout.group, kUnit);
+  slab.x_shift = shift_of(x.group, kChunkColumns);
+  slab.zero = zero_of_codes(layout);
+  slab.has_offsets = layout.offsets != PackedOffsets::none;
+  slab.book = layout.book;
+  slab.scales = &scales;
+  const int64_t slabs = slab_count(layout);
+  for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
+    const uint8_t* panel = args.weights->panel(p);
+    for (int i = 0; i < x.rows * kPackedRows; i += kLanes) store(y + i, zero());
+    for (int64_t s = 0; s < slabs; ++s) {
+      load_slab_scales(layout, panel, s, Offsets::added, scales);
+      slab.chunks = panel + slab_parts(layout, s).chunks;
+      slab.count = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
+      for (int32_t t = 0; t < tile_count(x); ++t) {
+        const int32_t first = tile_begin(x, t);
+        slab.x = slab_tile(x, s, first);
+        slab.y = y + first * kPackedRows;
+        direct_rows<Codes, Halves>(tile_begin(x, t + 1) - first, slab);
+      }
+    }
+    put_panel(args, p, y);
+  }
+}
+
+static void direct(const PackedProductArgs& args) {
+  with_codes(
+      args.weights->layout, [&](auto reader) __attribute__((always_inline)) {
+        using Codes = decltype(reader);
+        if (args.weights->layout.group == 16) {
+          if constexpr (kCanHalve<Codes>) direct_panels<Codes, true>(args);
+        } else {
+          direct_panels<Codes, false>(args);
+        }
+      });
+}

@@ -1,0 +1,350 @@
+// The packed kernels of every instruction set give the bits of the reference.
+
+#include "kernels/packed.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "kernels/packed_tables.h"
+#include "kernels/test_support.h"
+#include "tensor/test_affine.h"
+#include "tensor/test_blocks.h"
+
+namespace phial {
+namespace {
+
+// Memory at 64 bytes, with guards behind it.
+class Aligned {
+ public:
+  explicit Aligned(int64_t bytes)
+      : size_(static_cast<size_t>(bytes)), bytes_(size_ + 2 * kMargin, 0xa5) {}
+  uint8_t* data() {
+    const auto at = reinterpret_cast<uintptr_t>(bytes_.data());
+    return bytes_.data() + (64 - at % 64) % 64;
+  }
+  bool intact() {
+    uint8_t* end = data() + size_;
+    return std::all_of(end, bytes_.data() + bytes_.size(), [](uint8_t b) { return b == 0xa5; });
+  }
+
+ private:
+  static constexpr size_t kMargin = 128;
+  size_t size_;
+  std::vector<uint8_t> bytes_;
+};
+
+// A packed matrix of random codes and sensible scales.
+struct Weights {
+  Weights(const MatrixView& view) : layout(*packed_layout(view)) {
+    panels = std::make_unique<Aligned>(*packed_bytes(layout, view.rows));
+    for (int64_t p = 0; p * kPackedRows < view.rows; ++p) {
+      pack_panel(layout, view, p, panels->data() + p * layout.panel_bytes);
+    }
+    matrix = {layout, view.rows, panels->data()};
+  }
+  PackedLayout layout;
+  std::unique_ptr<Aligned> panels;
+  PackedMatrix matrix;
+};
+
+Weights block_weights(Grid grid, int64_t rows, int64_t columns, Rng& rng) {
+  MatrixView view;
+  view.grid = grid;
+  view.rows = rows;
+  view.columns = columns;
+  view.row_stride = row_bytes(grid, columns);
+  std::vector<uint8_t> bytes(static_cast<size_t>(rows * view.row_stride));
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(rng.next());
+  const auto block = static_cast<size_t>(grid_info(grid).block_bytes);
+  for (size_t at = 0; at < bytes.size(); at += block) {
+    const auto sign = static_cast<uint16_t>(rng.next() % 2 << 15);
+    test::set_scales(grid, static_cast<uint16_t>(sign | (0x2000 + rng.next() % 0x1000)),
+                     &bytes[at]);
+  }
+  view.data = bytes.data();
+  return Weights(view);
+}
+
+Weights affine_weights(const AffineGrid& grid, int64_t rows, int64_t columns, Rng& rng) {
+  test::AffinePlanes planes(grid, rows, columns);
+  for (int64_t r = 0; r < rows; ++r) planes.encode_row(r, random_row(rng, columns).data());
+  MatrixView view;
+  view.rows = rows;
+  view.columns = columns;
+  view.affine = planes.matrix();
+  return Weights(view);
+}
+
+// Rows rounded by `kernels`.
+struct Inputs {
+  Inputs(const PackedKernels& kernels, const std::vector<float>& x, int32_t rows, int64_t columns,
+         int32_t tile_rows, int32_t group) {
+    QuantizedRows shape;
+    shape.rows = rows;
+    shape.tile_rows = tile_rows;
+    shape.group = group;
+    shape.columns = columns;
+    memory = std::make_unique<Aligned>(quantized_bytes(shape));
+    quantized = place_quantized(shape, memory->data());
+    kernels.quantize({x.data(), columns, 0, rows / 2, quantized});
+    kernels.quantize({x.data(), columns, rows / 2, rows, quantized});
+  }
+  std::unique_ptr<Aligned> memory;
+  QuantizedRows quantized;
+};
+
+enum class Product { direct, gemm };
+
+std::vector<float> product(const PackedKernels& kernels, Product kind, const PackedMatrix& weights,
+                           const QuantizedRows& x, PanelScales scales = PanelScales::exact) {
+  Guarded y(x.rows * weights.rows);
+  Aligned scratch(gemm_scratch_bytes(x.rows));
+  PackedProductArgs args;
+  args.weights = &weights;
+  args.x = x;
+  args.scales = scales;
+  args.y = y.data();
+  args.y_stride = weights.rows;
+  args.scratch = scratch.data();
+  // Two calls: panels divided among threads.
+  args.panel_end = weights.panels() / 2;
+  (kind == Product::direct ? kernels.direct : kernels.gemm)(args);
+  args.panel_begin = args.panel_end;
+  args.panel_end = weights.panels();
+  (kind == Product::direct ? kernels.direct : kernels.gemm)(args);
+  EXPECT_TRUE(y.intact());
+  EXPECT_TRUE(scratch.intact());
+  return y.copy();
+}
+
+class PackedTest : public testing::TestWithParam<const PackedKernels*> {
+ protected:
+  void SetUp() override {
+    if (!is_supported(*GetParam())) {
+      GTEST_SKIP() << "not executed: no " << GetParam()->isa << " here";
+    }
+  }
+  const PackedKernels& kernels() const { return *GetParam(); }
+
+  void expect_direct(const Weights& w, int32_t rows, const std::string& name) {
+    Rng rng(11);
+    const int64_t columns = w.layout.columns;
+    const std::vector<float> x = random_row(rng, rows * columns, 3);
+    const Inputs a(kReferencePacked, x, rows, columns, kReferencePacked.direct_tile_rows, 32);
+    const Inputs b(kernels(), x, rows, columns, kernels().direct_tile_rows, 32);
+    EXPECT_TRUE(same_bits(product(kReferencePacked, Product::direct, w.matrix, a.quantized),
+                          product(kernels(), Product::direct, w.matrix, b.quantized)))
+        << name << ", rows " << rows;
+  }
+  void expect_gemm(const Weights& w, int32_t rows, int32_t group, PanelScales scales,
+                   const std::string& name) {
+    Rng rng(12);
+    const int64_t columns = w.layout.columns;
+    const std::vector<float> x = random_row(rng, rows * columns, 3);
+    const Inputs a(kReferencePacked, x, rows, columns, kReferencePacked.gemm_tile_rows, group);
+    const Inputs b(kernels(), x, rows, columns, kernels().gemm_tile_rows, group);
+    EXPECT_TRUE(same_bits(product(kReferencePacked, Product::gemm, w.matrix, a.quantized, scales),
+                          product(kernels(), Product::gemm, w.matrix, b.quantized, scales)))
+        << name << ", rows " << rows << ", group " << group << ", scales "
+        << static_cast<int>(scales);
+  }
+  void expect_unpack(const Weights& w, const std::string& name) {
+    const int64_t columns = w.layout.columns;
+    for (const int64_t begin : {int64_t{0}, columns > 96 ? int64_t{64} : 0}) {
+      Guarded panel((columns - begin) * kPackedRows);
+      kernels().unpack({&w.matrix, w.matrix.panels() - 1, begin, columns - begin, panel.data()});
+      std::vector<float> row(static_cast<size_t>(columns));
+      const int64_t first = (w.matrix.panels() - 1) * kPackedRows;
+      for (int64_t r = first; r < w.matrix.rows; ++r) {
+        decode_packed_row(w.matrix, r, row.data());
+        for (int64_t c = begin; c < columns; ++c) {
+          ASSERT_EQ(std::bit_cast<uint32_t>(panel[(c - begin) * kPackedRows + r - first]),
+                    std::bit_cast<uint32_t>(row[static_cast<size_t>(c)]))
+              << name << " row " << r << " column " << c;
+        }
+      }
+      EXPECT_TRUE(panel.intact()) << name;
+    }
+  }
+  void expect_all(const Weights& w, const std::string& name, const std::vector<int32_t>& direct,
+                  const std::vector<int32_t>& gemm) {
+    expect_unpack(w, name);
+    if (!w.layout.is_integer()) return;
+    for (const int32_t rows : direct) expect_direct(w, rows, name);
+    for (const int32_t rows : gemm) {
+      for (const int32_t group : {32, 128, 256}) {
+        expect_gemm(w, rows, group, PanelScales::exact, name);
+        if (w.layout.codes != PackedCodes::bits6 && w.layout.codes != PackedCodes::bits8) {
+          expect_gemm(w, rows, group, PanelScales::regrouped, name);
+        }
+      }
+    }
+  }
+};
+
+TEST_P(PackedTest, EveryGridIsTheReference) {
+  Rng rng(1);
+  for (const GridInfo& info : grid_table()) {
+    for (const int64_t columns : {512, 96, 800}) {
+      if (!packed_layout(info.grid, columns)) continue;
+      expect_all(block_weights(info.grid, 70, columns, rng), info.name,
+                 {1, 2, 3, 4, 5, 6, 7, 8, 13, 31}, {1, 9, 33});
+    }
+  }
+}
+
+TEST_P(PackedTest, EveryAffineGridIsTheReference) {
+  Rng rng(2);
+  for (AffineGrid grid : test::affine_grids()) {
+    // Every grid once, those that files have with every group.
+    const bool common = grid.bits == 4 && grid.scale == ScaleKind::f16;
+    for (const int32_t group : {64, 16, 32, 128, 256, 1024}) {
+      if (!common && group != 64) break;
+      grid.group_columns = group;
+      const int64_t columns = group == 64 ? 420 : 560;
+      if (!packed_layout(grid, columns)) continue;
+      expect_all(affine_weights(grid, 20, columns, rng),
+                 test::affine_name(grid) + ", group " + std::to_string(group), {1, 6}, {5});
+    }
+  }
+}
+
+// The rows of inputs of one call do not see each other, nor how panels are divided.
+TEST_P(PackedTest, ARowDoesNotDependOnTheOthers) {
+  Rng rng(3);
+  const Weights w = block_weights(Grid::q4_k, 200, 512, rng);
+  const std::vector<float> x = random_row(rng, 31 * 512);
+  const Inputs all(kernels(), x, 31, 512, kernels().direct_tile_rows, 32);
+  const std::vector<float> want = product(kernels(), Product::direct, w.matrix, all.quantized);
+  for (int32_t rows = 1; rows < 31; ++rows) {
+    const Inputs some(kernels(), x, rows, 512, kernels().direct_tile_rows, 32);
+    const std::vector<float> got = product(kernels(), Product::direct, w.matrix, some.quantized);
+    EXPECT_TRUE(same_bits(got, {want.begin(), want.begin() + static_cast<int64_t>(got.size())}))
+        << rows;
+  }
+}
+
+TEST_P(PackedTest, QuantizedRowsAreTheReference) {
+  Rng rng(4);
+  for (const int64_t columns : {1, 31, 33, 256, 300, 576, 1504}) {
+    for (const int32_t rows : {1, 5, 7, 40}) {
+      std::vector<float> x = random_row(rng, rows * columns, 1e3);
+      // Halves between two codes, zeros, subnormals, large values.
+      for (size_t i = 0; i < x.size(); i += 7) x[i] = static_cast<float>(rng.next() % 256) / 2;
+      if (columns >= 64) {
+        std::fill_n(x.begin(), 32, 0.0f);
+        std::fill_n(x.begin() + 32, 32, 1e-41f);
+        x.back() = 3e38f;
+      }
+      for (const int32_t group : {32, 64, 128, 256}) {
+        const Inputs a(kReferencePacked, x, rows, columns, 6, group);
+        const Inputs b(kernels(), x, rows, columns, 6, group);
+        ASSERT_TRUE(a.memory->intact() && b.memory->intact());
+        for (int64_t slab = 0; slab * kSlabColumns < columns; ++slab) {
+          const int64_t left = std::min<int64_t>(columns - slab * kSlabColumns, kSlabColumns);
+          const int64_t padded = (left + 31) / 32 * 32, groups = (padded + group - 1) / group;
+          const int64_t at = slab * kSlabColumns * rows;
+          const auto same = [&](const void* p, const void* q, int64_t bytes) {
+            return std::memcmp(p, q, static_cast<size_t>(bytes)) == 0;
+          };
+          ASSERT_TRUE(same(a.quantized.codes + at, b.quantized.codes + at, padded * rows))
+              << columns << " " << rows << " " << group;
+          ASSERT_TRUE(
+              same(a.quantized.sums + at / 16, b.quantized.sums + at / 16, padded / 16 * rows * 4));
+          ASSERT_TRUE(same(a.quantized.scales + at / group, b.quantized.scales + at / group,
+                           groups * rows * 4));
+          ASSERT_TRUE(same(a.quantized.group_sums + at / group, b.quantized.group_sums + at / group,
+                           groups * rows * 4));
+        }
+      }
+    }
+  }
+}
+
+// What is not finite is seen in all results of its row, and in no other.
+TEST_P(PackedTest, NonFiniteInputsStayInTheirRow) {
+  Rng rng(5);
+  const Weights w = block_weights(Grid::q4_0, 64, 320, rng);
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> x = random_row(rng, 4 * 320);
+    x[320 + 77] = bad;
+    const Inputs in(kernels(), x, 4, 320, kernels().direct_tile_rows, 32);
+    const Inputs wide(kernels(), x, 4, 320, kernels().gemm_tile_rows, 256);
+    for (const std::vector<float>& y :
+         {product(kernels(), Product::direct, w.matrix, in.quantized),
+          product(kernels(), Product::gemm, w.matrix, wide.quantized),
+          product(kernels(), Product::gemm, w.matrix, wide.quantized, PanelScales::regrouped)}) {
+      for (size_t i = 0; i < y.size(); ++i) {
+        EXPECT_EQ(std::isnan(y[i]), i / 64 == 1) << bad << " at " << i;
+      }
+    }
+  }
+}
+
+// The same for the scales of weights.
+TEST_P(PackedTest, NonFiniteScalesStayInTheirRow) {
+  Rng rng(6);
+  for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::iq4_nl, Grid::mxfp4, Grid::q8_0}) {
+    Weights w = block_weights(grid, 64, 320, rng);
+    const SlabParts parts = slab_parts(w.layout, 0);
+    uint8_t* scale = w.panels->data() + parts.scales + 17 * (w.layout.scale_bytes / 64);
+    if (grid == Grid::mxfp4) {
+      *scale = 255;
+    } else {
+      store_number<uint16_t>(0x7c00, scale);
+    }
+    const std::vector<float> x = random_row(rng, 2 * 320);
+    const Inputs in(kernels(), x, 2, 320, kernels().direct_tile_rows, 32);
+    const Inputs wide(kernels(), x, 2, 320, kernels().gemm_tile_rows, 256);
+    std::vector<std::vector<float>> results = {
+        product(kernels(), Product::direct, w.matrix, in.quantized),
+        product(kernels(), Product::gemm, w.matrix, wide.quantized)};
+    if (grid != Grid::q8_0) {
+      results.push_back(
+          product(kernels(), Product::gemm, w.matrix, wide.quantized, PanelScales::regrouped));
+    }
+    for (const std::vector<float>& y : results) {
+      for (size_t i = 0; i < y.size(); ++i) {
+        EXPECT_EQ(!std::isfinite(y[i]), i % 64 == 17) << grid_info(grid).name << " at " << i;
+      }
+    }
+  }
+}
+
+// Of builds that have the reference only.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PackedTest);
+// The reference is first; to be compared with itself it needs no test.
+INSTANTIATE_TEST_SUITE_P(Tables, PackedTest, testing::ValuesIn(packed_tables().subspan(1)),
+                         [](const auto& param) { return std::string(param.param->isa); });
+
+// What int8 costs against the exact product: each rounding of an input is at most half a step of
+// amax / 127, so a result is off by at most the sum of |w| times those steps.
+TEST(PackedReference, IsNearTheExactProduct) {
+  Rng rng(7);
+  const int64_t columns = 576;
+  for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::q8_0, Grid::q5_1, Grid::mxfp4}) {
+    const Weights w = block_weights(grid, 64, columns, rng);
+    const std::vector<float> x = random_row(rng, columns);
+    const Inputs in(kReferencePacked, x, 1, columns, 8, 32);
+    const std::vector<float> y = product(kReferencePacked, Product::direct, w.matrix, in.quantized);
+    std::vector<float> row(static_cast<size_t>(columns));
+    for (int64_t r = 0; r < 64; ++r) {
+      decode_packed_row(w.matrix, r, row.data());
+      double exact = 0, bound = 0, size = 0;
+      for (size_t c = 0; c < row.size(); ++c) {
+        exact += static_cast<double>(row[c]) * x[c];
+        bound += std::fabs(row[c]) / 127 / 2;  // amax <= 1
+        size += std::fabs(row[c]);
+      }
+      EXPECT_NEAR(y[static_cast<size_t>(r)], exact, bound + size * gamma_of(200))
+          << grid_info(grid).name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace phial

@@ -1,0 +1,27 @@
+#include "kernels/probes.h"
+
+#include <string_view>
+
+#include "kernels/probe_tables.h"
+#include "sys/cpu.h"
+
+namespace phial {
+
+ProbeTable probe_table(const KernelTable& table) {
+  const std::string_view isa = table.isa;
+#if defined(__x86_64__)
+  if (isa.starts_with("avx512")) {
+    ProbeTable probes = kAvx512Probes;
+    const CpuInfo cpu = probe_cpu();
+    if (cpu.avx512_vnni) probes.int8 = probes.int8_wide = kAvx512VnniProbe;
+    if (cpu.avx512_bf16) probes.bf16 = kAvx512Bf16Probe;
+    return probes;
+  }
+  if (isa != kReferenceProbes.isa) return kAvx2Probes;
+#elif defined(__aarch64__)
+  if (isa != kReferenceProbes.isa) return kNeonProbes;
+#endif
+  return kReferenceProbes;
+}
+
+}  // namespace phial

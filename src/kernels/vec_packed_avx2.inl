@@ -1,0 +1,156 @@
+// The vocabulary of the packed kernels over AVX2, beside vec_avx2.inl: 8 weight rows to a register.
+//
+//   Words            kLanes words: of a weight row's 4 codes, of 4 input codes, or an int32
+//   kDirectTileRows, kGemmTileRows   rows of inputs in a tile
+//   direct_vecs(top, rows, others)   registers of weights in flight for that many rows, where
+//                    `others` are taken
+//   kNarrowScales    what gemm does best with codes of up to 5 bits
+//   part_steps(top)  steps whose products of codes 0 ... top may be added before they are widened
+//   kPartsAreTotals  Part is Words, and begin_part and end_part do nothing
+//   code_bias(top)   what products lack: they are of code - code_bias
+//   byte_field<shift, mask>(w)          the bits of each byte
+//   or_field<shift, mask, raise>(b, w)  b | the same, times 2^raise
+//   look_up          bytes of a table of 16
+//   as_factor<top>   what multiply_add takes beside the codes, of the codes alone
+//   begin_part(total), multiply_add, end_part(part, total)   total + the products of a part
+//   twice            the low half of each word in both halves
+//   round_products(codes, factors, starts)   upper byte of code * factor + start in 16 bits; of
+//                    all 4 codes of a word
+//   round_levels(levels, ratios)        (level * ratio + 2^14) >> 15, plus 128; levels are signed
+//   larger_magnitude, largest_magnitude   by their bits: NaN is larger than infinity
+//   where_inverse(magnitude, a)         a, or 0 where magnitude < 2^-100 or not finite
+//   store_codes      lanes rounded to the nearest integer, as int8
+//   code_column<i>   code i of each word, as float32; bf16_low, bf16_high: two bfloat16 of each
+
+using Words = __m256i;
+
+constexpr int kDirectTileRows = 4;
+constexpr int kGemmTileRows = 4;
+constexpr int kGemmTileVecs = 2;
+// Sums of 16 bits hold 8 products of two codes of 4 bits, but only one of int8.
+constexpr PanelScales kNarrowScales = PanelScales::exact;
+
+// Two products of a byte of at most `top` and one of at most 127 are added in 16 bits.
+constexpr bool kPartsAreTotals = false;
+constexpr int part_steps(int top) { return top <= 15 ? 8 : top <= 31 ? 4 : top <= 63 ? 2 : 1; }
+// Larger codes are multiplied as two's complement: by their magnitude, with the input's sign
+// turned.
+constexpr int code_bias(int top) { return top > 63 ? 128 : 0; }
+constexpr int direct_vecs(int top, int rows, int others) {
+  return (rows * others <= 4 ? 4 : 2) / (part_steps(top) < 8 ? 2 : 1);
+}
+
+PHIAL_INLINE void own_register(Words& w) { __asm__ volatile("" : "+x"(w)); }
+PHIAL_INLINE Words load_words(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p));
+}
+PHIAL_INLINE void store_words(uint8_t* p, Words w) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), w);
+}
+PHIAL_INLINE Words words_of(int32_t word) { return _mm256_set1_epi32(word); }
+PHIAL_INLINE Vec float_of(Words w) { return _mm256_cvtepi32_ps(w); }
+PHIAL_INLINE Words integer_of(Vec v) { return _mm256_cvtps_epi32(v); }
+
+template <int kShift, int kMask>
+PHIAL_INLINE Words byte_field(Words w) {
+  const Words mask = _mm256_set1_epi8(static_cast<char>(kMask));
+  return _mm256_and_si256(kShift == 0 ? w : _mm256_srli_epi16(w, kShift), mask);
+}
+template <int kShift, int kMask, int kRaise>
+PHIAL_INLINE Words or_field(Words base, Words w) {
+  const Words mask = _mm256_set1_epi8(static_cast<char>(kMask << kRaise));
+  const Words moved = kRaise >= kShift ? _mm256_slli_epi16(w, kRaise - kShift)
+                                       : _mm256_srli_epi16(w, kShift - kRaise);
+  return _mm256_or_si256(base, _mm256_and_si256(moved, mask));
+}
+using ByteTable = __m256i;
+PHIAL_INLINE ByteTable load_table(const uint8_t (&table)[16]) {
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i_u*>(table)));
+}
+PHIAL_INLINE Words look_up(ByteTable table, Words places) {
+  return _mm256_shuffle_epi8(table, places);
+}
+
+using Part = __m256i;
+template <int kTop>
+PHIAL_INLINE Words as_factor(Words codes) {
+  if constexpr (code_bias(kTop) == 0) return codes;
+  return _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80)));
+}
+template <int kTop>
+PHIAL_INLINE Part multiply_add(Part part, Words, Words factor, Words inputs) {
+  Words products;
+  if constexpr (code_bias(kTop) == 0) {
+    products = _mm256_maddubs_epi16(factor, inputs);
+  } else {
+    products = _mm256_maddubs_epi16(_mm256_abs_epi8(factor), _mm256_sign_epi8(inputs, factor));
+  }
+  part = _mm256_add_epi16(part, products);
+  // Compilers know that such sums may be taken in any order, and keep all products for it.
+  own_register(part);
+  return part;
+}
+PHIAL_INLINE Part begin_part(Words) { return _mm256_setzero_si256(); }
+PHIAL_INLINE Words end_part(Part part, Words total) {
+  total = _mm256_add_epi32(total, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
+  own_register(total);
+  return total;
+}
+
+PHIAL_INLINE Words twice(Words words) {
+  return _mm256_or_si256(_mm256_slli_epi32(words, 16),
+                         _mm256_and_si256(words, _mm256_set1_epi32(0xffff)));
+}
+PHIAL_INLINE Words round_products(Words codes, Words factors, Words starts) {
+  const Words low = _mm256_set1_epi16(0xff);
+  const Words even = _mm256_and_si256(codes, low), odd = _mm256_srli_epi16(codes, 8);
+  const Words a = _mm256_add_epi16(_mm256_mullo_epi16(even, factors), starts);
+  const Words b = _mm256_add_epi16(_mm256_mullo_epi16(odd, factors), starts);
+  return _mm256_or_si256(_mm256_srli_epi16(a, 8), _mm256_andnot_si256(low, b));
+}
+PHIAL_INLINE Words round_levels(Words levels, Words ratios) {
+  const Words low = _mm256_set1_epi16(0xff);
+  const Words even = _mm256_srai_epi16(_mm256_slli_epi16(levels, 8), 8);
+  const Words a = _mm256_mulhrs_epi16(even, ratios);
+  const Words b = _mm256_mulhrs_epi16(_mm256_srai_epi16(levels, 8), ratios);
+  const Words bytes = _mm256_or_si256(_mm256_and_si256(a, low), _mm256_slli_epi16(b, 8));
+  return _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80)));
+}
+PHIAL_INLINE Words at_most(Words words, int32_t limit) {
+  return _mm256_min_epi32(words, _mm256_set1_epi32(limit));
+}
+
+PHIAL_INLINE Vec larger_magnitude(Vec a, Vec b) {
+  const Words sign = _mm256_set1_epi32(0x7fffffff);
+  return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_and_si256(_mm256_castps_si256(a), sign),
+                                              _mm256_and_si256(_mm256_castps_si256(b), sign)));
+}
+PHIAL_INLINE float largest_magnitude(Vec v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  __m128i four = _mm_max_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+  return __builtin_bit_cast(float, _mm_cvtsi128_si32(four));
+}
+PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
+  const Vec large = _mm256_cmp_ps(magnitude, _mm256_set1_ps(0x1p-100f), _CMP_GE_OQ);
+  const Vec finite = _mm256_cmp_ps(magnitude, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+  return _mm256_and_ps(_mm256_and_ps(large, finite), a);
+}
+PHIAL_INLINE void store_codes(int8_t* p, Vec v) {
+  const __m256i words = _mm256_cvtps_epi32(v);
+  const __m128i halves =
+      _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i_u*>(p), _mm_packs_epi16(halves, halves));
+}
+
+template <int kColumn>
+PHIAL_INLINE Vec code_column(Words w) {
+  const Words shifted = _mm256_srli_epi32(w, 8 * kColumn);
+  return _mm256_cvtepi32_ps(_mm256_and_si256(shifted, _mm256_set1_epi32(0xff)));
+}
+PHIAL_INLINE Vec bf16_low(Words w) { return _mm256_castsi256_ps(_mm256_slli_epi32(w, 16)); }
+PHIAL_INLINE Vec bf16_high(Words w) {
+  return _mm256_castsi256_ps(_mm256_and_si256(w, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+}
+PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Fails where a hot loop of the packed kernels keeps vector registers on the stack.
+
+    tests/spills_test.py OBJECT...
+
+A compiler that runs out of registers halves the speed of such a loop and tells nobody: gcc 12 does
+so when a loop over accumulators is not unrolled, even the one that clears them. A hot loop is an
+innermost loop with at least four multiplications of bytes; a spill is a store of a full vector
+register to the stack. Needs objdump; prints a line per loop that spills.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+MULTIPLIES = re.compile(r"vpdpbusd|vpmaddubsw|vdpbf16ps")
+# The widest registers of a unit hold its accumulators; narrower ones may hold anything.
+UNITS = {"packed_avx512vnni": "zmm", "packed_avx2": "ymm"}
+FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+JUMP = re.compile(r"^([0-9a-f]+)\b")
+FEWEST = 4
+
+
+def functions(path):
+    """(name, [(address, mnemonic, operands)]) of each function of an object file."""
+    text = subprocess.run(["objdump", "-d", "-C", "--no-show-raw-insn", path], check=True,
+                          capture_output=True, text=True).stdout
+    name, body = "", []
+    for line in text.splitlines():
+        if match := FUNCTION.match(line):
+            if body:
+                yield name, body
+            name, body = match.group(1), []
+        elif match := INSTRUCTION.match(line):
+            body.append((int(match.group(1), 16), match.group(2), match.group(3)))
+    if body:
+        yield name, body
+
+
+def innermost_loops(body):
+    """[first, last] addresses of loops that hold no other one: jumps back, and what they span."""
+    loops = []
+    for address, mnemonic, operands in body:
+        match = JUMP.match(operands) if mnemonic.startswith("j") else None
+        if match and body[0][0] <= int(match.group(1), 16) <= address:
+            loops.append((int(match.group(1), 16), address))
+    return [a for a in loops
+            if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
+
+
+def check(path, register):
+    """The number of hot loops, and a line for each one that spills."""
+    spill = re.compile(rf"^%{register}\d+,-?(0x[0-9a-f]+)?\((%rsp|%rbp)")
+    hot, faults = 0, []
+    for name, body in functions(path):
+        for first, last in innermost_loops(body):
+            loop = [line for line in body if first <= line[0] <= last]
+            if sum(bool(MULTIPLIES.match(mnemonic)) for _, mnemonic, _ in loop) < FEWEST:
+                continue
+            hot += 1
+            count = sum(bool(spill.match(operands)) for _, mnemonic, operands in loop
+                        if mnemonic.startswith("vmov"))
+            if count:
+                faults.append(f"{Path(path).name}: {count} spills in the loop at {first:x} of {name}")
+    return hot, faults
+
+
+def main():
+    units = {unit: path for path in sys.argv[1:] for unit in UNITS if f"{unit}.cc" in path}
+    if not units:
+        print("spills: no packed kernels among the objects", file=sys.stderr)
+        return 2
+    failed = False
+    for unit, path in sorted(units.items()):
+        hot, faults = check(path, UNITS[unit])
+        print(f"{unit}: {hot} hot loops, {len(faults)} of them spill")
+        for fault in faults:
+            print(fault)
+        # None would mean that this test no longer sees what it is for.
+        failed = failed or bool(faults) or hot < 20
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
