@@ -16,6 +16,7 @@ namespace {
 struct Order {
   std::string source, output, format, scheme, effort;
   std::optional<std::string> imatrix;
+  std::optional<std::string> pre_tokenizer;
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
   std::optional<float> bits_per_weight;
   bool dry_run = false;
@@ -70,11 +71,13 @@ std::string report_text(const Json& report, const Order& order) {
                        human_bytes(report["anonymous_bytes"].get<double>())) +
            tensors_text(report["tensors"]);
   }
-  return out + fmt::format(
-                   "error        {:.3f} % of the weights' size\n"
-                   "time         {:.1f} s, {} of memory\n",
-                   100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
-                   human_bytes(report["peak_anonymous_bytes"].get<double>()));
+  return out +
+         fmt::format(
+             "error        {:.3f} % of the weights' size\n"
+             "time         {:.1f} s, {} of memory\n",
+             100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
+             human_bytes(report["peak_anonymous_bytes"].get<double>())) +
+         evaluation_text(report);
 }
 
 int carry_out(const CommonOptions& common, const Order& order) {
@@ -85,6 +88,7 @@ int carry_out(const CommonOptions& common, const Order& order) {
   if (!order.scheme.empty()) options.scheme = order.scheme.c_str();
   if (!order.effort.empty()) options.effort = order.effort.c_str();
   if (order.imatrix) options.imatrix = order.imatrix->c_str();
+  if (order.pre_tokenizer) options.pre_tokenizer = order.pre_tokenizer->c_str();
   options.rules = rules.data();
   options.rule_count = rules.size();
   options.bits_per_weight = static_cast<double>(order.bits_per_weight.value_or(0.0f));
@@ -150,6 +154,8 @@ void declare_common(CommandLine& parser, Declared& given, Order& order) {
               "gguf, mlx or safetensors, and which grids (default: what OUT's name says)");
   parser.texts("--tensor", "PATTERN=GRID", given.rules,
                "the grid of tensors whose name matches; * stands for any text (repeatable)");
+  parser.text("--pre-tokenizer", "NAME", order.pre_tokenizer,
+              "gguf: llama.cpp's name of how text is cut into words, if phial finds none");
   parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
   order.evaluation.declare(parser);
 }
@@ -166,6 +172,9 @@ void read_common(const std::string& command, const Declared& given, Order& order
     fail_usage(command, "--to FORMAT is missing", "such as --to gguf:q4_k_m or --to mlx:4");
   }
   for (const std::string& rule : given.rules) order.rules.push_back(read_rule("--tensor", rule));
+  if (order.pre_tokenizer && order.format != "gguf") {
+    fail_usage(command, "--pre-tokenizer goes with --to gguf");
+  }
   order.evaluation.check(order.dry_run);
 }
 

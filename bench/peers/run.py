@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Compares phial's speed with that of other engines on this machine and prints one table in Markdown.
 
-    bench/peers/run.py [--phial build/release] [--engines phial,llama.cpp,...] [--rounds 3] [--out TABLE.md]
+    bench/peers/run.py [--phial build/release] [--engines 'phial;llama.cpp;...'] [--rows 'prefill 512;...']
+                       [--rounds 3] [--samples FILE] [--out TABLE.md]
 
 Every engine gets the same model (the sizes of Phi-3-mini, 8 of the 32 layers, float16 weights from a seed) in
 its own 4-bit format, the same prompt and the same number of threads. Each runs in a process of its own; all
 but the one that is measured are stopped. Rounds go through the engines in turn, with phial's probes of memory
 and arithmetic before every sample, so a share is that of what the machine could do at that moment; medians are
-printed.
+printed. --samples FILE adds to the samples of earlier runs, so that a comparison can be made in pieces, at hours
+when the machine is quiet.
 
 The engines are installed from PyPI under build/bench_peers, which takes some 8 GB and half an hour (llama.cpp
 is compiled); --python NAME=PROGRAM takes an interpreter that has one already (llama.cpp, onnxruntime, openvino,
@@ -138,7 +140,6 @@ class Engine:
 
     def __init__(self, name, command):
         self.name = name
-        self.samples = {row: [] for row in ROWS}  # (value, share)
         self.log = open(WORK / (name.split(",")[0] + ".log"), "a", encoding="utf-8")
         self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.log, text=True)
@@ -180,11 +181,11 @@ def share(engine, row, seconds, count, probes, options):
     return (weights + values) * count / seconds / (probes["dram_gbps"] * 1e9) * 100
 
 
-def measure(engines, options):
-    machine = None
-    probes_taken = []
+def measure(engines, options, samples):
+    """Adds to `samples`: by engine and row [value, share], "load" and "memory"; "probes", "machine"."""
+    of = {engine.name: samples.setdefault(engine.name, {}) for engine in engines}
     for round_number in range(options.rounds):
-        for row in ROWS:
+        for row in options.rows:
             kind, length = row
             if kind == "prefill" and length > 512 and round_number >= options.long_rounds:
                 continue
@@ -193,17 +194,19 @@ def measure(engines, options):
                 if kind == "decode" and length:  # fills the cache, in front of the probe
                     engine.ask(do="decode", depth=length, tokens=1)
                 report = take_probes(options)
-                machine = report["machine"]
-                probes_taken.append(report["probes"])
-                if kind == "prefill":
-                    seconds, count = engine.ask(do="prefill", tokens=length)["seconds"], length
-                else:
-                    count = DECODE_TOKENS
-                    seconds = engine.ask(do="decode", depth=length, tokens=count)["seconds"]
-                engine.samples[row].append(
-                    (count / seconds,
-                     share(engine.name, row, seconds, count, report["probes"], options)))
-    return machine, probes_taken
+                samples["machine"] = report["machine"]
+                samples.setdefault("probes", []).append(report["probes"])
+                count = length if kind == "prefill" else DECODE_TOKENS
+                order = {"tokens": count} if kind == "prefill" else {"depth": length, "tokens": count}
+                seconds = engine.ask(do=kind, **order)["seconds"]
+                of[engine.name].setdefault(f"{kind} {length}", []).append(
+                    [count / seconds,
+                     share(engine.name, row, seconds, count, report["probes"], options)])
+    for engine in engines:
+        of[engine.name].setdefault("load", []).append(engine.load)
+        told = engine.ask(do="memory")
+        before = of[engine.name].get("memory", {"resident": 0, "anonymous": 0})
+        of[engine.name]["memory"] = {key: max(told[key], before[key]) for key in told}
 
 
 def versions(options, given):
@@ -219,29 +222,34 @@ def versions(options, given):
     return found
 
 
-def table(engines, machine, probes, options, given):
+def table(samples, options, given):
     def middle(name):
-        return statistics.median(p[name] for p in probes)
+        return statistics.median(p[name] for p in samples["probes"])
+    machine = samples["machine"]
+    names = [f"{kind} {length}" for kind, length in ROWS]
     lines = [
         f"{machine['cpu']['brand']}, {options.threads} threads, phial on {machine['isa']['chosen']} "
         f"(compute {options.compute}, kv {options.kv}), {datetime.date.today().isoformat()}; "
         f"{', '.join(versions(options, given))}.",
-        f"Probes, medians of {len(probes)}: {middle('dram_gbps'):.1f} GB/s read from memory, "
-        f"{middle('int8_gops'):.0f} GOPS ({probes[0]['int8_method']}).",
+        f"Probes, medians of {len(samples['probes'])}: {middle('dram_gbps'):.1f} GB/s read from "
+        f"memory, {middle('int8_gops'):.0f} GOPS ({samples['probes'][0]['int8_method']}).",
         "",
-        "| engine | " + " | ".join(f"{kind} {length}" for kind, length in ROWS) +
-        " | load | peak memory (anonymous) |",
-        "|---" * (len(ROWS) + 3) + "|",
+        "| engine | " + " | ".join(names) + " | load | peak memory (anonymous) |",
+        "|---" * (len(names) + 3) + "|",
     ]
-    for engine in engines:
-        cells = []
-        for row in ROWS:
-            values = [value for value, _ in engine.samples[row]]
-            shares = [percent for _, percent in engine.samples[row]]
-            cells.append(f"{statistics.median(values):.1f} tok/s, {statistics.median(shares):.0f} %")
-        memory = engine.ask(do="memory")
-        lines.append(f"| {engine.name} | " + " | ".join(cells) + f" | {engine.load:.2f} s | "
-                     f"{memory['resident'] / 1e9:.2f} GB ({memory['anonymous'] / 1e9:.2f}) |")
+    for engine, measured in samples.items():
+        if engine in ("machine", "probes"):
+            continue
+        cells = [engine]
+        for name in names:
+            pairs = measured.get(name)
+            cells.append("–" if not pairs else
+                         f"{statistics.median(value for value, _ in pairs):.1f} tok/s, "
+                         f"{statistics.median(percent for _, percent in pairs):.0f} %")
+        memory = measured["memory"]
+        cells.append(f"{statistics.median(measured['load']):.2f} s")
+        cells.append(f"{memory['resident'] / 1e9:.2f} GB ({memory['anonymous'] / 1e9:.2f})")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -251,7 +259,9 @@ def main():
     parser.add_argument("--phial", default=ROOT / "build" / "release",
                         help="the folder with phial and libphial.so")
     parser.add_argument("--engines", default=";".join(FORMATS), help="separated by ';'")
+    parser.add_argument("--rows", default=";".join(f"{kind} {length}" for kind, length in ROWS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--samples", help="a JSON file of samples, added to")
     parser.add_argument("--long-rounds", type=int, default=1, help="of prompts of 4096 tokens")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--compute", default="int8")
@@ -260,14 +270,20 @@ def main():
     parser.add_argument("--out", help="a file for the table, beside stdout")
     options = parser.parse_args()
     options.engines = options.engines.split(";")
+    options.rows = [(row.split()[0], int(row.split()[1])) for row in options.rows.split(";")]
     given = dict(entry.split("=", 1) for entry in options.python)
     WORK.mkdir(parents=True, exist_ok=True)
     engines = []
     try:
         for name, command in engine_commands(options, given).items():
             engines.append(Engine(name, command))
-        machine, probes = measure(engines, options)
-        text = table(engines, machine, probes, options, given)
+        samples = {}
+        if options.samples and os.path.exists(options.samples):
+            samples = json.loads(Path(options.samples).read_text("utf-8"))
+        measure(engines, options, samples)
+        if options.samples:
+            Path(options.samples).write_text(json.dumps(samples), encoding="utf-8")
+        text = table(samples, options, given)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -647,9 +647,12 @@ typedef struct phial_quantize_options {
   int dry_run;            /* 1: writes nothing and reports the plan */
   phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
   void* user;
+  /* gguf: llama.cpp's name of how the tokenizer cuts text into words (tokenizer.ggml.pre); NULL:
+   * found out from the tokenizer. */
+  const char* pre_tokenizer;
 } phial_quantize_options;
 #define PHIAL_QUANTIZE_OPTIONS_INIT \
-  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
+  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL }
 
 /* Writes the model at `source` (a path or short name) to `output` in another format or grid: a file
  * for gguf, else a folder. Nothing is there under that name before it is whole; a file is replaced,

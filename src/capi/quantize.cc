@@ -22,7 +22,8 @@ struct FieldEnds<phial_quantize_options> {
                                      PHIAL_FIELD_END(phial_quantize_options, bits_per_weight),
                                      PHIAL_FIELD_END(phial_quantize_options, dry_run),
                                      PHIAL_FIELD_END(phial_quantize_options, on_progress),
-                                     PHIAL_FIELD_END(phial_quantize_options, user)};
+                                     PHIAL_FIELD_END(phial_quantize_options, user),
+                                     PHIAL_FIELD_END(phial_quantize_options, pre_tokenizer)};
 };
 
 }  // namespace phial::capi
@@ -80,6 +81,7 @@ Result<ConvertOptions> convert_options(const phial_quantize_options& given, cons
     PHIAL_TRY(require(given.rules[i].grid, function, "rules.grid"));
     options.rules.push_back({given.rules[i].pattern, given.rules[i].grid});
   }
+  if (given.pre_tokenizer != nullptr) options.gguf.pre_tokenizer = given.pre_tokenizer;
   if (given.imatrix != nullptr) {
     PHIAL_ASSIGN(options.importance, read_imatrix(files, given.imatrix));
   }

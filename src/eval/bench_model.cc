@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -349,16 +350,18 @@ Status ModelBench::measure_decode(SequenceId sequence, int64_t depth) {
   PHIAL_ASSIGN(const double first, forward(sequence, depth, 1, LogitsRows::last));
   const auto tokens =
       std::clamp(static_cast<int64_t>(kDecodeSeconds / first), kMinDecodeTokens, kMaxDecodeTokens);
-  const double bandwidth = probes_->take(Probe::dram);
+  const double before = probes_->take(Probe::dram);
   Timed timed;
+  double bytes = 0;
   for (int64_t i = 1; i <= tokens; ++i) {
     PHIAL_ASSIGN(const double seconds, forward(sequence, depth + i, 1, LogitsRows::last));
     if (depth == 0) token_seconds_.push_back(seconds);
     timed.seconds += seconds;
-    timed.ideal +=
-        (work_.weight_bytes + kv_read_bytes(opened_.model->spec, subject_.numerics.kv, depth + i)) /
-        bandwidth;
+    bytes +=
+        work_.weight_bytes + kv_read_bytes(opened_.model->spec, subject_.numerics.kv, depth + i);
   }
+  // A sample takes long enough for the neighbours to change.
+  timed.ideal = bytes / std::midpoint(before, probes_->take(Probe::dram));
   ++done_;
   rows_.add(depth_row(depth), static_cast<double>(tokens) / timed.seconds, timed.percent());
   return opened_.decoder->truncate(sequence, depth);

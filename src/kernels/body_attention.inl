@@ -124,6 +124,7 @@ PHIAL_INLINE uintptr_t distance_to_next(const AttentionPageArgs& args) {
 
 template <class B>
 struct WidenedPage {
+  static constexpr bool kCodes = false;
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     product<B>(rows, kPagePositions, head.width, args.q, args.block, kPagePositions * head.key_unit,
@@ -137,6 +138,7 @@ struct WidenedPage {
 };
 
 struct FloatPage {
+  static constexpr bool kCodes = false;
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     const int64_t width = args.head->width;
     const auto* keys = reinterpret_cast<const float*>(args.block);
@@ -254,26 +256,9 @@ static void code_scores(const AttentionPageArgs& args, PageRows rows, const uint
   });
 }
 
-static void make_planes(int64_t rows, int64_t n, const float* x, const Planes& planes);
-
 static void code_values(const AttentionPageArgs& args, PageRows rows, const uint8_t* values,
                         uintptr_t ahead) {
   const int64_t width = args.head->width;
-  // The values' scales go into the weights. Slots that no row sees hold anything: their weight is
-  // 0.
-  for (int64_t i = 0; i < kPagePositions; i += kLanes) {
-    const Vec scales = load_bf16(args.block + args.head->value_scales + 2 * i);
-    for (int64_t r = rows.first; r < rows.last; ++r) {
-      float* p = args.scores + r * kPagePositions + i;
-      const Vec weight = load(p);
-      store(p, select_greater(weight, zero(), mul(weight, scales), weight));
-    }
-  }
-  const Planes planes{args.value_planes.codes + 2 * rows.first * kPagePositions,
-                      args.value_planes.scale + rows.first,
-                      args.value_planes.correction + rows.first};
-  make_planes(rows.last - rows.first, kPagePositions, args.scores + rows.first * kPagePositions,
-              planes);
   each_columns(width, [&]<int Vecs>(int64_t at, Count<Vecs>) {
     uintptr_t distance = ahead;
     for (int64_t r = rows.first; r < rows.last; r += kDotsRows) {
@@ -288,7 +273,56 @@ static void code_values(const AttentionPageArgs& args, PageRows rows, const uint
   });
 }
 
+// softmax_block of row r, in registers: the weights, times the scales of the values, become planes
+// at once. Scores before the row's first position are -infinity.
+PHIAL_INLINE void weigh_codes(const AttentionPageArgs& args, int64_t r, int64_t end, float scale) {
+  constexpr int kVecs = kPagePositions / kLanes;
+  const float* s = args.scores + r * kPagePositions;
+  const Vec lowest = broadcast(-__builtin_inff());
+  Vec weight[kVecs];
+  Vec maxima = lowest;
+  PHIAL_UNROLL
+  for (int v = 0; v < kVecs; ++v) {
+    weight[v] = mul(load(s + v * kLanes), broadcast(scale));
+    if (end < kPagePositions) {
+      weight[v] = keep_first(weight[v], at_most(at_least(end - v * kLanes, 0), kLanes), lowest);
+    }
+    maxima = max(maxima, weight[v]);
+  }
+  const float old_max = args.row_max[r];
+  const float page_max = largest(maxima);
+  const float new_max = page_max > old_max ? page_max : old_max;
+  Vec total = zero(), most = zero();
+  PHIAL_UNROLL
+  for (int v = 0; v < kVecs; ++v) {
+    const Vec p = exp(sub(weight[v], broadcast(new_max)));
+    total = add(total, p);
+    // Slots that the row does not see hold anything: their weight is 0.
+    const Vec scales = load_bf16(args.block + args.head->value_scales + 2 * v * kLanes);
+    weight[v] = select_greater(p, zero(), mul(p, scales), p);
+    most = max(weight[v], most);
+  }
+  // exp(0) is 1.
+  const float factor = old_max == new_max ? 1.0f : first(exp(broadcast(old_max - new_max)));
+  args.row_max[r] = new_max;
+  args.row_sum[r] = args.row_sum[r] * factor + sum(total);
+  args.factors[r] = factor;
+  const float largest_weight = largest(most);
+  const Vec inverse = steps_per_unit(largest_weight);
+  int8_t* codes = args.value_planes.codes + 2 * r * kPagePositions;
+  Vec steps = zero();
+  PHIAL_UNROLL
+  for (int v = 0; v < kVecs; ++v) {
+    steps = add(steps, put_planes(weight[v], inverse, codes + v * kLanes, kPagePositions));
+  }
+  const float whole = sum(steps);
+  // A scale that is no number makes the sum of steps one that is none.
+  args.value_planes.scale[r] = largest_weight / kPlaneSteps + whole * 0.0f;
+  args.value_planes.correction[r] = whole == whole ? -128 * static_cast<int32_t>(whole) : 0;
+}
+
 struct BytePage {
+  static constexpr bool kCodes = true;
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     code_scores(args, rows, args.block, distance_to_next(args));
   }
@@ -299,6 +333,7 @@ struct BytePage {
 
 // Unpacked to codes of bytes first: 2 c - 15 + 128.
 struct NibblePage {
+  static constexpr bool kCodes = true;
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     constexpr int64_t kRow = 4 * kPagePositions;
@@ -343,9 +378,14 @@ static void attend_page(const AttentionPageArgs& args) {
     const int64_t begin = args.window > 0 ? at_least(own - args.window + 1, 0) : 0;
     float* s = args.scores + r * kPagePositions;
     for (int64_t i = 0; i < begin; ++i) s[i] = -__builtin_inff();
-    args.factors[r] =
-        softmax_block(kPagePositions, at_most(own + 1, kPagePositions), capped ? 1.0f : args.scale,
-                      s, args.row_max + r, args.row_sum + r);
+    const int64_t end = at_most(own + 1, kPagePositions);
+    const float scale = capped ? 1.0f : args.scale;
+    if constexpr (Page::kCodes) {
+      weigh_codes(args, r, end, scale);
+    } else {
+      args.factors[r] =
+          softmax_block(kPagePositions, end, scale, s, args.row_max + r, args.row_sum + r);
+    }
   }
   Page::values(args, rows);
 }

@@ -139,22 +139,33 @@ static void store_int4(const KvStoreArgs& args) {
   }
 }
 
+// What makes steps of numbers up to `most`. Of a subnormal one the inverse may be infinite; its
+// planes are 0.
+PHIAL_INLINE Vec steps_per_unit(float most) {
+  return broadcast(most >= 0x1p-110f ? kPlaneSteps / most : 0.0f);
+}
+
+// Puts the planes of one vector; the low one `distance` bytes behind the high one. Returns the
+// steps.
+PHIAL_INLINE Vec put_planes(Vec v, Vec inverse, int8_t* to, int64_t distance) {
+  const Vec whole = round(mul(v, inverse));
+  // Exact from here on: integers below 2^24. A tie leaves 64 or -64 for the low plane.
+  const Vec high = round(mul(whole, broadcast(1.0f / 128)));
+  put_bytes(reinterpret_cast<uint8_t*>(to), high);
+  put_bytes(reinterpret_cast<uint8_t*>(to + distance), nfma(high, broadcast(128.0f), whole));
+  return whole;
+}
+
 static void make_planes(int64_t rows, int64_t n, const float* x, const Planes& planes) {
   for (int64_t r = 0; r < rows; ++r, x += n) {
     const float most = largest_magnitude(n, x);
-    planes.scale[r] = most / kPlaneSteps;
-    // Of a subnormal number the inverse may be infinite; its planes are 0.
-    const Vec inverse = broadcast(most >= 0x1p-110f ? kPlaneSteps / most : 0.0f);
-    int8_t* hi = planes.codes + 2 * r * n;
+    const Vec inverse = steps_per_unit(most);
+    int8_t* to = planes.codes + 2 * r * n;
     Vec total = zero();
     for (int64_t at = 0; at < n; at += kLanes) {
-      const Vec whole = round(mul(load(x + at), inverse));
-      // Exact from here on: integers below 2^24. A tie leaves 64 or -64 for the low plane.
-      const Vec high = round(mul(whole, broadcast(1.0f / 128)));
-      total = add(total, whole);
-      put_bytes(reinterpret_cast<uint8_t*>(hi + at), high);
-      put_bytes(reinterpret_cast<uint8_t*>(hi + n + at), nfma(high, broadcast(128.0f), whole));
+      total = add(total, put_planes(load(x + at), inverse, to + at, n));
     }
+    planes.scale[r] = most / kPlaneSteps;
     planes.correction[r] = most == most ? -128 * static_cast<int32_t>(sum(total)) : 0;
   }
 }

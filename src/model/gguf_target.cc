@@ -115,6 +115,9 @@ Result<GgufTarget> gguf_target(const Model& model, const GgufTargetOptions& opti
   PHIAL_ASSIGN(target.tensors, gguf_target_tensors(model, *architecture));
   if (checkpoint.format == Checkpoint::Format::gguf) {
     target.pairs = pairs_of_source(checkpoint.gguf);
+    if (!options.pre_tokenizer.empty()) {
+      set_gguf_pair(target.pairs, "tokenizer.ggml.pre", options.pre_tokenizer);
+    }
     return target;
   }
   PHIAL_ASSIGN(std::vector<GgufPair> text,

@@ -25,7 +25,7 @@ struct GgufTarget {
 
 struct GgufTargetOptions {
   // tokenizer.ggml.pre, llama.cpp's name of how text is cut into words; empty: found out from the
-  // tokenizer. For those whose name phial does not know.
+  // tokenizer, or as a GGUF source has it. For those whose name phial does not know.
   std::string pre_tokenizer;
 };
 

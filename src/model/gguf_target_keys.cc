@@ -61,7 +61,11 @@ Status check_scale(const ModelSpec& spec) {
 
 Status check_rope(const ModelSpec& spec, const GgufArchitecture& architecture) {
   const RopeRecipe& recipe = spec.rope.recipe;
-  if (recipe.type == "dynamic" || !recipe.truncate) {
+  // There are keys for the bounds of yarn's ramp, but these architectures do not read them.
+  const RopeRecipe usual;
+  const bool usual_ramp =
+      recipe.beta_fast == usual.beta_fast && recipe.beta_slow == usual.beta_slow && recipe.truncate;
+  if (recipe.type == "dynamic" || !usual_ramp) {
     return cannot_say(spec, "this kind of rope scaling");
   }
   if (recipe.type == "llama3" && !architecture.freq_factors) {
@@ -122,20 +126,13 @@ class KeyWriter {
       count("rope.scaling.original_context_length", recipe.original_context);
     }
     if (recipe.type == "longrope") real("rope.scaling.attn_factor", rope.mscale);
-    if (recipe.type == "yarn") write_yarn();
+    if (recipe.type == "yarn") write_yarn_factor();
   }
 
-  void write_yarn() {
-    const RopeRecipe& recipe = spec_.rope.recipe;
-    const RopeRecipe usual;
-    if (recipe.beta_fast != usual.beta_fast) {
-      real("rope.scaling.yarn_beta_fast", recipe.beta_fast);
-    }
-    if (recipe.beta_slow != usual.beta_slow) {
-      real("rope.scaling.yarn_beta_slow", recipe.beta_slow);
-    }
-    // llama.cpp multiplies its own factor by this one.
-    const double own = recipe.factor <= 1 ? 1.0 : 0.1 * std::log(recipe.factor) + 1.0;
+  // llama.cpp multiplies its own factor by this one.
+  void write_yarn_factor() {
+    const double factor = spec_.rope.recipe.factor;
+    const double own = factor <= 1 ? 1.0 : 0.1 * std::log(factor) + 1.0;
     if (spec_.rope.mscale != static_cast<float>(own)) {
       real("rope.scaling.attn_factor", static_cast<double>(spec_.rope.mscale) / own);
     }

@@ -398,6 +398,31 @@ TEST(GgufTarget, WordsThatLlamaCppHasNoNameFor) {
   EXPECT_TRUE(by_key(named.pairs).at("tokenizer.ggml.pre") == GgufPair::Value(std::string("mine")));
 }
 
+TEST(GgufTarget, FactorsAndBoundsOfYarn) {
+  const auto with = [](const char* key, double value) {
+    Json scaling{Json::Object()};
+    scaling.set("rope_type", "yarn");
+    scaling.set("factor", 4.0);
+    scaling.set("original_max_position_embeddings", int64_t{16});
+    scaling.set(key, value);
+    Folder folder;
+    folder.config.set("rope_scaling", std::move(scaling));
+    return folder.open();
+  };
+  const auto model = with("attention_factor", 0.7);
+  const auto again = must(open_model(written(must(gguf_target(*model)), Grid::f32)));
+  EXPECT_FLOAT_EQ(again->spec.rope.mscale, 0.7f);
+  EXPECT_EQ(again->spec.rope.inv_freq, model->spec.rope.inv_freq);
+  expect_refused(gguf_target(*with("beta_fast", 16)), ErrorCode::unsupported, "rope scaling");
+  expect_refused(gguf_target(*with("beta_slow", 2)), ErrorCode::unsupported, "rope scaling");
+}
+
+TEST(GgufTarget, PreTokenizerOfAGgufSource) {
+  const auto pairs = by_key(
+      must(gguf_target(*load_model("llama-smol-f32.gguf"), {.pre_tokenizer = "other"})).pairs);
+  EXPECT_TRUE(pairs.at("tokenizer.ggml.pre") == GgufPair::Value(std::string("other")));
+}
+
 TEST(GgufTarget, BrokenTextFiles) {
   const Folder folder;
   expect_refused(gguf_target(*folder.open({{"tokenizer.json", R"({"model":7})"}})),

@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "engine/runtime.h"
 #include "formats/gguf_writer.h"
+#include "model/gguf_target.h"
 #include "model/model.h"
 #include "model/target.h"
 #include "quantize/imatrix.h"
@@ -51,6 +52,7 @@ struct ConvertOptions {
   std::vector<TensorRule> rules;
   Effort effort = Effort::balanced;
   std::shared_ptr<const Imatrix> importance;  // null: none
+  GgufTargetOptions gguf;
 };
 
 // How a tensor comes over.

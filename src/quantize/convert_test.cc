@@ -115,7 +115,8 @@ TEST_F(Conversions, KeepingCopiesEveryTensor) {
                              "phi3-plain-f16.gguf"}) {
     const ConvertPlan planned = plan(source, to(TargetFormat::gguf, "keep")).value();
     for (const PlannedTensor& tensor : planned.tensors) {
-      if (tensor.target.is_matrix()) EXPECT_EQ(tensor.transfer, Transfer::copied) << source;
+      EXPECT_EQ(tensor.target.is_matrix() ? tensor.transfer : Transfer::copied, Transfer::copied)
+          << source;
     }
     const auto result = convert(source, "copy.gguf", to(TargetFormat::gguf, "keep"));
     ASSERT_TRUE(result.ok()) << result.error().to_string();

@@ -75,9 +75,10 @@ Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPla
   std::vector<SafetensorsTensor> tensors;
   int64_t parameters = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
-    PHIAL_ASSIGN(std::vector<SafetensorsTensor> planes,
-                 mlx_tensors(tensor.target, mlx_quantization(tensor.grid),
-                             tensor.grid.has_planes() ? plan.dtype : tensor.grid.grid));
+    PHIAL_ASSIGN(
+        std::vector<SafetensorsTensor> planes,
+        mlx_tensors(tensor.target, mlx_quantization(tensor.grid),
+                    tensor.grid.has_planes() ? tensor.grid.scale_grid() : tensor.grid.grid));
     for (SafetensorsTensor& plane : planes) tensors.push_back(std::move(plane));
     parameters += tensor.weights();
   }

@@ -41,17 +41,6 @@ std::string divisors_text(int64_t columns, std::span<const int> sizes) {
   return text.empty() ? "none of its sizes divides the row" : "would do: " + text;
 }
 
-Grid float_grid_of(ScaleKind kind) {
-  switch (kind) {
-    case ScaleKind::f32:
-      return Grid::f32;
-    case ScaleKind::f16:
-      return Grid::f16;
-    default:
-      return Grid::bf16;
-  }
-}
-
 // The floats that a source computes in, which mlx-lm gives to scales and biases too; f16 for blocks
 // of GGUF, whose scales are f16.
 ScaleKind source_floats(const Model& model) {
@@ -73,7 +62,6 @@ class Planner {
     plan_.format = options.format;
     plan_.effort = options.effort;
     plan_.importance = options.importance;
-    plan_.dtype = float_grid_of(scale_);
   }
 
   Result<ConvertPlan> plan() {
@@ -111,7 +99,7 @@ class Planner {
   Status make_targets() {
     std::vector<TargetTensor> tensors;
     if (options_.format == TargetFormat::gguf) {
-      PHIAL_ASSIGN(GgufTarget target, gguf_target(*plan_.model));
+      PHIAL_ASSIGN(GgufTarget target, gguf_target(*plan_.model, options_.gguf));
       tensors = std::move(target.tensors);
       plan_.pairs = std::move(target.pairs);
     } else {
@@ -261,8 +249,20 @@ class Planner {
     return choose_grids(best);
   }
 
+  // Of the first matrix of a layer, or of its scales.
+  Grid chosen_floats() const {
+    for (const PlannedTensor& tensor : plan_.tensors) {
+      if (!tensor.target.is_matrix() || tensor.target.layer < 0) continue;
+      if (tensor.grid.is_number()) return tensor.grid.grid;
+      if (tensor.grid.bits != 0) return tensor.grid.scale_grid();
+      break;
+    }
+    return StoredGrid{.scale = scale_}.scale_grid();
+  }
+
   Status finish() {
     plan_.anonymous_bytes = run_buffer_bytes(plan_);
+    plan_.dtype = chosen_floats();
     if (options_.format == TargetFormat::gguf) {
       if (plan_.scheme != "keep") {
         if (const auto type = gguf_file_type(plan_.scheme)) set_file_type(plan_.pairs, *type);

@@ -59,7 +59,8 @@ constexpr auto kCuts2 = cut_pairs<7>(-0.08f, 0.055f);
 constexpr auto kCuts4 = cut_pairs<6>(-0.035f, 0.03f);
 constexpr auto kCuts5 = cut_pairs<4>(-0.015f, 0.017f);
 constexpr auto kQuickCuts2 = cut_pairs<3>(0.0f, 0.1f);
-constexpr auto kQuickCuts = cut_pairs<2>(-0.01f, 0.05f);
+constexpr auto kQuickCuts4 = cut_pairs<3>(-0.01f, 0.03f);
+constexpr auto kQuickCuts5 = cut_pairs<2>(-0.005f, 0.02f);
 
 constexpr int8_t kMxLevels[16] = {-12, -8, -6, -4, -3, -2, -1, 0, 0, 1, 2, 3, 4, 6, 8, 12};
 // The code of each place in kMxLevels.
@@ -83,8 +84,10 @@ Method range_method(Method::Kind kind, int group, int bits, int scale_end) {
   method.balanced = {{}, kCuts4, 3, 2};
   if (coarse) method.balanced.cuts = kCuts2;
   if (bits >= 5) method.balanced.cuts = kCuts5;
-  if (kind == Method::Kind::super_range) method.quick = {{}, kQuickCuts, 1, 0};
-  if (kind == Method::Kind::super_range && coarse) method.quick = {{}, kQuickCuts2, 2, 1};
+  if (kind != Method::Kind::super_range) return method;
+  method.quick = {{}, kQuickCuts4, 2, 0};
+  if (coarse) method.quick = {{}, kQuickCuts2, 2, 1};
+  if (bits >= 5) method.quick = {{}, kQuickCuts5, 2, 1};
   return method;
 }
 
@@ -128,7 +131,7 @@ Method method_of(const StoredGrid& grid) {
               .codes = {-32, 31},
               .scale_end = -128,
               .balanced = {kSteps6, {}, 2, 1},
-              .quick = {kQuickSteps6, {}, 1, 0}};
+              .quick = {kQuickSteps6, {}, 1, 1}};
     case Grid::iq4_xs:
       return {.kind = Kind::super_signed,
               .codes = {-127, 113, kIq4Levels},

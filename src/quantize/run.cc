@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -210,11 +211,13 @@ class Run {
   }
 
   static int64_t first_bad_row(const float* values, int64_t rows, int64_t columns) {
+    constexpr uint32_t kMagnitude = 0x7fffffff, kInfinity = 0x7f800000;
     for (int64_t r = 0; r < rows; ++r) {
-      // 0 for finite numbers, else NaN, which stays.
-      float sum = 0;
-      for (int64_t c = 0; c < columns; ++c) sum += values[r * columns + c] * 0.0f;
-      if (sum != 0.0f) return r;
+      uint32_t largest = 0;
+      for (int64_t c = 0; c < columns; ++c) {
+        largest = std::max(largest, std::bit_cast<uint32_t>(values[r * columns + c]) & kMagnitude);
+      }
+      if (largest >= kInfinity) return r;
     }
     return -1;
   }

@@ -36,4 +36,15 @@ AffineGrid StoredGrid::affine() const {
       .bits = bits, .group_columns = group_columns, .scale = scale, .offset = OffsetKind::minimum};
 }
 
+Grid StoredGrid::scale_grid() const {
+  switch (scale) {
+    case ScaleKind::f32:
+      return Grid::f32;
+    case ScaleKind::f16:
+      return Grid::f16;
+    default:
+      return Grid::bf16;
+  }
+}
+
 }  // namespace phial

@@ -33,6 +33,8 @@ struct StoredGrid {
   int64_t row_bytes(int64_t columns) const;  // of all planes
   // The planes' description for encode_affine_row and decode_affine. REQUIRES: has_planes()
   AffineGrid affine() const;
+  // Of the planes of scales and biases. REQUIRES: bits != 0
+  Grid scale_grid() const;
 
   bool operator==(const StoredGrid&) const = default;
 };

@@ -125,7 +125,7 @@ class VocabularyWriter {
     if (!known) {
       return unsupported(name_ + ": pre_tokenizer",
                          "llama.cpp has no name for this way to cut text into words",
-                         "if you know that it has, give the name for tokenizer.ggml.pre");
+                         "if you know of one, give it by --pre-tokenizer");
     }
     out_.pre = *known;
     return {};
