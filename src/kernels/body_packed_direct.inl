@@ -2,17 +2,20 @@
 // which any order gives alike; each chunk (each half of it where groups have 16 columns) then adds
 // to float32 results in the first-level cache, always in the order of the columns.
 
-// Distance of a prefetch: two chunks of 4-bit codes.
-constexpr int64_t kAheadBytes = 2304;
+// Distance of a prefetch: a slab of 4-bit codes. On a Zen 5 core, 2304 bytes (two chunks) gave 72 %
+// of a plain read, 4608 76 %, 9216 90 %.
+constexpr int64_t kAheadBytes = 9216;
 
 // A slab of a tile of inputs.
 struct DirectSlab {
   const uint8_t* chunks;
   int32_t chunk_bytes;
-  int32_t count;        // chunks
-  int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
-  int32_t x_shift;      // of a chunk's number: which scale of the inputs
-  int32_t zero;         // of the codes, as readers give them
+  int32_t count;         // chunks
+  const uint8_t* begin;  // of the slab, and of the next ones: what is read ahead
+  int64_t ahead_bytes;   // of the slab for each chunk
+  int32_t group_shift;   // of a chunk's (or half's) number: which scale is its own
+  int32_t x_shift;       // of a chunk's number: which scale of the inputs
+  int32_t zero;          // of the codes, as readers give them
   bool has_offsets;
   PackedBook book;
   const SlabScales* scales;
@@ -121,7 +124,8 @@ PHIAL_APART void direct_slab(const DirectSlab& slab) {
   const int32_t minus_zero = code_bias(Codes::kTop) - slab.zero;
   for (int32_t c = 0; c < slab.count; ++c, words += 8 * M) {
     const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
-    prefetch_lines(chunk, kAheadBytes, Codes::kLines * kLineBytes);
+    prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
+                   Codes::kLines * kLineBytes + 128);
     const float* x_scales = slab.x.scales + (c >> slab.x_shift) * M;
     int32_t starts[kParts][M];
     float x_sums[kParts][M];
@@ -198,10 +202,17 @@ static void direct_panels(const PackedProductArgs& args) {
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
     for (int i = 0; i < x.rows * kPackedRows; i += kLanes) store(y + i, zero());
+    int64_t done = 0;
     for (int64_t s = 0; s < slabs; ++s) {
       load_slab_scales(layout, panel, s, Offsets::added, scales);
-      slab.chunks = panel + slab_parts(layout, s).chunks;
+      const int64_t chunks = slab_parts(layout, s).chunks;
+      slab.chunks = panel + chunks;
       slab.count = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
+      // Whatever it is: the scales of a slab lie before its chunks.
+      const int64_t end = chunks + int64_t{slab.count} * layout.chunk_bytes;
+      slab.begin = panel + done;
+      slab.ahead_bytes = (end - done) / slab.count;
+      done = end;
       for (int32_t t = 0; t < tile_count(x); ++t) {
         const int32_t first = tile_begin(x, t);
         slab.x = slab_tile(x, s, first);

@@ -185,7 +185,7 @@ PHIAL_INLINE void add_group_part(bool is_first, bool is_last, const Words (&tota
 // One scale of the inputs, kVecs registers of rows from row r on.
 template <int kTop, bool Offsets, int M>
 PHIAL_INLINE void gemm_group(const GemmSlab& slab, int32_t begin, int32_t end, int32_t r,
-                             const float* x_scales) {
+                             const float* x_scales, const int32_t* x_sums) {
   constexpr int kVecs = kGemmTileVecs;
   alignas(64) float parts[M * kPackedRows];
   const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes);
@@ -196,8 +196,11 @@ PHIAL_INLINE void gemm_group(const GemmSlab& slab, int32_t begin, int32_t end, i
     float sums[M];
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
-      int32_t sum = 0;
-      for (int32_t i = s / 4; i < stop / 4; ++i) sum += slab.x.sums[i * M + m];
+      int32_t sum = x_sums[m];
+      if (stop - s < end - begin) {
+        sum = 0;
+        for (int32_t i = s / 4; i < stop / 4; ++i) sum += slab.x.sums[i * M + m];
+      }
       starts[m] = minus_zero * sum;
       sums[m] = static_cast<float>(sum);
     }
@@ -220,9 +223,11 @@ template <int kTop, bool Offsets, int M>
 PHIAL_APART void gemm_slab(const GemmSlab& slab) {
   for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
     const float* x_scales = slab.x.scales;
-    for (int32_t s = 0; s < slab.steps; s += slab.x_group_steps, x_scales += M) {
+    const int32_t* x_sums = slab.x.group_sums;
+    for (int32_t s = 0; s < slab.steps; s += slab.x_group_steps, x_scales += M, x_sums += M) {
       const int32_t end = s + slab.x_group_steps;
-      gemm_group<kTop, Offsets, M>(slab, s, end < slab.steps ? end : slab.steps, r, x_scales);
+      gemm_group<kTop, Offsets, M>(slab, s, end < slab.steps ? end : slab.steps, r, x_scales,
+                                   x_sums);
     }
   }
 }

@@ -236,7 +236,10 @@ void fail_conversions(TargetFormat format, const std::string& scheme) {
   auto checkpoint = read_checkpoint(*files, "m");
   ASSERT_TRUE(checkpoint.ok());
   const auto model = *open_model(std::make_shared<const Checkpoint>(*std::move(checkpoint)));
-  const auto plan = plan_conversion(model, {.format = format, .scheme = scheme});
+  ConvertOptions options;
+  options.format = format;
+  options.scheme = scheme;
+  const auto plan = plan_conversion(*files, model, options);
   ASSERT_TRUE(plan.ok());
   ASSERT_TRUE(run_conversion(*runtime, *plan, "whole", {}, nullptr).ok());
   const std::string whole = all_bytes(*files, "whole");
