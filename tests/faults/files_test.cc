@@ -257,9 +257,9 @@ void fail_conversions(TargetFormat format, const std::string& scheme) {
       EXPECT_TRUE(result.ok());
       break;
     }
-    if (!result.ok()) {
-      EXPECT_EQ(result.error().code, ErrorCode::io_error) << result.error().to_string();
-    }
+    // A call that need not answer (what stands at the output's place) may fail unnoticed.
+    if (result.ok()) continue;
+    EXPECT_EQ(result.error().code, ErrorCode::io_error) << result.error().to_string();
     ASSERT_TRUE(run_conversion(*runtime, *plan, out, {}, nullptr).ok()) << points;
     EXPECT_EQ(all_bytes(*files, out), whole) << points;
   }
