@@ -21,8 +21,7 @@ struct BlockModel {
 void encode(MatrixView& view, BlockModel& owner) {
   if (view.empty() || view.columns % grid_info(Grid::q8_0).block_values != 0) return;
   const auto stride = static_cast<size_t>(row_bytes(Grid::q8_0, view.columns));
-  std::vector<uint8_t>& bytes =
-      owner.blocks.emplace_back(stride * static_cast<size_t>(view.rows));
+  std::vector<uint8_t>& bytes = owner.blocks.emplace_back(stride * static_cast<size_t>(view.rows));
   std::vector<float> row(static_cast<size_t>(view.columns));
   for (int64_t r = 0; r < view.rows; ++r) {
     view.decode(r, row.data());
@@ -92,9 +91,9 @@ double relative_distance(std::span<const float> a, std::span<const float> b) {
 }
 
 // A group of 128 normal values has its largest at 2.6 standard deviations, so rounding it to
-// multiples of 1/127 of that is off by 2.6 / 127 / sqrt(12) = 0.6 % of them. Two layers of four such
-// inputs, one behind the other, and the head's add up to about 2 %, more where single values stick
-// out. A bias, a scale or a row in the wrong place is off by tens.
+// multiples of 1/127 of that is off by 2.6 / 127 / sqrt(12) = 0.6 % of them. Two layers of four
+// such inputs, one behind the other, and the head's add up to about 2 %, more where single values
+// stick out. A bias, a scale or a row in the wrong place is off by tens.
 constexpr double kFarthest = 0.07;
 
 class Int8Families : public testing::TestWithParam<std::string> {

@@ -31,7 +31,16 @@ int64_t KvLayout::position_bytes() const {
 
 std::shared_ptr<KvPage> KvPage::create(int64_t bytes) {
   constexpr size_t kAlignment = 64;
+  // From this size on the system's large pages pay: a page is read in pieces far from each other.
+  constexpr int64_t kLarge = int64_t{4} << 20;
   auto page = std::make_shared<KvPage>();
+  if (bytes >= kLarge) {
+    Result<PageBuffer> large = PageBuffer::create(bytes);
+    if (!large.ok()) return nullptr;
+    page->large_ = std::move(large).value();
+    page->bytes_ = page->large_.data();
+    return page;
+  }
   // calloc hands out zero pages of the system lazily: a page costs memory as it is filled.
   page->memory_.reset(std::calloc(static_cast<size_t>(bytes) + kAlignment, 1));
   if (!page->memory_) return nullptr;

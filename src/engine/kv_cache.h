@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "kernels/kv_head.h"
 #include "model/model_spec.h"
+#include "sys/memory.h"
 
 namespace phial {
 
@@ -61,7 +62,8 @@ class KvPage {
     void operator()(void* p) const { std::free(p); }
   };
   std::unique_ptr<void, Free> memory_;
-  uint8_t* bytes_ = nullptr;  // in memory_
+  PageBuffer large_;          // instead of memory_
+  uint8_t* bytes_ = nullptr;  // in one of them
 };
 
 // context_full unless `more` positions fit a context of which `taken` are taken.

@@ -107,9 +107,11 @@ template <class B>
 static void product(PageRows rows, int64_t n, int64_t k, const float* a, const uint8_t* b,
                     int64_t b_stride, uintptr_t ahead, const float* factors, float* c) {
   each_columns(n, [&]<int Vecs>(int64_t at, Count<Vecs>) {
+    // Pairs of columns take registers of their own.
+    constexpr int kRows = B::kDepth == 2 && kProductRows == 6 ? 4 : kProductRows;
     uintptr_t distance = ahead;
-    for (int64_t r = rows.first; r < rows.last; r += kProductRows) {
-      const int64_t count = at_most(rows.last - r, kProductRows);
+    for (int64_t r = rows.first; r < rows.last; r += kRows) {
+      const int64_t count = at_most(rows.last - r, kRows);
       kProductTiles<B, Vecs>[count - 1](k, a + r * k, k, b + at * B::kBytes, b_stride, distance,
                                         factors == nullptr ? nullptr : factors + r, c + r * n + at,
                                         n);

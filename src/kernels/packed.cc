@@ -51,9 +51,9 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
 // floats or words of its groups, and sums in flight.
 int64_t gemm_scratch_bytes(int32_t rows) {
   constexpr int64_t kCodes = int64_t{kSlabColumns} * kPackedRows;
-  constexpr int64_t kTables = 5 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
+  constexpr int64_t kScaleTables = 5 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
   constexpr int64_t kSums = 2048;
-  return int64_t{rows} * kPackedRows * 4 + kCodes + kTables + kSums;
+  return int64_t{rows} * kPackedRows * 4 + kCodes + kScaleTables + kSums;
 }
 
 std::span<const PackedKernels* const> packed_tables() { return kTables; }

@@ -1,6 +1,6 @@
 // What attention needs beyond the vector vocabulary (see vec_dots_avx2.inl), over two halves.
 
-constexpr int kDotsRows = 3;
+constexpr int kDotsRows = 2;
 
 struct Codes {
   half::Codes lo, hi;

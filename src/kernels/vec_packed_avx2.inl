@@ -37,7 +37,7 @@ constexpr int part_steps(int top) { return top <= 15 ? 8 : top <= 31 ? 4 : top <
 // turned.
 constexpr int code_bias(int top) { return top > 63 ? 128 : 0; }
 constexpr int direct_vecs(int top, int rows, int others) {
-  return (rows * others <= 4 ? 4 : 2) / (part_steps(top) < 8 ? 2 : 1);
+  return (rows <= 2 && rows * others <= 4 ? 4 : 2) / (part_steps(top) < 8 ? 2 : 1);
 }
 
 PHIAL_INLINE void own_register(Words& w) { __asm__ volatile("" : "+x"(w)); }

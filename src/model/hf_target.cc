@@ -216,7 +216,7 @@ Json without_source_keys(const Json& config) {
   Json::Object out;
   for (const auto& [key, value] : *config.if_object()) {
     const bool of_source = std::any_of(std::begin(kSourceKeys), std::end(kSourceKeys),
-                                       [&](const char* known) { return key == known; });
+                                       [&name = key](const char* known) { return name == known; });
     if (!of_source) out.emplace_back(key, value);
   }
   return Json(std::move(out));

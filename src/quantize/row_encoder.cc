@@ -189,7 +189,13 @@ void GroupBatch::load(const float* values, int64_t first, int count, int group_v
     const float* from = values + (first + lane) * n;
     for (int j = 0; j < n; ++j) x[j * kSearchLanes + lane] = from[j];
     if (importance == nullptr) {
-      for (int j = 0; j < n; ++j) w[j * kSearchLanes + lane] = 1.0f;
+      // Large weights count more, as in ggml: of the priors that know no input (equal, x^2, this)
+      // it had the least KL divergence on SmolLM2-135M in q4_0: 0.404, against 0.441 for equal
+      // ones.
+      float squares = 0;
+      for (int j = 0; j < n; ++j) squares += from[j] * from[j];
+      const float size = std::sqrt(squares / static_cast<float>(n));
+      for (int j = 0; j < n; ++j) w[j * kSearchLanes + lane] = size + std::fabs(from[j]);
     } else {
       const float* columns = importance + (first + lane) % groups_per_row * n;
       for (int j = 0; j < n; ++j) w[j * kSearchLanes + lane] = columns[j];

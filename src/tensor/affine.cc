@@ -66,19 +66,13 @@ constexpr float kF4Values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
 
 float f4_to_f32(uint32_t code) { return code & 8 ? -kF4Values[code & 7] : kF4Values[code]; }
 
-// Beyond the range the largest number; without a negative zero.
+// Ties towards 0, beyond the range the largest number; without a negative zero.
 uint32_t f32_to_f4(float value) {
   const float magnitude = std::fabs(value);
   uint32_t code = 0;
-  while (code < 7) {
-    const float middle = (kF4Values[code] + kF4Values[code + 1]) / 2;
-    // Codes count up with the mantissa in their lowest bit.
-    if (code % 2 == 0 ? magnitude <= middle : magnitude < middle) break;
-    ++code;
-  }
+  while (code < 7 && magnitude > (kF4Values[code] + kF4Values[code + 1]) / 2) ++code;
   return value < 0 && code > 0 ? code | 8 : code;
 }
-
 
 // What the codes of one group mean.
 struct Group {

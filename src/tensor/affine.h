@@ -86,7 +86,7 @@ void decode_affine(const AffineMatrix& matrix, int64_t row, int64_t column, int6
 //   minimum   MLX: the edge of the range that is farther from 0 becomes a multiple of the scale
 // Codes are chosen with the float32 scale, which is then rounded to its kind. E8M0 has the next
 // power of two above the magnitude of the scale, before codes are chosen; 1 for zeros. f4_e2m1 is
-// rounded to nearest, ties to an even mantissa. So MLX's CPU quantizers have the same bytes for
+// rounded to nearest, ties towards 0. So MLX's CPU quantizers have the same bytes for
 // affine, mxfp4 and mxfp8. REQUIRES: check_affine(grid).ok(), grid.group_rows == 1, values are
 // finite
 void encode_affine_row(const AffineGrid& grid, const float* values, int64_t columns, uint8_t* codes,

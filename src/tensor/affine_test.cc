@@ -57,7 +57,7 @@ TEST(Affine, MlxKeepsZerosAndConstants) {
   EXPECT_EQ(load_number<float>(planes.offsets.data() + 4), 0.5f);
 }
 
-// The words and the scale that mlx 0.32.4 gives for these: ties go to an even mantissa, zeros have
+// The words and the scale that mlx 0.32.4 gives for these: ties go towards 0, zeros have
 // no sign.
 TEST(Affine, EncodesMxfp4AsMlxDoes) {
   const AffineGrid grid{

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
-#include "text/test_time.h"
+#include "sys/test_time.h"
 
 namespace phial {
 namespace {

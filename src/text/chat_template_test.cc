@@ -7,7 +7,7 @@
 #include <sstream>
 #include <thread>
 
-#include "text/test_time.h"
+#include "sys/test_time.h"
 
 namespace phial {
 namespace {

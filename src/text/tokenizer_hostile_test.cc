@@ -4,7 +4,7 @@
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "text/charsmap.h"
-#include "text/test_time.h"
+#include "sys/test_time.h"
 #include "text/tokenizer.h"
 
 namespace phial {

@@ -6,7 +6,7 @@
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/space_cleaner.h"
-#include "text/test_time.h"
+#include "sys/test_time.h"
 
 namespace phial {
 namespace {

@@ -74,16 +74,16 @@ FAMILIES = {
                   partial_rotary_factor=0.5),
     "qwen2": family("qwen2", "Qwen2ForCausalLM", rms_norm_eps=1e-6, tie_word_embeddings=True,
                     use_sliding_window=False),
-    "qwen3": family("qwen3", "Qwen3ForCausalLM", attention_bias=False, head_dim=48, tie_word_embeddings=True,
+    "qwen3": family("qwen3", "Qwen3ForCausalLM", attention_bias=False, head_dim=64, tie_word_embeddings=True,
                     use_sliding_window=False),
     "gemma2": family("gemma2", "Gemma2ForCausalLM", attn_logit_softcapping=4.0, final_logit_softcapping=6.0,
-                     hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=24, sliding_window=CONTEXT,
+                     hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=32, sliding_window=CONTEXT,
                      tie_word_embeddings=True),
     "granite": family("granite", "GraniteForCausalLM", attention_bias=False, attention_multiplier=0.2,
                       embedding_multiplier=3.0, logits_scaling=2.0, mlp_bias=False, residual_multiplier=0.5,
                       tie_word_embeddings=True),
     "smollm3": family("smollm3", "SmolLM3ForCausalLM", attention_bias=False, mlp_bias=False,
-                      no_rope_layer_interval=4, no_rope_layers=[1, 0], rope_theta=2e6, tie_word_embeddings=True),
+                      no_rope_layer_interval=4, no_rope_layers=[1, 1], rope_theta=2e6, tie_word_embeddings=True),
 }
 
 
@@ -108,10 +108,11 @@ def write_model(folder, config, dtype=mx.bfloat16, layers=1, seed=1):
 
 
 def quantize(source, folder, predicate=None, group_size=64, bits=4, mode="affine"):
-    """`source` as mlx_lm.convert would write it, without a tokenizer."""
+    """`source` as mlx_lm.convert would write it, without a tokenizer. One grid for all unless a predicate says
+    otherwise: some families of mlx-lm have one of their own."""
     model, config = load_model(source, lazy=True)
     model, config = quantize_model(model, copy.deepcopy(config), group_size, bits, mode=mode,
-                                   quant_predicate=predicate)
+                                   quant_predicate=predicate or (lambda path, module: True))
     shutil.rmtree(folder, ignore_errors=True)
     save_model(folder, model)
     save_config(config, folder / "config.json")

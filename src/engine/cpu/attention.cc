@@ -146,10 +146,12 @@ struct Attention::Impl {
   void make_tiles();
   void make_pieces();
   void gather(const Task& task, const float* q, Scratch& scratch) const;
-  void run_range(const Task& task, int64_t range, const AttentionPart& part,
+  // `after`: the block that is read after the range.
+  void run_range(const Task& task, int64_t range, const uint8_t* after, const AttentionPart& part,
                  Scratch& scratch) const;
   void finish(const Task& task, const AttentionPart& total, float* out) const;
   Task task_of(const Tile& tile, int64_t layer) const;
+  const uint8_t* first_block(int64_t piece, int64_t layer) const;
 };
 
 Attention::Attention(const KernelTable& kernels, const ModelSpec& spec, int workers)
@@ -285,8 +287,8 @@ void Attention::Impl::gather(const Task& task, const float* q, Scratch& scratch)
   if (head->scaled) page_kernels.make_planes(task.rows, width, scratch.q, scratch.planes);
 }
 
-void Attention::Impl::run_range(const Task& task, int64_t range, const AttentionPart& part,
-                                Scratch& scratch) const {
+void Attention::Impl::run_range(const Task& task, int64_t range, const uint8_t* after,
+                                const AttentionPart& part, Scratch& scratch) const {
   std::fill_n(part.row_max, task.rows, kMinusInfinity);
   std::fill_n(part.row_sum, task.rows, 0.0f);
   std::fill_n(part.out, task.rows * width, 0.0f);
@@ -313,7 +315,8 @@ void Attention::Impl::run_range(const Task& task, int64_t range, const Attention
   };
   for (int64_t page = begin; page < end; ++page) {
     args.block = block(page);
-    args.next = block(std::min(page + 1, task.last_page));
+    args.next =
+        page + 1 < end || after == nullptr ? block(std::min(page + 1, task.last_page)) : after;
     args.first_position = task.first_position - page * kPagePositions;
     page_kernels.page[static_cast<size_t>(head->type)](args);
   }
@@ -336,6 +339,18 @@ void Attention::Impl::finish(const Task& task, const AttentionPart& total, float
   }
 }
 
+// The first block that a piece reads; null for a piece that there is not, or that reads none.
+const uint8_t* Attention::Impl::first_block(int64_t piece, int64_t layer) const {
+  if (piece >= std::ssize(pieces)) return nullptr;
+  const Piece& next = pieces[static_cast<size_t>(piece)];
+  const Task task = task_of(*next.tile, layer);
+  const int64_t page = std::max(next.range * range_pages, task.first_page);
+  if (next.range >= 0 && page >= std::min((next.range + 1) * range_pages, task.last_page + 1)) {
+    return nullptr;
+  }
+  return task.segment->cache->block(layer, next.tile->kv_head, page);
+}
+
 void Attention::attend(int worker, int64_t layer, int64_t index, const float* q, float* out) {
   const Impl& impl = *impl_;
   Scratch& scratch = impl_->workers[static_cast<size_t>(worker)];
@@ -343,20 +358,24 @@ void Attention::attend(int worker, int64_t layer, int64_t index, const float* q,
   Tile& tile = *piece.tile;
   const Task task = impl.task_of(tile, layer);
   impl.gather(task, q, scratch);
+  // What this worker is likely to take next; if another one does, it finds it in a shared cache.
+  const uint8_t* after = impl.first_block(index + std::ssize(impl.workers), layer);
   const auto merge = [&](const AttentionPart& part, const AttentionPart& into) {
     impl.page_kernels.merge(task.rows, impl.width, part, into);
   };
   if (piece.range < 0) {
     const int64_t first = task.first_page / impl.range_pages;
-    impl.run_range(task, first, scratch.total, scratch);
-    for (int64_t range = first + 1; range <= task.last_page / impl.range_pages; ++range) {
-      impl.run_range(task, range, scratch.range, scratch);
+    const int64_t last = task.last_page / impl.range_pages;
+    const auto behind = [&](int64_t range) { return range == last ? after : nullptr; };
+    impl.run_range(task, first, behind(first), scratch.total, scratch);
+    for (int64_t range = first + 1; range <= last; ++range) {
+      impl.run_range(task, range, behind(range), scratch.range, scratch);
       merge(scratch.range, scratch.total);
     }
     impl.finish(task, scratch.total, out);
     return;
   }
-  impl.run_range(task, piece.range, tile.parts[static_cast<size_t>(piece.range)], scratch);
+  impl.run_range(task, piece.range, after, tile.parts[static_cast<size_t>(piece.range)], scratch);
   if (tile.left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   for (size_t i = 1; i < tile.parts.size(); ++i) merge(tile.parts[i], tile.parts[0]);
   impl.finish(task, tile.parts[0], out);
