@@ -639,12 +639,12 @@ typedef struct phial_quantize_options {
    * bits_per_weight, else the format's default; "keep": matrices stay as they are, or become the
    * nearest that the format holds without loss. */
   const char* scheme;
-  const char* effort;  /* "fast" or "balanced"; NULL: balanced */
-  const char* imatrix; /* file of llama.cpp's imatrix program; NULL: none */
+  const char* effort;             /* "fast" or "balanced"; NULL: balanced */
+  const char* imatrix;            /* file of llama.cpp's imatrix program; NULL: none */
   const phial_tensor_rule* rules; /* later ones win */
   size_t rule_count;
-  double bits_per_weight; /* takes the scheme of at most so many; 0: not asked for */
-  int dry_run;            /* 1: writes nothing and reports the plan */
+  double bits_per_weight;              /* takes the scheme of at most so many; 0: not asked for */
+  int dry_run;                         /* 1: writes nothing and reports the plan */
   phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
   void* user;
   /* gguf: llama.cpp's name of how the tokenizer cuts text into words (tokenizer.ggml.pre); NULL:

@@ -270,6 +270,20 @@ TEST_F(CheckpointOnDisk, FollowsLinksToShardsAndSideFiles) {
   EXPECT_THAT(broken.error().to_string(), HasSubstr("s-2.safetensors"));
 }
 
+// A writer that was killed between the last byte and the rename leaves a file that is whole.
+TEST_F(CheckpointOnDisk, WhatAnInterruptedRunLeftIsNoModel) {
+  write(".m.gguf.123-0.part", small_safetensors());
+  write("m.partial-123-0/model.safetensors", small_safetensors());
+  write("m.partial/model.safetensors", small_safetensors());
+  for (const char* name : {".m.gguf.123-0.part", "m.partial-123-0"}) {
+    const auto checkpoint = read_checkpoint(*disk_files(), at(name));
+    ASSERT_FALSE(checkpoint.ok()) << name;
+    EXPECT_EQ(checkpoint.error().code, ErrorCode::unsupported);
+    EXPECT_THAT(checkpoint.error().to_string(), HasSubstr("interrupted"));
+  }
+  EXPECT_TRUE(read_checkpoint(*disk_files(), at("m.partial")).ok());
+}
+
 TEST_F(CheckpointOnDisk, NeverWaitsForAPipe) {
   for (const char* pipe : {"model.safetensors", "config.json", "tokenizer.json"}) {
     std::filesystem::remove_all(at("m"));

@@ -261,8 +261,8 @@ const char* safetensors_dtype(Grid grid) {
 bool looks_like_safetensors(std::span<const uint8_t> bytes) {
   ByteReader reader(bytes, "");
   const Result<uint64_t> header_bytes = reader.read<uint64_t>("");
-  return header_bytes.ok() && *header_bytes <= kMaxSafetensorsHeaderBytes && reader.remaining() > 0 &&
-         bytes[reader.position()] == '{';
+  return header_bytes.ok() && *header_bytes <= kMaxSafetensorsHeaderBytes &&
+         reader.remaining() > 0 && bytes[reader.position()] == '{';
 }
 
 Result<std::vector<NamedTensor>> parse_safetensors(std::span<const uint8_t> bytes,

@@ -16,7 +16,8 @@ namespace half {
 }  // namespace emulated512
 }  // namespace
 
-constexpr KernelTable kEmulated512Kernels = emulated512::make_table("emulated512", &kEmulated512Attention);
+constexpr KernelTable kEmulated512Kernels =
+    emulated512::make_table("emulated512", &kEmulated512Attention);
 
 }  // namespace phial
 #endif

@@ -33,10 +33,10 @@ PHIAL_INLINE Vec inverse_of(const Vec& v) {
 struct WholeNumbers {
   Vec low, high;
   explicit WholeNumbers(const SearchCodes& codes) : low(all(codes.low)), high(all(codes.high)) {}
-  PHIAL_INLINE_MEMBER Vec nearest(const Vec& t) const {
-    return round_to_even(clamp(t, low, high));
+  PHIAL_INLINE_MEMBER Vec nearest(const Vec& t) const { return round_to_even(clamp(t, low, high)); }
+  PHIAL_INLINE_MEMBER Ints place(const Vec& q) const {
+    return __builtin_convertvector(q - low, Ints);
   }
-  PHIAL_INLINE_MEMBER Ints place(const Vec& q) const { return __builtin_convertvector(q - low, Ints); }
 };
 
 struct Levels {
@@ -62,7 +62,8 @@ struct Lanes {
   int n;
   const float* x;
   const float* w;
-  Lanes(const SearchGroups& groups, int lane) : n(groups.n), x(groups.x + lane), w(groups.w + lane) {}
+  Lanes(const SearchGroups& groups, int lane)
+      : n(groups.n), x(groups.x + lane), w(groups.w + lane) {}
   PHIAL_INLINE_MEMBER Vec value(int j) const { return load(x + j * kSearchLanes); }
   PHIAL_INLINE_MEMBER Vec weight(int j) const { return load(w + j * kSearchLanes); }
 };

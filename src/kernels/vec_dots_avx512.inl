@@ -1,8 +1,8 @@
 // What attention needs beyond the vector vocabulary (see vec_dots_avx2.inl), over AVX-512. dot4 is
 // one instruction where the unit is built for AVX512_VNNI.
 
-// Two planes of two rows and four columns are 16 accumulators. With three rows, which would fit, gcc
-// 12 keeps some of them on the stack.
+// Two planes of two rows and four columns are 16 accumulators. With three rows, which would fit,
+// gcc 12 keeps some of them on the stack.
 constexpr int kDotsRows = 2;
 
 using Codes = __m512i;

@@ -135,7 +135,7 @@ bool all_of(std::string_view text, std::string_view allowed) {
 }
 
 // Whether a writer of `path` could have made `name` in its folder.
-bool is_partial_name(const std::string& path, std::string_view name) {
+bool is_partial_of(const std::string& path, std::string_view name) {
   const std::string stem = partial_file_stem(path);
   if (name.starts_with(stem) && name.ends_with(kPartialFile) &&
       name.size() > stem.size() + kPartialFile.size()) {
@@ -146,6 +146,22 @@ bool is_partial_name(const std::string& path, std::string_view name) {
   const std::string folder_stem = file_name_of(path) + std::string(kPartialFolder);
   return name.starts_with(folder_stem) && all_of(name.substr(folder_stem.size()), "0123456789-");
 }
+
+}  // namespace
+
+bool is_partial_name(std::string_view name) {
+  const size_t folder = name.rfind(kPartialFolder);
+  if (folder != std::string_view::npos && folder > 0 &&
+      all_of(name.substr(folder + kPartialFolder.size()), "0123456789-")) {
+    return true;
+  }
+  if (!name.starts_with('.') || !name.ends_with(kPartialFile)) return false;
+  name.remove_suffix(kPartialFile.size());
+  const size_t dot = name.rfind('.');
+  return dot > 0 && dot != std::string_view::npos && all_of(name.substr(dot + 1), "0123456789-");
+}
+
+namespace {
 
 // Removes a file, a link or a folder with all that is in it; follows no link. What is gone is fine.
 Status remove_tree(const std::string& path) {
@@ -421,7 +437,7 @@ class DiskFiles final : public Files {
     const auto names = list(folder);
     if (!names.ok()) return {};  // creating the output says what is wrong
     for (const std::string& name : names.value()) {
-      if (!is_partial_name(target, name)) continue;
+      if (!is_partial_of(target, name)) continue;
       const std::string leftover = join_path(folder, name);
       const Descriptor fd(retry_interrupted([&] {
         return ::open(leftover.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);

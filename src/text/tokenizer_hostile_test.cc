@@ -3,8 +3,8 @@
 
 #include "base/rng.h"
 #include "base/utf8.h"
-#include "text/charsmap.h"
 #include "sys/test_time.h"
+#include "text/charsmap.h"
 #include "text/tokenizer.h"
 
 namespace phial {

@@ -4,9 +4,9 @@
 
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "sys/test_time.h"
 #include "text/byte_alphabet.h"
 #include "text/space_cleaner.h"
-#include "sys/test_time.h"
 
 namespace phial {
 namespace {
