@@ -76,6 +76,9 @@ function(phial_room_tests)
       target_link_libraries(${room}_test PRIVATE phial_static GTest::gmock_main)
       # Tests spend their time in the library; light optimization halves their build.
       target_compile_options(${room}_test PRIVATE -O1)
+      if(PHIAL_SANITIZE MATCHES "undefined")
+        target_compile_options(${room}_test PRIVATE -fno-sanitize=alignment)  # of the tests' own code
+      endif()
       target_compile_definitions(${room}_test PRIVATE PHIAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
       gtest_discover_tests(${room}_test TEST_PREFIX "${room}." NO_PRETTY_VALUES
                            DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${room})
