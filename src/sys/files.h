@@ -125,6 +125,9 @@ bool is_partial_name(std::string_view name);
 std::string join_path(std::string_view folder, std::string_view name);
 std::string folder_of(std::string_view path);  // "." when there is none
 std::string file_name_of(std::string_view path);
+// Whether the last name of `path` is one that writers give to what is not whole yet:
+// ".NAME.1-0.part" for files, "NAME.partial-1-0" for folders. A writer that was killed leaves it.
+bool is_unfinished(std::string_view path);
 
 // Whole small file as text. over_limit when it is larger than `max_bytes`.
 Result<std::string> read_text(const Files& files, const std::string& path, uint64_t max_bytes);

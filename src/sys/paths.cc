@@ -68,6 +68,23 @@ std::string file_name_of(std::string_view path) {
   return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
 }
 
+bool is_unfinished(std::string_view path) {
+  constexpr std::string_view kFileEnd = ".part";
+  constexpr std::string_view kFolderMark = ".partial-";
+  // What tells writers apart, behind `mark` and up to the end.
+  const auto ends_in_numbers = [](std::string_view name, std::string_view mark) {
+    const size_t at = name.rfind(mark);
+    if (at == std::string_view::npos || at == 0) return false;
+    const std::string_view numbers = name.substr(at + mark.size());
+    return !numbers.empty() && numbers.find_first_not_of("0123456789-") == std::string_view::npos;
+  };
+  const std::string last = file_name_of(path);
+  const std::string_view name = last;
+  if (ends_in_numbers(name, kFolderMark)) return true;
+  return name.starts_with('.') && name.ends_with(kFileEnd) &&
+         ends_in_numbers(name.substr(0, name.size() - kFileEnd.size()), ".");
+}
+
 Result<std::string> resolve_sidecar(const std::string& folder, std::string_view name,
                                     std::string_view named_in) {
   if (const char* why = refusal_of(name)) {
