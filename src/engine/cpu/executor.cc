@@ -203,9 +203,12 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   if (is_gated(spec.mlp)) fit(gate, spec.intermediate);
   fit(up, spec.intermediate);
   head_input.resize(batch->logits_rows.size() * static_cast<size_t>(spec.hidden));
+  // For up to `most_rows` rows: just below the least that `gemm` takes, a few may need more.
   const auto fit_int8 = [this](CacheLines& buffer, int64_t most_rows, int64_t width) {
-    const size_t lines = lines_of(quantized_bytes(quantized_shape(packed, most_rows, width)));
-    if (buffer.size() < lines) buffer.resize(lines);
+    for (const int64_t n : {most_rows, std::min<int64_t>(most_rows, kMinPackedGemmRows - 1)}) {
+      const size_t lines = lines_of(quantized_bytes(quantized_shape(packed, n, width)));
+      if (buffer.size() < lines) buffer.resize(lines);
+    }
   };
 
   workers.resize(static_cast<size_t>(size()));

@@ -92,8 +92,9 @@ void apply_unpacked(const KernelTable& kernels, const PackedKernels& packed,
 QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_t width) {
   QuantizedRows shape;
   shape.rows = static_cast<int32_t>(rows);
-  shape.tile_rows = rows < kMinPackedGemmRows ? kernels.direct_tile_rows : kernels.gemm_tile_rows;
-  shape.group = kInputGroup;
+  const bool direct = rows < kMinPackedGemmRows;
+  shape.tile_rows = direct ? kernels.direct_tile_rows : kernels.gemm_tile_rows;
+  shape.group = direct ? kDirectInputGroup : kGemmInputGroup;
   shape.columns = width;
   return shape;
 }

@@ -50,8 +50,10 @@ struct LinearInput {
   QuantizedRows quantized = {};
 };
 
-// How the inputs of int8 layers are quantized: columns that share a scale.
-inline constexpr int32_t kInputGroup = 128;
+// How the inputs of int8 layers are quantized: columns that share a scale. Small groups round more
+// finely; with few rows they cost nothing, with many the products wait for them.
+inline constexpr int32_t kDirectInputGroup = 32;
+inline constexpr int32_t kGemmInputGroup = 128;
 
 // Where and how `rows` rows of `width` columns are quantized, without memory.
 QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_t width);
