@@ -50,7 +50,6 @@ constexpr auto kSteps4 = both_ends<18, 14>(-9.6f, 0.2f, 6.2f, 0.2f);
 constexpr auto kSteps5 = both_ends<16, 8>(-18.0f, 0.25f, 14.0f, 0.25f);
 constexpr auto kSteps6 = both_ends<12, 4>(-34.0f, 0.25f, 30.5f, 0.25f);
 constexpr auto kStepsIq4 = both_ends<12, 10>(-160.0f, 5.0f, 95.0f, 5.0f);
-constexpr auto kStepsMx = both_ends<1, 0>(-12.0f, 1.0f, 0.0f, 0.0f);
 constexpr auto kQuickSteps3 = ladder<5>(-4.6f, 0.2f);
 constexpr auto kQuickSteps6 = ladder<3>(-32.5f, 0.5f);
 constexpr auto kQuickStepsIq4 = both_ends<4, 3>(-142.0f, 8.0f, 106.0f, 8.0f);
