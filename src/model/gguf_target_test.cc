@@ -260,8 +260,8 @@ TEST(GgufTarget, OfAGgufFileWithAVocabulary) {
 }
 
 TEST(GgufTarget, OfOnePartOfSeveralIsWhole) {
-  MemoryFiles files;
-  const GgufTarget target = must(gguf_target(*load_family(family_variant("llama-yarn"), false)));
+  const auto source = load_family(family_variant("llama-yarn"), false);
+  const GgufTarget target = must(gguf_target(*source));
   GgufTarget split = target;
   set_gguf_pair(split.pairs, "split.count", uint16_t{1});
   set_gguf_pair(split.pairs, "split.no", uint16_t{0});
