@@ -11,6 +11,7 @@
 
 #include "eval/plot_svg.h"
 #include "model/roles.h"
+#include "quantize/schemes.h"
 
 namespace phial {
 namespace {
@@ -18,18 +19,6 @@ namespace {
 constexpr char kWhere[] = "report";
 constexpr size_t kWorstTensors = 8;
 constexpr int64_t kMostLayers = 10'000;  // that are drawn; reports come from files
-
-const char* format_name(TargetFormat format) {
-  switch (format) {
-    case TargetFormat::gguf:
-      return "gguf";
-    case TargetFormat::mlx:
-      return "mlx";
-    case TargetFormat::safetensors:
-      return "safetensors";
-  }
-  return "";
-}
 
 // GGUF's name of the role, without the layer: "attn_q".
 std::string_view kind_of(Role role) {

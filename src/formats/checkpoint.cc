@@ -262,9 +262,9 @@ const NamedTensor* Checkpoint::find(std::string_view name) const {
 
 Result<Checkpoint> read_checkpoint(const Files& files, const std::string& path,
                                    const ReadOptions& options) {
-  if (is_partial_name(file_name_of(path))) {
-    return unsupported(path, "is what an interrupted run has left, perhaps not whole",
-                       "run it again; it removes this");
+  if (is_unfinished(path)) {
+    return damaged(path, "is what an interrupted run left, not a whole model",
+                   "run it again: that also removes this");
   }
   return CheckpointReader(files, path, options).read();
 }

@@ -71,7 +71,7 @@ struct ReadOptions {
 // and are read with the first.
 // Errors: not_found; unsupported (an unknown kind of file, a folder without a model, a dtype or
 // GGUF type phial does not know - naming tensor and type); damaged (anything that contradicts
-// itself or the file size); over_limit (parse budget).
+// itself or the file size, what a killed writer left: is_unfinished); over_limit (parse budget).
 Result<Checkpoint> read_checkpoint(const Files& files, const std::string& path,
                                    const ReadOptions& options = {});
 

@@ -278,7 +278,7 @@ TEST_F(CheckpointOnDisk, WhatAnInterruptedRunLeftIsNoModel) {
   for (const char* name : {".m.gguf.123-0.part", "m.partial-123-0"}) {
     const auto checkpoint = read_checkpoint(*disk_files(), at(name));
     ASSERT_FALSE(checkpoint.ok()) << name;
-    EXPECT_EQ(checkpoint.error().code, ErrorCode::unsupported);
+    EXPECT_EQ(checkpoint.error().code, ErrorCode::damaged);
     EXPECT_THAT(checkpoint.error().to_string(), HasSubstr("interrupted"));
   }
   EXPECT_TRUE(read_checkpoint(*disk_files(), at("m.partial")).ok());

@@ -34,10 +34,6 @@ Result<std::shared_ptr<const Model>> open_model(std::shared_ptr<const Checkpoint
 Result<std::string> locate_model(const Files& files, const std::string& name,
                                  const std::string& models_folder) {
   if (name.empty()) return usage_error("MODEL", "the name is empty");
-  if (is_unfinished(name)) {
-    return damaged(name, "is what an interrupted run left, not a whole model",
-                   "run it again: that also removes this");
-  }
   if (files.kind(name) != FileKind::none) return name;
   const bool short_name = name.find('/') == std::string::npos && name != "." && name != "..";
   std::string hint;

@@ -80,8 +80,7 @@ Result<GenerationDefaults> generation_defaults(const Checkpoint& checkpoint,
 Result<GenerationDefaults> read_generation_config(const Json& config);
 
 // `name` as a path: itself when something is there, else `models_folder`/name, with ".gguf" added
-// where that is what is there. not_found lists what the folder holds; damaged for what a writer that
-// was killed left (is_unfinished), whole or not.
+// where that is what is there. not_found lists what the folder holds.
 Result<std::string> locate_model(const Files& files, const std::string& name,
                                  const std::string& models_folder);
 

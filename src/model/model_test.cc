@@ -192,21 +192,6 @@ TEST_F(ModelTest, ShortNamesComeFromTheModelFolder) {
   EXPECT_EQ(locate_model(files, "../smol.gguf", "/models").error().code, ErrorCode::not_found);
 }
 
-TEST_F(ModelTest, WhatAnInterruptedRunLeftIsNoModel) {
-  MemoryFiles files;
-  for (const char* left : {"a/out.partial-77-0", "out.partial-0", "a/.out.gguf.77-0.part"}) {
-    files.put(left, "x");
-    EXPECT_EQ(locate_model(files, left, "/models").error().code, ErrorCode::damaged) << left;
-    EXPECT_EQ(locate_model(files, std::string(left) + "/", "/models").error().code,
-              ErrorCode::damaged);
-  }
-  for (const char* name : {"out.partial-", "out.partial-x", ".partial-1", ".out.gguf.part",
-                           "1.part", "out.gguf.77-0.part", "a/model.gguf"}) {
-    files.put(name, "x");
-    EXPECT_TRUE(locate_model(files, name, "/models").ok()) << name;
-  }
-}
-
 TEST_F(ModelTest, NonFiniteWeightsAreNamed) {
   load("llama-smol");
   ASSERT_TRUE(check_finite(*(*open())->checkpoint).ok());

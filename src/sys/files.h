@@ -117,10 +117,6 @@ class MemoryFiles final : public Files {
 Result<std::string> resolve_sidecar(const std::string& folder, std::string_view name,
                                     std::string_view named_in);
 
-// Whether `name`, without its folder, is one that writers give to files and folders that are not
-// whole yet: what an interrupted run has left.
-bool is_partial_name(std::string_view name);
-
 // "a/b" from "a" and "b"; the folder part and the last name of a path.
 std::string join_path(std::string_view folder, std::string_view name);
 std::string folder_of(std::string_view path);  // "." when there is none

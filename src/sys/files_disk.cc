@@ -147,22 +147,6 @@ bool is_partial_of(const std::string& path, std::string_view name) {
   return name.starts_with(folder_stem) && all_of(name.substr(folder_stem.size()), "0123456789-");
 }
 
-}  // namespace
-
-bool is_partial_name(std::string_view name) {
-  const size_t folder = name.rfind(kPartialFolder);
-  if (folder != std::string_view::npos && folder > 0 &&
-      all_of(name.substr(folder + kPartialFolder.size()), "0123456789-")) {
-    return true;
-  }
-  if (!name.starts_with('.') || !name.ends_with(kPartialFile)) return false;
-  name.remove_suffix(kPartialFile.size());
-  const size_t dot = name.rfind('.');
-  return dot > 0 && dot != std::string_view::npos && all_of(name.substr(dot + 1), "0123456789-");
-}
-
-namespace {
-
 // Removes a file, a link or a folder with all that is in it; follows no link. What is gone is fine.
 Status remove_tree(const std::string& path) {
   struct stat info;

@@ -350,6 +350,16 @@ TEST(MemoryFiles, FoldersAppearWholeWhenCommitted) {
   EXPECT_FALSE(folder->commit().ok());
 }
 
+TEST(Paths, WhatWritersCallWhatIsNotWholeYet) {
+  for (const char* left : {"a/out.partial-77-0", "out.partial-0/", "a/.out.gguf.77-0.part"}) {
+    EXPECT_TRUE(is_unfinished(left)) << left;
+  }
+  for (const char* name : {"out.partial-", "out.partial-x", ".partial-1", ".out.gguf.part",
+                           "1.part", "out.gguf.77-0.part", "a.partial-1/model.gguf"}) {
+    EXPECT_FALSE(is_unfinished(name)) << name;
+  }
+}
+
 TEST(Paths, JoinAndSplit) {
   EXPECT_EQ(join_path("a", "b"), "a/b");
   EXPECT_EQ(join_path("a/", "b"), "a/b");
