@@ -26,7 +26,9 @@ constexpr int kMaxPlanes = 3;
 // What a task found out.
 struct TaskSums {
   double squared_error = 0, squared_norm = 0, weighted_error = 0, weighted_norm = 0;
-  int64_t bad_row = -1;  // the first that holds NaN or infinity
+  int64_t bad_row = -1;   // the first that holds NaN or infinity
+  int64_t over_row = -1;  // the first whose codes stand for such
+  bool exact = true;
   Status status;
 };
 
@@ -116,6 +118,7 @@ class Run {
       wave.rows = std::min(wave_rows, rows - row);
       Status written = compute(job, wave, row > 0 ? &waves[at ^ 1] : nullptr);
       PHIAL_TRY(std::move(written));
+      measure_memory();
       PHIAL_TRY(gather(job, wave, out));
       for (size_t p = 1; p < job.plane_bytes.size(); ++p) {
         later[p].insert(later[p].end(), wave.planes[p].begin(), wave.planes[p].end());
@@ -125,7 +128,6 @@ class Run {
     }
     PHIAL_TRY(output_.append(waves[at ^ 1].planes[0]));
     for (size_t p = 1; p < job.plane_bytes.size(); ++p) PHIAL_TRY(output_.append(later[p]));
-    out.exact = out.squared_error == 0;
     return {};
   }
 
@@ -176,6 +178,11 @@ class Run {
     if (job.tensor.transfer == Transfer::encoded) {
       RowEncoder::decode(job.tensor.grid, planes, rows, job.columns, scratch.decoded.data());
       decoded = scratch.decoded.data();
+      sums.over_row = first_bad_row(decoded, rows, job.columns);
+      if (sums.over_row >= 0) {
+        sums.over_row += wave.first_row + begin;
+        return;
+      }
     }
     add_errors(job, scratch.values.data(), decoded, rows, sums);
   }
@@ -225,6 +232,7 @@ class Run {
   static void add_errors(const MatrixJob& job, const float* x, const float* y, int64_t rows,
                          TaskSums& sums) {
     for (int64_t r = 0; r < rows; ++r, x += job.columns, y += job.columns) {
+      sums.exact = sums.exact && std::equal(x, x + job.columns, y);
       // Eight chains, in an order that does not depend on the machine.
       float error[8] = {}, norm[8] = {};
       const int64_t whole = job.columns / 8 * 8;
@@ -239,10 +247,21 @@ class Run {
         error[0] += (y[c] - x[c]) * (y[c] - x[c]);
         norm[0] += x[c] * x[c];
       }
+      double row_error = 0, row_norm = 0;
       for (int l = 0; l < 8; ++l) {
-        sums.squared_error += static_cast<double>(error[l]);
-        sums.squared_norm += static_cast<double>(norm[l]);
+        row_error += static_cast<double>(error[l]);
+        row_norm += static_cast<double>(norm[l]);
       }
+      if (!std::isfinite(row_error) || !std::isfinite(row_norm)) {  // squares beyond float32
+        row_error = row_norm = 0;
+        for (int64_t c = 0; c < job.columns; ++c) {
+          const double value = x[c], off = static_cast<double>(y[c]) - value;
+          row_error += off * off;
+          row_norm += value * value;
+        }
+      }
+      sums.squared_error += row_error;
+      sums.squared_norm += row_norm;
       if (job.importance == nullptr) continue;
       for (int64_t c = 0; c < job.columns; ++c) {
         const double w = job.importance[c], off = y[c] - x[c], value = x[c];
@@ -256,10 +275,17 @@ class Run {
   static Status gather(const MatrixJob& job, Wave& wave, TensorResult& out) {
     for (TaskSums& sums : wave.sums) {
       if (sums.bad_row >= 0) return not_finite(job.tensor, sums.bad_row);
+      if (sums.over_row >= 0) {
+        return unsupported(job.tensor.target.name,
+                           fmt::format("row {} holds values too large for {}", sums.over_row,
+                                       job.tensor.grid.name()),
+                           "take a grid of wider range for it, such as --tensor PATTERN=bf16");
+      }
       if (!sums.status.ok()) {
         const Error& error = sums.status.error();
         return make_error(error.code, job.tensor.target.name, error.message, error.hint);
       }
+      out.exact = out.exact && sums.exact;
       out.squared_error += sums.squared_error;
       out.squared_norm += sums.squared_norm;
       out.weighted_error += sums.weighted_error;

@@ -54,6 +54,8 @@ class FolderWriter {
   virtual ~FolderWriter() = default;
   // The name it has meanwhile: files are created in there.
   virtual const std::string& path() const = 0;
+  // A folder `name` (no '/') inside; one that is there already is fine.
+  virtual Status make_folder(const std::string& name) const = 0;
   virtual Status commit() = 0;
 };
 

@@ -239,6 +239,13 @@ class DiskFolderWriter final : public FolderWriter {
 
   const std::string& path() const override { return temporary_; }
 
+  Status make_folder(const std::string& name) const override {
+    const std::string folder = join_path(temporary_, name);
+    if (::mkdir(folder.c_str(), 0777) == 0 || errno == EEXIST) return {};
+    return io_error(folder, "cannot write: " + std::generic_category().message(errno),
+                    hint_for(errno));
+  }
+
   Status commit() override {
     if (committed_) return usage_error(path_, "committed twice");
     PHIAL_TRY(check_target(path_));

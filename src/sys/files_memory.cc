@@ -83,6 +83,7 @@ class MemoryFiles::PartialFolder final : public FolderWriter {
   }
 
   const std::string& path() const override { return path_; }
+  Status make_folder(const std::string&) const override { return {}; }  // files make folders
 
   Status commit() override {
     if (committed_) return usage_error(final_path_, "committed twice");
