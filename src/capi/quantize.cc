@@ -74,7 +74,7 @@ Result<ConvertOptions> convert_options(const phial_quantize_options& given, cons
       return usage_error(function, "bits_per_weight is not above 0");
     }
     if (given.scheme != nullptr) {
-      return usage_error(function, "a scheme and bits_per_weight exclude each other");
+      return usage_error(function, "a scheme and bits_per_weight are given", "leave one out");
     }
     options.bits_per_weight = given.bits_per_weight;
   }
@@ -142,6 +142,7 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
     PHIAL_TRY(require(context, kFunction, "context"));
     PHIAL_TRY(require(source, kFunction, "source"));
     PHIAL_TRY(require(output, kFunction, "output"));
+    if (*output == '\0') return usage_error(kFunction, "the name of the output is empty");
     PHIAL_TRY(require(json, kFunction, "json"));
     PHIAL_ASSIGN(const phial_quantize_options given,
                  read_options(options, PHIAL_QUANTIZE_OPTIONS_INIT, kFunction));
