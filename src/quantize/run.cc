@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "kernels/search.h"
 #include "quantize/convert.h"
+#include "quantize/estimate.h"
 #include "quantize/output.h"
 #include "quantize/recode.h"
 #include "quantize/row_encoder.h"
@@ -48,7 +49,8 @@ struct Wave {
 // One matrix on its way.
 struct MatrixJob {
   const PlannedTensor& tensor;
-  const float* importance;  // [columns] or null
+  const float* importance;  // [columns] or null: what was measured, for reports
+  const float* weighing;    // likewise: what the search goes by
   int64_t rows, columns;
   std::vector<int64_t> plane_bytes;  // of a row
   TensorCut cut;
@@ -72,6 +74,7 @@ class Run {
 
   Result<ConvertResult> run() {
     const auto begin = std::chrono::steady_clock::now();
+    PHIAL_TRY(estimate_where_unknown());
     for (const PlannedTensor& tensor : plan_.tensors) {
       PHIAL_TRY(tensor.target.is_matrix() ? write_matrix(tensor) : write_values(tensor));
       measure_memory();
@@ -85,6 +88,24 @@ class Run {
   }
 
  private:
+  const float* measured(const PlannedTensor& tensor) const {
+    const std::vector<float>* columns =
+        plan_.importance ? importance_of(*plan_.importance, tensor.target) : nullptr;
+    return columns != nullptr ? columns->data() : nullptr;
+  }
+
+  // Importance of columns for matrices that are searched and of which none was given.
+  Status estimate_where_unknown() {
+    const bool wanted = std::any_of(
+        plan_.tensors.begin(), plan_.tensors.end(), [this](const PlannedTensor& tensor) {
+          return tensor.target.is_matrix() && tensor.transfer == Transfer::encoded &&
+                 RowEncoder::weighs(tensor.grid, plan_.effort) && measured(tensor) == nullptr;
+        });
+    if (!wanted) return {};
+    PHIAL_ASSIGN(estimated_, estimate_importance(*plan_.model, *runtime_.threads, cancel_));
+    return {};
+  }
+
   Status write_values(const PlannedTensor& tensor) {
     const auto count = static_cast<int64_t>(tensor.target.values.size());
     TensorResult& out = begin_result(tensor, 1, count);
@@ -100,11 +121,17 @@ class Run {
 
   Status write_matrix(const PlannedTensor& tensor) {
     const int64_t rows = tensor.target.shape[0], columns = tensor.target.shape[1];
-    MatrixJob job = {tensor,         nullptr, rows, columns, tensor.grid.plane_row_bytes(columns),
-                     cut_of(columns)};
-    const std::vector<float>* importance =
-        plan_.importance ? importance_of(*plan_.importance, tensor.target) : nullptr;
-    if (importance != nullptr) job.importance = importance->data();
+    MatrixJob job = {.tensor = tensor,
+                     .importance = measured(tensor),
+                     .weighing = measured(tensor),
+                     .rows = rows,
+                     .columns = columns,
+                     .plane_bytes = tensor.grid.plane_row_bytes(columns),
+                     .cut = cut_of(columns)};
+    if (job.weighing == nullptr && RowEncoder::weighs(tensor.grid, plan_.effort)) {
+      const std::vector<float>* estimate = importance_of(estimated_, tensor.target);
+      if (estimate != nullptr) job.weighing = estimate->data();
+    }
     TensorResult& out = begin_result(tensor, rows, columns);
     // Planes after the first are written when the first is whole; they are small.
     std::vector<uint8_t> later[kMaxPlanes];
@@ -169,7 +196,7 @@ class Run {
     }
     if (job.tensor.transfer == Transfer::encoded) {
       scratch.encoder.encode(job.tensor.grid, scratch.values.data(), rows, job.columns,
-                             job.importance, planes);
+                             job.weighing, planes);
     } else {
       sums.status = recode(job, wave.first_row + begin, rows, planes);
       if (!sums.status.ok()) return;
@@ -349,6 +376,7 @@ class Run {
   const OnConverted& on_converted_;
   const CancelFlag* const cancel_;
   std::vector<std::unique_ptr<Scratch>> scratch_;
+  Imatrix estimated_;  // empty where none was needed
   int64_t done_ = 0, total_ = 0;
   ConvertResult result_;
 };
