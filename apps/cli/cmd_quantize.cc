@@ -16,6 +16,7 @@ namespace {
 // What one of the commands came to.
 struct Order {
   std::string source, output, format, scheme, effort;
+  std::string target_option = "--to";  // what says format and scheme
   std::optional<std::string> imatrix;
   std::optional<std::string> pre_tokenizer;
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid

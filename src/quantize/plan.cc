@@ -246,7 +246,7 @@ class Planner {
     if (least == 0) return first;
     if (best == nullptr) {
       return usage_error("bits-per-weight",
-                         fmt::format("no scheme of {} takes {} bits or less",
+                         fmt::format("no scheme of {} takes {:.7g} bits or less",
                                      format_name(options_.format), *options_.bits_per_weight),
                          fmt::format("the smallest takes {:.3f}", least));
     }
