@@ -33,6 +33,7 @@ def variants_of_safetensors():
     mixed = files.Safetensors().add("a", "F16", [2, 3], bytes(12)).add("b", "BF16", [], bytes(2))
     mixed.add("none", "F32", [0, 4], b"")
     return {"empty": empty.bytes(), "mixed": mixed.bytes(),
+            "packed": files.packed_safetensors().bytes(),
             "norms": files.llama_safetensors(
                 [name for name in files.tensor_names() if "norm" in name]).bytes()}
 
@@ -132,7 +133,8 @@ SEEDS = {
     "model": {"gguf-f16": files.llama_gguf(files.GGML_F16).bytes(),
               "gguf-q4_1": files.llama_gguf(files.GGML_Q4_1).bytes(),
               "safetensors": bundle(files.dumps(files.config()),
-                                    files.llama_safetensors(dtype="F16").bytes())},
+                                    files.llama_safetensors(dtype="F16").bytes()),
+              "packed": bundle(files.dumps(files.config()), files.packed_safetensors().bytes())},
     "gguf_layout": {"f32": split_gguf(), "q4_1": split_gguf(files.GGML_Q4_1)},
     "imatrix": variants_of_imatrix(),
     "mlx": variants_of_mlx(),

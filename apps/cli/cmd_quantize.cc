@@ -166,7 +166,7 @@ void declare_common(CommandLine& parser, Declared& given, Order& order) {
   parser.heading("Output");
   parser.text("-o", "OUT", given.output, "a file for gguf, else a folder");
   parser.text("--to", "FORMAT[:SCHEME]", given.target,
-              "gguf, mlx or safetensors, and which grids (default: what OUT's name says)");
+              "gguf, mlx, safetensors or phial, and which grids (default: what OUT's name says)");
   parser.texts("--tensor", "PATTERN=GRID", given.rules,
                "the grid of tensors whose name matches; * stands for any text (repeatable)");
   parser.text("--pre-tokenizer", "NAME", order.pre_tokenizer,
@@ -364,7 +364,8 @@ const Command kConvertCommand = {"convert", "a model into another format",
                                  "MODEL -o OUT --to FORMAT[:SCHEME] [options]",
                                  "  phial convert models/TinyLlama -o tinyllama.gguf\n"
                                  "  phial convert smollm2.gguf -o smollm2 --to safetensors\n"
-                                 "  phial convert models/TinyLlama -o tinyllama-mlx --to mlx\n",
+                                 "  phial convert models/TinyLlama -o tinyllama-mlx --to mlx\n"
+                                 "  phial convert smollm2.gguf -o smollm2-packed --to phial\n",
                                  run_convert};
 
 const Command kLlamaQuantizeCommand = {

@@ -322,6 +322,10 @@ std::optional<ScaleKind> scale_kind_of(Grid grid) {
   }
 }
 
+std::string affine_grid_name(const AffineGrid& grid) {
+  return "int" + std::to_string(grid.bits) + " g" + std::to_string(grid.group_columns);
+}
+
 int scale_bytes(ScaleKind kind) {
   switch (kind) {
     case ScaleKind::f32:
