@@ -15,7 +15,7 @@ constexpr int64_t kEmbeddingRows = 4096;
 constexpr int64_t kRowsPerTask = 64;
 // What is left of the values' second moment when attention has averaged over positions.
 constexpr float kMixed = 0.3f;
-// Least importance, of the mean: a column that seems dead still counts.
+// Least moment, of the mean: nothing is sure to be 0.
 constexpr float kLeast = 1e-6f;
 
 float finite_or_zero(float value) { return std::isfinite(value) ? value : 0.0f; }
@@ -66,8 +66,13 @@ class Estimate {
   }
 
  private:
-  void put(Role role, int64_t layer, const std::vector<float>& columns) {
-    out_.columns[gguf_role_name(role, layer, ".weight")] = with_mean_one(columns);
+  // An estimate may be wrong: every column counts at least as much as the median one is thought to.
+  void put(Role role, int64_t layer, std::vector<float> columns) {
+    std::vector<float> sorted = columns;
+    const auto middle = sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    for (float& value : columns) value = finite_or_zero(value + *middle);
+    out_.columns[gguf_role_name(role, layer, ".weight")] = with_mean_one(std::move(columns));
   }
 
   // The mean square of each column, over rows spread evenly.

@@ -20,6 +20,9 @@
 
 namespace phial {
 
+// An estimate may be wrong: to every number the median of its matrix is added, so that no column is
+// given up.
+//
 // For every matrix inside the layers and for the head, tied or not; an embedding that is no head
 // has no entry. Numbers are finite and > 0, their mean in each matrix is 1; weights that are not
 // finite count as 0. Reads every matrix once; depends on the weights alone, not on threads.
