@@ -72,6 +72,9 @@ Result<ConvertOptions> convert_options(const phial_quantize_options& given, cons
     if (!(given.bits_per_weight > 0)) {
       return usage_error(function, "bits_per_weight is not above 0");
     }
+    if (given.scheme != nullptr) {
+      return usage_error(function, "a scheme and bits_per_weight are given", "leave one out");
+    }
     options.bits_per_weight = given.bits_per_weight;
   }
   if (given.rule_count > 0) PHIAL_TRY(require(given.rules, function, "rules"));
@@ -138,6 +141,7 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
     PHIAL_TRY(require(context, kFunction, "context"));
     PHIAL_TRY(require(source, kFunction, "source"));
     PHIAL_TRY(require(output, kFunction, "output"));
+    if (*output == '\0') return usage_error(kFunction, "the name of the output is empty");
     PHIAL_TRY(require(json, kFunction, "json"));
     PHIAL_ASSIGN(const phial_quantize_options given,
                  read_options(options, PHIAL_QUANTIZE_OPTIONS_INIT, kFunction));
@@ -145,7 +149,8 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
     PHIAL_ASSIGN(const ConvertOptions chosen, convert_options(given, *runtime.files, kFunction));
     PHIAL_ASSIGN(const std::string path, locate_named_model(*runtime.files, source));
     PHIAL_ASSIGN(Checkpoint checkpoint, read_checkpoint(*runtime.files, path));
-    PHIAL_TRY(check_output(*runtime.files, checkpoint, output));
+    PHIAL_TRY(check_output(*runtime.files, checkpoint, output,
+                           given.imatrix == nullptr ? "" : given.imatrix));
     PHIAL_ASSIGN(auto model, open_model(std::make_shared<const Checkpoint>(std::move(checkpoint))));
     PHIAL_ASSIGN(const ConvertPlan plan, plan_conversion(*runtime.files, std::move(model), chosen));
     if (given.dry_run != 0) {

@@ -182,7 +182,7 @@ Result<std::vector<TargetFile>> copied_files(const Files& files, const Checkpoin
 }
 
 TargetFile generation_file(const GenerationDefaults& defaults, const TokenizerSpec& spec) {
-  Json out;
+  Json out{Json::Object()};  // of a model without any of these ids too
   const auto set = [&](const char* key, std::optional<int32_t> id) {
     if (id) out.set(key, static_cast<int64_t>(*id));
   };
@@ -203,7 +203,13 @@ Result<std::vector<TargetFile>> made_files(const Model& model) {
   const Checkpoint& checkpoint = *model.checkpoint;
   if (!has_vocabulary(checkpoint)) return std::vector<TargetFile>();
   PHIAL_ASSIGN(const auto tokenizer, open_tokenizer(checkpoint));
-  const TokenizerSpec& spec = tokenizer->spec();
+  TokenizerSpec spec = tokenizer->spec();
+  // A GGUF file cannot say that text is normalized. Qwen's tokenizers do, and transformers does it
+  // for their model_type whatever tokenizer.json says.
+  PHIAL_ASSIGN(const auto pre, checkpoint.gguf.string("tokenizer.ggml.pre"));
+  if (pre == "qwen2" && spec.normalizer.empty()) {
+    spec.normalizer.push_back(normalizer::Unicode{});
+  }
   PHIAL_ASSIGN(const std::vector<NamedTemplate> templates, chat_templates(checkpoint));
   PHIAL_ASSIGN(const GenerationDefaults defaults, generation_defaults(checkpoint, tokenizer.get()));
   PHIAL_ASSIGN(std::vector<TargetFile> out,
