@@ -94,13 +94,17 @@ struct Bench {
   // Seconds of the pass through all layers.
   double run() {
     const auto start = std::chrono::steady_clock::now();
-    std::vector<std::atomic<int64_t>> next(static_cast<size_t>(spec.layers));
+    const auto deals = std::make_unique<Deal[]>(static_cast<size_t>(spec.layers));
     runtime->threads->run([&](int worker) {
       for (int64_t layer = 0; layer < spec.layers; ++layer) {
-        for (;;) {
-          const int64_t piece = next[static_cast<size_t>(layer)].fetch_add(1);
-          if (piece >= attention.pieces()) break;
-          attention.attend(worker, layer, piece, q.data(), out.data());
+        Deal& deal = deals[static_cast<size_t>(layer)];
+        const auto attend = [&](int64_t begin, int64_t end) {
+          attention.attend(worker, layer, begin, end, q.data(), out.data());
+        };
+        if (attention.pieces_are_alike()) {
+          deal.take(attention.pieces(), worker, runtime->threads->size(), attend);
+        } else {
+          deal.take_each(attention.pieces(), [&](int64_t piece) { attend(piece, piece + 1); });
         }
         runtime->threads->barrier();
       }

@@ -150,7 +150,8 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
     PHIAL_ASSIGN(const ConvertOptions chosen, convert_options(given, *runtime.files, kFunction));
     PHIAL_ASSIGN(const std::string path, locate_named_model(*runtime.files, source));
     PHIAL_ASSIGN(Checkpoint checkpoint, read_checkpoint(*runtime.files, path));
-    PHIAL_TRY(check_output(*runtime.files, checkpoint, output));
+    PHIAL_TRY(check_output(*runtime.files, checkpoint, output,
+                           given.imatrix == nullptr ? "" : given.imatrix));
     PHIAL_ASSIGN(auto model, open_model(std::make_shared<const Checkpoint>(std::move(checkpoint))));
     PHIAL_ASSIGN(const ConvertPlan plan, plan_conversion(*runtime.files, std::move(model), chosen));
     if (given.dry_run != 0) {

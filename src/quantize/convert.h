@@ -77,13 +77,14 @@ struct ConvertPlan {
   std::string scheme;  // as chosen
   Effort effort = Effort::balanced;
   std::shared_ptr<const Imatrix> importance;
-  std::vector<PlannedTensor> tensors;  // in the order of the output
-  std::vector<GgufPair> pairs;         // GGUF only
-  std::vector<TargetFile> files;       // folders: what stands beside the weights, config.json last
-  Grid dtype = Grid::bf16;             // folders: of matrices that are not quantized
-  uint64_t bytes = 0;                  // of all weights, without headers
-  uint64_t anonymous_bytes = 0;        // that a run takes at most besides what the process has
-  double bits_per_weight = 0;          // over all weights, norms and biases included
+  int64_t matrices = 0, important = 0;  // those of the output; those of which `importance` knows
+  std::vector<PlannedTensor> tensors;   // in the order of the output
+  std::vector<GgufPair> pairs;          // GGUF only
+  std::vector<TargetFile> files;        // folders: what stands beside the weights, config.json last
+  Grid dtype = Grid::bf16;              // folders: of matrices that are not quantized
+  uint64_t bytes = 0;                   // of all weights, without headers
+  uint64_t anonymous_bytes = 0;         // that a run takes at most besides what the process has
+  double bits_per_weight = 0;           // over all weights, norms and biases included
 };
 
 // Errors: usage (an unknown scheme or grid, a rule that matches nothing, nothing small enough for
@@ -127,7 +128,9 @@ Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& 
                                      const std::string& output, const OnConverted& on_converted,
                                      const CancelFlag* cancel);
 
-// usage when writing `output` would replace the source or a part of it.
-Status check_output(const Files& files, const Checkpoint& source, const std::string& output);
+// usage when writing `output` would replace the source, a part of it, any file of its folder but a
+// GGUF file, or `imatrix` (empty: none).
+Status check_output(const Files& files, const Checkpoint& source, const std::string& output,
+                    const std::string& imatrix = "");
 
 }  // namespace phial

@@ -49,7 +49,11 @@ class FolderOutput final : public Output {
 
   Result<uint64_t> commit() override {
     PHIAL_TRY(writer_->commit());
+    bytes_ += writer_->index_bytes();
     for (const TargetFile& file : plan_.files) {
+      if (const size_t slash = file.name.rfind('/'); slash != std::string::npos) {
+        PHIAL_TRY(folder_->make_folder(file.name.substr(0, slash)));
+      }
       PHIAL_ASSIGN(auto out, files_.create(join_path(folder_->path(), file.name)));
       PHIAL_TRY(
           out->append({reinterpret_cast<const uint8_t*>(file.bytes.data()), file.bytes.size()}));
@@ -106,7 +110,8 @@ Result<std::unique_ptr<Output>> open_output(const Files& files, const ConvertPla
                                            : open_folder(files, plan, path);
 }
 
-Status check_output(const Files& files, const Checkpoint& source, const std::string& output) {
+Status check_output(const Files& files, const Checkpoint& source, const std::string& output,
+                    const std::string& imatrix) {
   const auto out = files.canonical(output);
   // What is not there yet is nobody's; the writers say what is wrong with a path.
   if (!out.ok()) return {};
@@ -115,12 +120,17 @@ Status check_output(const Files& files, const Checkpoint& source, const std::str
     return other.ok() &&
            (other.value() == out.value() || other.value().starts_with(out.value() + "/"));
   };
-  bool same = is_source(source.path);
   const std::string folder =
       files.kind(source.path) == FileKind::folder ? source.path : folder_of(source.path);
+  bool same = is_source(source.path) || (!imatrix.empty() && is_source(imatrix));
   for (const NamedTensor& tensor : source.tensors) {
     if (same) break;
     if (!tensor.file.empty()) same = is_source(join_path(folder, tensor.file));
+  }
+  // The side files of a folder, whatever they are called; only a model of one's own may go.
+  if (const auto home = files.canonical(folder);
+      home.ok() && source.format != Checkpoint::Format::gguf && !output.ends_with(".gguf")) {
+    same = same || out.value().starts_with(home.value() + "/");
   }
   if (same) {
     return usage_error(output, "the output is the source, or a part of it", "choose another name");

@@ -120,13 +120,13 @@ class Planner {
   }
 
   // Not the whole matrix must be known, but what is must fit.
-  Status check_importance() const {
+  Status check_importance() {
     if (!options_.importance) return {};
-    bool any = false;
     for (const PlannedTensor& tensor : plan_.tensors) {
+      plan_.matrices += tensor.target.is_matrix() ? 1 : 0;
       const auto* found = importance_of(*options_.importance, tensor.target);
       if (found == nullptr) continue;
-      any = true;
+      ++plan_.important;
       if (static_cast<int64_t>(found->size()) != tensor.target.shape[1]) {
         return invalid_input("imatrix: " + tensor.target.name,
                              fmt::format("has {} columns, the model's matrix {}", found->size(),
@@ -134,7 +134,7 @@ class Planner {
                              "it was made for another model");
       }
     }
-    if (!any) {
+    if (plan_.important == 0) {
       return invalid_input("imatrix", "none of its names is a matrix of this model",
                            "it was made for another model");
     }
@@ -228,10 +228,14 @@ class Planner {
   Status choose_by_bits() {
     const Scheme* best = nullptr;
     double best_bits = 0, least = 0;
+    Status first;  // why the first that could not be taken was not
     for (const Scheme& scheme : scheme_table()) {
       if (scheme.format != options_.format || !scheme.is_choice) continue;
       // Groups that do not divide are no choice.
-      if (!choose_grids(&scheme).ok()) continue;
+      if (Status status = choose_grids(&scheme); !status.ok()) {
+        if (first.ok()) first = std::move(status);
+        continue;
+      }
       const double bits = plan_.bits_per_weight;
       if (least == 0 || bits < least) least = bits;
       if (bits <= *options_.bits_per_weight && bits > best_bits) {
@@ -239,9 +243,10 @@ class Planner {
         best_bits = bits;
       }
     }
+    if (least == 0) return first;
     if (best == nullptr) {
       return usage_error("bits-per-weight",
-                         fmt::format("no scheme of {} takes {} bits or less",
+                         fmt::format("no scheme of {} takes {:.7g} bits or less",
                                      format_name(options_.format), *options_.bits_per_weight),
                          fmt::format("the smallest takes {:.3f}", least));
     }

@@ -287,6 +287,10 @@ void put_mx(const GroupBatch& batch, int lane, int exponent, bool planes, int64_
 
 }  // namespace
 
+bool RowEncoder::weighs(const StoredGrid& grid, Effort effort) {
+  return effort == Effort::balanced && method_of(grid).kind != Method::Kind::none;
+}
+
 void RowEncoder::encode(const StoredGrid& grid, const float* values, int64_t rows, int64_t columns,
                         const float* importance, uint8_t* const* planes) {
   const Method method = method_of(grid);
