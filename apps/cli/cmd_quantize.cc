@@ -105,6 +105,7 @@ int carry_out(const CommonOptions& common, const Order& order) {
       naming({{"format", order.target_option},
               {"scheme", order.target_option},
               {"effort", "--effort"},
+              {"output", "-o"},
               {"grid", "--tensor"},
               {"tensor", "--tensor"},
               {"bits-per-weight", "--bits-per-weight"}},
