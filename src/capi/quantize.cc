@@ -31,13 +31,12 @@ struct FieldEnds<phial_quantize_options> {
 namespace {
 
 // Formats that are not written yet, but known.
-constexpr const char* kComing[] = {"onnx", "openvino", "phial"};
+constexpr const char* kComing[] = {"onnx", "openvino"};
 
 Result<TargetFormat> format_named(const char* name) {
   const std::string_view given = name == nullptr ? "" : name;
   std::string known;
-  for (const TargetFormat format :
-       {TargetFormat::gguf, TargetFormat::mlx, TargetFormat::safetensors}) {
+  for (const TargetFormat format : kTargetFormats) {
     if (given == format_name(format)) return format;
     known += (known.empty() ? "" : ", ") + std::string(format_name(format));
   }
@@ -176,12 +175,15 @@ phial_error* phial_schemes_json(phial_buffer** json) {
   return guarded(kFunction, [&]() -> Status {
     PHIAL_TRY(require(json, kFunction, "json"));
     Json::Array schemes;
-    for (const Scheme& scheme : scheme_table()) {
-      Json row;
-      row.set("format", format_name(scheme.format));
-      row.set("name", scheme.name);
-      row.set("summary", scheme.summary);
-      schemes.push_back(std::move(row));
+    for (const TargetFormat format : kTargetFormats) {
+      for (const Scheme& scheme : scheme_table()) {
+        if (!has_scheme(format, scheme)) continue;
+        Json row;
+        row.set("format", format_name(format));
+        row.set("name", scheme.name);
+        row.set("summary", scheme.summary);
+        schemes.push_back(std::move(row));
+      }
     }
     *json = text_buffer(to_text(Json(std::move(schemes))));
     return {};

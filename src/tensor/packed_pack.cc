@@ -1,8 +1,7 @@
 // pack_panel: rows of any grid into one panel.
 //
-// A reader per grid gives the 32 codes of a chunk as eight words, a step of four columns each, a
-// byte per code. One function per plane puts those into lines. Everything is arithmetic on whole
-// words: the bytes of four codes never meet.
+// A reader per grid gives the 32 codes of a chunk as words (tensor/packed_steps.h). One function
+// per plane puts those into lines.
 
 #include <algorithm>
 #include <cstring>
@@ -13,21 +12,10 @@
 #include "tensor/block_ternary.h"
 #include "tensor/numbers.h"
 #include "tensor/packed.h"
+#include "tensor/packed_steps.h"
 
 namespace phial {
 namespace {
-
-// Of a grid that is a constant where it is called, little is left once these are inlined: a word of
-// q4_0 is loaded and stored.
-#define PHIAL_FOLDED [[gnu::always_inline]] inline
-
-constexpr int kSteps = kChunkColumns / 4;
-using Steps = uint32_t[kSteps];
-
-uint32_t word_at(const uint8_t* bytes, int i) { return load_number<uint32_t>(bytes + 4 * i); }
-
-constexpr uint32_t kNibbles = 0x0f0f0f0f, kPairs = 0x03030303, kBits = 0x01010101;
-constexpr uint32_t kTopBits = 0x80808080;
 
 // Bit i of four to byte i.
 constexpr uint32_t spread_bits(uint32_t bits) { return bits * 0x00204081 & kBits; }
@@ -182,29 +170,6 @@ void put_halves(PackedCodes codes, const uint8_t* values, int64_t columns, int r
   }
 }
 
-// Superblocks: the float16 fields, then the bytes of the scales.
-struct SuperFields {
-  int d;       // where the block has it
-  int dmin;    // -1: nowhere
-  int scales;  // where its scales begin
-  int count;   // and how many bytes they are
-};
-SuperFields super_fields(Grid grid) {
-  switch (grid) {
-    case Grid::q2_k:
-      return {80, 82, 0, 16};
-    case Grid::q3_k:
-      return {108, -1, 96, 12};
-    case Grid::q4_k:
-    case Grid::q5_k:
-      return {0, 2, 4, 12};
-    case Grid::q6_k:
-      return {208, -1, 192, 16};
-    default:  // iq4_xs: scales_h, then scales_l
-      return {0, -1, 2, 6};
-  }
-}
-
 void put_super(Grid grid, const uint8_t* block, int row, uint8_t* out) {
   const SuperFields fields = super_fields(grid);
   for (const int at : {fields.d, fields.dmin}) {
@@ -230,7 +195,7 @@ void copy_number(const uint8_t* from, int bytes, uint8_t* to) {
 void put_block_group(const PackedLayout& layout, Grid grid, const uint8_t* block, int row,
                      uint8_t* scale, uint8_t* offset) {
   const int bytes = layout.scale_bytes / kPackedRows;
-  copy_number(block + (grid == Grid::tq2_0 ? 64 : 0), bytes, scale + bytes * row);
+  copy_number(block + block_scale_at(grid), bytes, scale + bytes * row);
   if (layout.offsets == PackedOffsets::minimum) std::memcpy(offset + 2 * row, block + 2, 2);
 }
 
