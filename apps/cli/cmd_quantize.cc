@@ -105,6 +105,7 @@ int carry_out(const CommonOptions& common, const Order& order) {
       naming({{"format", order.target_option},
               {"scheme", order.target_option},
               {"effort", "--effort"},
+              {"output", "-o"},
               {"grid", "--tensor"},
               {"tensor", "--tensor"},
               {"bits-per-weight", "--bits-per-weight"}},
@@ -128,8 +129,8 @@ int carry_out(const CommonOptions& common, const Order& order) {
     const auto known = report["imatrix"]["known"].get<int64_t>();
     const auto all = report["imatrix"]["matrices"].get<int64_t>();
     if (known < all) {
-      notice(common, fmt::format("the imatrix knows {} of {} matrices; the others go by an "
-                                 "estimate from the weights",
+      notice(common, fmt::format("the imatrix knows {} of {} matrices; for the others the weights "
+                                 "tell which columns matter",
                                  known, all));
     }
   }

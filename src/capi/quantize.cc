@@ -141,7 +141,7 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
     PHIAL_TRY(require(context, kFunction, "context"));
     PHIAL_TRY(require(source, kFunction, "source"));
     PHIAL_TRY(require(output, kFunction, "output"));
-    if (*output == '\0') return usage_error(kFunction, "the name of the output is empty");
+    if (*output == '\0') return usage_error("output", "the name is empty");
     PHIAL_TRY(require(json, kFunction, "json"));
     PHIAL_ASSIGN(const phial_quantize_options given,
                  read_options(options, PHIAL_QUANTIZE_OPTIONS_INIT, kFunction));

@@ -70,7 +70,7 @@ constexpr auto kSteps5 = near_and_far<12, 3>(14.0f, 1.05f, 32.0f, 1.6f);
 constexpr auto kSteps6 = both_ends<12, 4>(-34.0f, 0.25f, 30.5f, 0.25f);
 constexpr auto kStepsIq4 = near_and_far<10, 2>(88.0f, 1.095f, 260.0f, 1.9f);
 constexpr auto kQuickSteps3 = ladder<5>(-4.6f, 0.2f);
-constexpr auto kQuickSteps6 = ladder<3>(-32.5f, 0.5f);
+constexpr auto kQuickSteps6 = both_ends<3, 2>(-32.5f, 0.5f, 30.5f, 0.5f);
 constexpr auto kQuickStepsIq4 = both_ends<4, 3>(-142.0f, 8.0f, 106.0f, 8.0f);
 
 constexpr auto kCuts2 = cut_pairs<7>(-0.08f, 0.055f);

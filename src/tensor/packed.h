@@ -31,7 +31,7 @@ struct SourceRow {
 };
 
 // Writes one panel, layout.panel_bytes at `out` (aligned as bytes are): `rows` in that order, then
-// empty rows. The rows may be those of several matrices. Calls for different panels are
+// empty rows. The rows may be those of several matrices of one grid. Calls for different panels are
 // independent; nothing is allocated.
 // REQUIRES: rows.size() <= 64; packed_layout() of every row's matrix is `layout`
 void pack_panel(const PackedLayout& layout, std::span<const SourceRow> rows, uint8_t* out);

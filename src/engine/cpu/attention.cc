@@ -165,9 +165,8 @@ struct Attention::Impl {
   int64_t piece_tiles(const Tile& tile) const;
   Task run_from(int64_t begin, int64_t end, int64_t layer, int64_t* next) const;
   void gather(const Task& task, const float* q, Scratch& scratch) const;
-  template <class PartOf>
-  void run_range(const Task& task, int64_t range, const uint8_t* after, Scratch& scratch,
-                 const PartOf& part_of) const;
+  void run_range(const Task& task, int64_t range, const uint8_t* after, const AttentionPart& part,
+                 Scratch& scratch) const;
   void run_whole(const Task& task, const uint8_t* after, float* out, Scratch& scratch) const;
   void run_shared(const Task& task, const uint8_t* after, float* out, Scratch& scratch);
   void finish(const Task& task, int64_t tile, const AttentionPart& total, float* out) const;
@@ -233,7 +232,12 @@ void Attention::Impl::make_parts() {
     for (size_t t = 0; t < tile_count; ++t) {
       Tile& tile = tiles[t];
       tile.parts.resize(static_cast<size_t>(shares(tile) ? tile.ranges : 0));
-      for (AttentionPart& part : tile.parts) part = take_part(arena, tile.positions * group, width);
+      const int64_t rows = tile.positions * group;
+      for (size_t i = 0; i < tile.parts.size(); ++i) {
+        // Those of all heads lie side by side.
+        tile.parts[i] = tile.kv_head == 0 ? take_part(arena, rows * spec.attention.kv_heads, width)
+                                          : part_from(tiles[t - 1].parts[i], rows, width);
+      }
     }
   };
   Arena count;
@@ -357,17 +361,14 @@ void Attention::Impl::gather(const Task& task, const float* q, Scratch& scratch)
   }
 }
 
-// All pages of a range, each for all tiles in turn, into part_of(tile). `after`: the block that is
-// read after the range; may be null.
-template <class PartOf>
+// All pages of a range, each for all tiles in turn. `after`: the block that is read after the
+// range; may be null.
 void Attention::Impl::run_range(const Task& task, int64_t range, const uint8_t* after,
-                                Scratch& scratch, const PartOf& part_of) const {
-  for (int64_t tile = 0; tile < task.tiles; ++tile) {
-    const AttentionPart part = part_of(tile);
-    std::fill_n(part.row_max, task.rows, kMinusInfinity);
-    std::fill_n(part.row_sum, task.rows, 0.0f);
-    std::fill_n(part.out, task.rows * width, 0.0f);
-  }
+                                const AttentionPart& part, Scratch& scratch) const {
+  const int64_t rows = task.tiles * task.rows;
+  std::fill_n(part.row_max, rows, kMinusInfinity);
+  std::fill_n(part.row_sum, rows, 0.0f);
+  std::fill_n(part.out, rows * width, 0.0f);
   const int64_t begin = std::max(range * range_pages, task.first_page);
   const int64_t end = std::min((range + 1) * range_pages, task.last_page + 1);
   AttentionPageArgs args;
@@ -387,14 +388,14 @@ void Attention::Impl::run_range(const Task& task, int64_t range, const uint8_t* 
   for (int64_t page = begin; page < end; ++page) {
     args.first_position = task.first_position - page * kPagePositions;
     for (int64_t tile = 0; tile < task.tiles; ++tile) {
-      const AttentionPart part = part_of(tile);
+      const AttentionPart some = part_from(part, tile * task.rows, width);
       const int64_t row = tile * task.rows;
       args.q = scratch.q + row * width;
       args.planes = {scratch.planes.codes + 2 * row * width, scratch.planes.scale + row,
                      scratch.planes.correction + row};
-      args.row_max = part.row_max;
-      args.row_sum = part.row_sum;
-      args.out = part.out;
+      args.row_max = some.row_max;
+      args.row_sum = some.row_sum;
+      args.out = some.out;
       args.block = block(page, tile);
       if (tile + 1 < task.tiles) {
         args.next = block(page, tile + 1);
@@ -418,8 +419,7 @@ void Attention::Impl::run_whole(const Task& task, const uint8_t* after, float* o
     if (range < last) {
       next = task.segment->cache->block(task.layer, task.tile->kv_head, (range + 1) * range_pages);
     }
-    run_range(task, range, next, scratch,
-              [&](int64_t tile) { return part_from(into, tile * task.rows, width); });
+    run_range(task, range, next, into, scratch);
     if (range == first) continue;
     page_kernels.merge(task.tiles * task.rows, width, scratch.range, scratch.total);
   }
@@ -434,8 +434,7 @@ void Attention::Impl::run_shared(const Task& task, const uint8_t* after, float* 
     return tiles[task.first_tile + static_cast<size_t>(tile)];
   };
   const auto range = static_cast<size_t>(task.range);
-  run_range(task, task.range, after, scratch,
-            [&](int64_t tile) { return tile_at(tile).parts[range]; });
+  run_range(task, task.range, after, tile_at(0).parts[range], scratch);
   for (int64_t t = 0; t < task.tiles; ++t) {
     Tile& tile = tile_at(t);
     if (tile.left.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
