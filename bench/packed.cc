@@ -4,8 +4,7 @@
 //                                  streamed from memory: GB/s, the share of a plain read of the
 //                                  same bytes (read_%), Gop/s and the share of the integer peak
 //                                  (peak_%)
-//   gemm/ISA/GRID/rows/threads/group/exact (or regrouped)
-//                                  the same products, inputs with a scale per group: Gop/s, peak_%
+//   gemm/ISA/GRID/rows/threads     the same products: Gop/s and peak_%
 //   pack/GRID/threads              source rows to panels: GB/s of source
 //
 // The peak is that of the instructions that the ISA has for 4-bit codes: vpdpbusd, or vpmaddubsw
@@ -24,6 +23,7 @@
 
 #include "base/rng.h"
 #include "eval/probes.h"
+#include "kernels/packed_layout.h"
 #include "tensor/test_blocks.h"
 
 namespace phial {
@@ -82,22 +82,20 @@ struct Case {
   int32_t rows;
   int threads;
   bool gemm;
-  int32_t group;  // of the inputs
-  PanelScales scales;
 };
 
 QuantizedRows quantized_rows(const Case& c, int64_t columns, Lines& memory) {
   QuantizedRows shape;
   shape.rows = c.rows;
   shape.tile_rows = c.gemm ? c.kernels->gemm_tile_rows : c.kernels->direct_tile_rows;
-  shape.group = c.group;
   shape.columns = columns;
   memory = Lines(quantized_bytes(shape));
   const QuantizedRows placed = place_quantized(shape, memory.data);
   Rng rng(2);
   std::vector<float> x(static_cast<size_t>(c.rows * columns));
   for (float& value : x) value = static_cast<float>(rng.uniform() - 0.5);
-  c.kernels->quantize({x.data(), columns, 0, c.rows, placed});
+  c.kernels->quantize({x.data(), columns, 0, tile_count(placed), 0, slab_count(placed),
+                       InputCodes::as_needed, placed});
   return placed;
 }
 
@@ -108,7 +106,6 @@ void bench_product(benchmark::State& state, const Case& c) {
   PackedProductArgs args;
   args.weights = &w.matrix;
   args.x = quantized_rows(c, 3072, x_memory);
-  args.scales = c.scales;
   // A prompt's products take seconds over all panels.
   const int64_t panels = c.gemm ? 2 * 128 : w.matrix.panels();
   std::vector<float> y(static_cast<size_t>(c.rows * panels * kPackedRows));
@@ -179,12 +176,8 @@ void bench_pack(benchmark::State& state, Grid grid, int threads) {
 }
 
 std::string name_of(const Case& c) {
-  const std::string name = std::string(c.gemm ? "gemm/" : "direct/") + c.kernels->isa + "/" +
-                           grid_info(c.grid).name + "/" + std::to_string(c.rows) + "/" +
-                           std::to_string(c.threads);
-  if (!c.gemm) return name;
-  return name + "/" + std::to_string(c.group) +
-         (c.scales == PanelScales::exact ? "/exact" : "/regrouped");
+  return std::string(c.gemm ? "gemm/" : "direct/") + c.kernels->isa + "/" + grid_info(c.grid).name +
+         "/" + std::to_string(c.rows) + "/" + std::to_string(c.threads);
 }
 
 void register_product(const Case& c) {
@@ -213,16 +206,8 @@ void register_all() {
       if (!is_supported(*table)) continue;
       const PackedKernels* kernels = &packed_kernels(*table);
       for (const int t : threads) {
-        for (const int32_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 30}) {
-          register_product({table, kernels, info.grid, rows, t, false, 32, PanelScales::exact});
-        }
-        for (const int32_t rows : {36, 128, 512}) {
-          for (const int32_t group : {32, 64, 128, 256}) {
-            register_product({table, kernels, info.grid, rows, t, true, group, PanelScales::exact});
-            if (kernels->gemm_scales(*layout) == PanelScales::exact) continue;
-            register_product(
-                {table, kernels, info.grid, rows, t, true, group, PanelScales::regrouped});
-          }
+        for (const int32_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 30, 36, 128, 512}) {
+          register_product({table, kernels, info.grid, rows, t, rows >= kMinPackedGemmRows});
         }
       }
     }
