@@ -70,6 +70,10 @@ void apply_unpacked(const KernelTable& kernels, const PackedKernels& packed,
                     const PackedMatrix& panels, const LinearInput& input, int64_t row_begin,
                     int64_t row_end, const LinearOutput& output, LinearScratch& scratch) {
   static_assert(kPanelRows == kPackedRows && kPanelColumns % kChunkColumns == 0);
+  // Few rows read an unpacked panel once: it should not leave the first-level cache. (A sum is one
+  // chain over the columns, however they are cut.)
+  constexpr int64_t kFewRowsColumns = 64;
+  const int64_t part = input.rows <= kMaxGemvRows ? kFewRowsColumns : kPanelColumns;
   scratch.panel.resize(static_cast<size_t>(kPanelColumns * kPanelRows));
   for (int64_t row = row_begin; row < row_end; row += kPanelRows) {
     PackedUnpackArgs unpack;
@@ -77,9 +81,9 @@ void apply_unpacked(const KernelTable& kernels, const PackedKernels& packed,
     unpack.panel_index = row / kPackedRows;
     unpack.panel = scratch.panel.data();
     const int64_t n = std::min<int64_t>(kPanelRows, row_end - row);
-    for (int64_t column = 0; column < panels.columns(); column += kPanelColumns) {
+    for (int64_t column = 0; column < panels.columns(); column += part) {
       unpack.column_begin = column;
-      unpack.k = std::min(kPanelColumns, panels.columns() - column);
+      unpack.k = std::min(part, panels.columns() - column);
       packed.unpack(unpack);
       kernels.gemm(input.rows, n, unpack.k, input.x + column, input.width, scratch.panel.data(),
                    kPanelRows, output.at(row), output.stride, column > 0);
