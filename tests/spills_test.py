@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fails where a hot loop of the packed kernels keeps vector registers on the stack.
+"""Fails where a hot loop of the packed or bfloat16 kernels keeps vector registers on the stack.
 
     tests/spills_test.py OBJECT...
 
@@ -16,9 +16,10 @@ from pathlib import Path
 
 MULTIPLIES = re.compile(r"vpdpbusd|vpmaddubsw|vdpbf16ps")
 # The widest registers of a unit hold its accumulators; narrower ones may hold anything.
-UNITS = {"packed_avx512vnni": "zmm", "packed_avx2": "ymm"}
+UNITS = {"packed_avx512vnni": "zmm", "packed_avx2": "ymm", "packed_avxvnni": "ymm",
+         "bf16_avx512bf16": "zmm"}
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
-INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(?:\{vex\} )?(\S+)\s*(.*)$")
 JUMP = re.compile(r"^([0-9a-f]+)\b")
 FEWEST = 4
 
