@@ -6,6 +6,10 @@
 //   grouped/TYPE/depth/threads     the same with 4 queries for each of 8 heads of 128
 //   prefill/TYPE/depth/threads     256 rows behind `depth` others: GFLOPS of both products that the
 //                                  mask leaves, and the share of fused multiply-adds in float32
+//   page/TYPE/rows                 the kernel alone on one thread, on four pages in the nearest
+//                                  caches: nanoseconds of a page, GB/s and GFLOPS
+//
+// PHIAL_ISA=NAME takes the kernels of another instruction set.
 //
 // Figures wander on a shared machine: run with --benchmark_repetitions=9
 // --benchmark_report_aggregates_only=true and read the medians.
@@ -45,6 +49,11 @@ T must(Result<T> result) {
   return std::move(result).value();
 }
 
+std::shared_ptr<const Runtime> runtime_of(int threads) {
+  const char* isa = std::getenv("PHIAL_ISA");
+  return must(Runtime::create(threads, isa == nullptr ? "" : isa, disk_files()));
+}
+
 ModelSpec spec_of(const Shape& shape, int64_t layers) {
   ModelSpec spec;
   spec.layers = layers;
@@ -67,7 +76,7 @@ struct Bench {
 
   Bench(const Shape& shape, int64_t layers, KvType type, int64_t depth, int64_t rows, int threads)
       : spec(spec_of(shape, layers)),
-        runtime(must(Runtime::create(threads, "", disk_files()))),
+        runtime(runtime_of(threads)),
         cache(KvLayout::of(spec, type), depth + rows),
         q(static_cast<size_t>(rows * shape.heads * shape.head_dim)),
         out(q.size()),
@@ -94,13 +103,17 @@ struct Bench {
   // Seconds of the pass through all layers.
   double run() {
     const auto start = std::chrono::steady_clock::now();
-    std::vector<std::atomic<int64_t>> next(static_cast<size_t>(spec.layers));
+    const auto deals = std::make_unique<Deal[]>(static_cast<size_t>(spec.layers));
     runtime->threads->run([&](int worker) {
       for (int64_t layer = 0; layer < spec.layers; ++layer) {
-        for (;;) {
-          const int64_t piece = next[static_cast<size_t>(layer)].fetch_add(1);
-          if (piece >= attention.pieces()) break;
-          attention.attend(worker, layer, piece, q.data(), out.data());
+        Deal& deal = deals[static_cast<size_t>(layer)];
+        const auto attend = [&](int64_t begin, int64_t end) {
+          attention.attend(worker, layer, begin, end, q.data(), out.data());
+        };
+        if (attention.pieces_are_alike()) {
+          deal.take(attention.pieces(), worker, runtime->threads->size(), attend);
+        } else {
+          deal.take_each(attention.pieces(), [&](int64_t piece) { attend(piece, piece + 1); });
         }
         runtime->threads->barrier();
       }
@@ -146,6 +159,63 @@ void bench_prefill(benchmark::State& state, const Shape& shape, KvType type, int
   state.counters["fma_%"] = median_of(shares);
 }
 
+void bench_page(benchmark::State& state, KvType type, int64_t rows) {
+  constexpr int64_t kPages = 4;
+  const auto runtime = runtime_of(1);
+  const AttentionKernels& kernels = attention_kernels(*runtime->kernels);
+  const KvHead head = KvHead::of(type, kPhi.head_dim);
+  const auto width = static_cast<size_t>(head.width), n = static_cast<size_t>(rows);
+  const auto block_bytes = static_cast<size_t>((head.bytes + 63) / 64 * 64);
+  std::vector<uint8_t> blocks(kPages * block_bytes + 64);
+  uint8_t* first = blocks.data() + (64 - reinterpret_cast<uintptr_t>(blocks.data()) % 64);
+  Rng rng(1);
+  std::vector<float> k(width), v(width), position(2 * width);
+  for (size_t i = 0; i < kPages * kPagePositions; ++i) {
+    for (float& x : k) x = static_cast<float>(rng.uniform() - 0.5);
+    for (float& x : v) x = static_cast<float>(rng.uniform() - 0.5);
+    kernels.store[static_cast<size_t>(type)](
+        {&head, static_cast<int64_t>(i % kPagePositions), k.data(), v.data(),
+         first + i / kPagePositions * block_bytes, position.data()});
+  }
+  std::vector<float> q(n * width), row_max(n, -1e30f), row_sum(n), out(n * width);
+  std::vector<float> scores(n * kPagePositions), factors(n), scale(n), value_scale(n);
+  std::vector<int8_t> codes(2 * n * width), value_codes(2 * n * kPagePositions);
+  std::vector<int32_t> correction(n), value_correction(n);
+  std::vector<uint8_t> unpacked(kPagePositions * width);
+  for (float& x : q) x = static_cast<float>(rng.uniform() - 0.5);
+  AttentionPageArgs args = {};
+  args.head = &head;
+  args.rows = rows;
+  args.group = 1;
+  args.first_position = kPagePositions;
+  args.scale = 0.1f;
+  args.q = q.data();
+  args.planes = {codes.data(), scale.data(), correction.data()};
+  kernels.make_planes(rows, head.width, q.data(), args.planes);
+  args.row_max = row_max.data();
+  args.row_sum = row_sum.data();
+  args.out = out.data();
+  args.scores = scores.data();
+  args.factors = factors.data();
+  args.value_planes = {value_codes.data(), value_scale.data(), value_correction.data()};
+  args.codes = unpacked.data();
+  for (auto _ : state) {
+    for (size_t page = 0; page < kPages; ++page) {
+      args.block = first + page * block_bytes;
+      args.next = first + (page + 1) % kPages * block_bytes;
+      kernels.page[static_cast<size_t>(type)](args);
+    }
+    benchmark::DoNotOptimize(out.data());
+  }
+  const double pages = static_cast<double>(kPages) * static_cast<double>(state.iterations());
+  using benchmark::Counter;
+  state.counters["ns"] = Counter(pages * 1e-9, Counter::kIsRate | Counter::kInvert);
+  state.counters["GB/s"] =
+      Counter(pages * static_cast<double>(head.bytes) * 1e-9, Counter::kIsRate);
+  state.counters["GFLOPS"] = Counter(
+      pages * 4e-9 * static_cast<double>(rows * head.width * kPagePositions), Counter::kIsRate);
+}
+
 void register_all() {
   const int most = default_thread_count();
   std::vector<int> threads = {1};
@@ -154,6 +224,11 @@ void register_all() {
     benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime()->Iterations(iterations);
   };
   for (const KvType type : {KvType::f32, KvType::f16, KvType::bf16, KvType::int8, KvType::int4}) {
+    for (const int64_t rows : {1, 4, 64}) {
+      benchmark::RegisterBenchmark(
+          ("page/" + std::string(kv_type_name(type)) + "/" + std::to_string(rows)).c_str(),
+          [=](benchmark::State& state) { bench_page(state, type, rows); });
+    }
     for (const int t : threads) {
       for (const int64_t depth : {512, 4096}) {
         const std::string name =

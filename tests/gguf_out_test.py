@@ -60,6 +60,25 @@ class GgufOut(Case):
             with open(first, "rb") as one, open(second, "rb") as other:
                 self.assertEqual(one.read(), other.read(), name)
 
+    def test_a_vocabulary_without_special_ids_goes_there_and_back(self):
+        """generation_config.json of such a model is an empty object; it was null, which no reader takes."""
+        source, file, back = self.path("m"), self.path("m.gguf"), self.path("back")
+        shutil.copytree(model("llama-smol"), source)
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json"):
+            os.remove(os.path.join(source, name))
+        path = os.path.join(source, "config.json")
+        with open(path, encoding="utf-8") as text:
+            config = json.load(text)
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            config.pop(key, None)
+        with open(path, "w", encoding="utf-8") as text:
+            json.dump(config, text)
+        self.good("convert", source, "-o", file)
+        self.good("convert", file, "-o", back, "--to", "safetensors")
+        with open(os.path.join(back, "generation_config.json"), encoding="utf-8") as text:
+            self.assertEqual(json.load(text), {})
+        self.assertEqual(self.lines(back, ["Hello, world"]), self.lines(file, ["Hello, world"]))
+
     def test_pre_tokenizer_by_name(self):
         out = self.path("m.gguf")
         self.good("quantize", model("llama-smol"), "-o", out, "--to", "gguf:q8_0", "--pre-tokenizer", "gpt-2")

@@ -176,6 +176,9 @@ class Safety(unittest.TestCase):
     def test_killed_while_writing_a_folder(self):
         self.kill_often("mlx:4", "out", None, KILLS - 2 * (KILLS // 3), 3)
 
+    def test_killed_while_writing_a_packed_file(self):
+        self.kill_often("phial:q4_0", "out", None, KILLS // 3, 4)
+
     def fill(self, target, name, points, run):
         """`run(output, bytes)` with room for a share of the output; returns how many runs failed."""
         reference = os.path.join(self.folder, name)
@@ -224,8 +227,82 @@ class Safety(unittest.TestCase):
             finally:
                 subprocess.run(["umount", disk], check=True)
                 os.rmdir(disk)
-        for target, name in (("gguf:q4_0", "out.gguf"), ("mlx:4", "out")):
+        for target, name in (("gguf:q4_0", "out.gguf"), ("mlx:4", "out"), ("phial:q4_k_m", "out")):
             self.fill(target, name, FILLS // 4, run)
+
+    def test_no_file_of_the_source_is_replaced(self):
+        copy = os.path.join(self.folder, "copy")
+        shutil.copytree(self.source, copy)
+        before = digest(copy)
+        plot = os.path.join(self.folder, "out.gguf")
+        for arguments in (["-o", f"{copy}/config.json", "--to", "gguf:q8_0"],
+                          ["-o", f"{copy}/model.safetensors", "--to", "gguf:q8_0"],
+                          ["-o", f"{copy}/tokenizer.json", "--to", "gguf:q8_0"],
+                          ["-o", copy, "--to", "mlx:4"],
+                          ["-o", plot, "--to", "gguf:q8_0", "--plot", f"{copy}/config.json"]):
+            done = phial("quantize", copy, *arguments)
+            self.assertEqual(done.returncode, 2, (arguments, done.stderr))
+            self.assertEqual(digest(copy), before, arguments)
+        self.assertFalse(os.path.exists(plot), "the plot is refused before the work")
+        self.assertEqual(phial("quantize", copy, "-o", f"{copy}/out.gguf", "--to",
+                               "gguf:q8_0").returncode, 0)
+
+    def test_what_is_to_be_read_later_is_read_first(self):
+        output = os.path.join(self.folder, "out.gguf")
+        for arguments in (["--eval", f"{self.folder}/none.txt"],
+                          ["--plot", f"{self.folder}/p.svg", "--plot-with", f"{self.folder}/none"],
+                          ["--plot", f"{self.folder}/none/p.svg"]):
+            done = subprocess.run(self.command("gguf:q8_0", output, *arguments),
+                                  capture_output=True, timeout=TIMEOUT, check=False)
+            self.assertNotEqual(done.returncode, 0, arguments)
+            self.assertFalse(os.path.exists(output), arguments)
+
+    def test_values_too_large_for_the_grid(self):
+        copy = os.path.join(self.folder, "copy")
+        shutil.copytree(self.source, copy)
+        with open(os.path.join(copy, "model.safetensors"), "r+b") as file:
+            header = file.read(struct.unpack("<Q", file.read(8))[0])
+            begin = json.loads(header)["model.layers.0.mlp.down_proj.weight"]["data_offsets"][0]
+            file.seek(8 + len(header) + begin + 2 * (5 * INNER + 3))  # row 5, column 3
+            file.write(struct.pack("<H", 0x4974))  # 999424
+        output = os.path.join(self.folder, "out")
+        for target in ("gguf:f16", "gguf:q4_0", "gguf:q4_1", "safetensors:f16"):
+            done = phial("quantize", copy, "-o", output, "--to", target)
+            self.assertEqual(done.returncode, 4, (target, done.stderr))
+            self.assertIn(b"row 5 ", done.stderr)
+            self.assertEqual(os.listdir(self.folder), ["copy"], target)
+        self.assertEqual(phial("quantize", copy, "-o", output, "--to", "gguf:bf16").returncode, 0)
+
+    def test_folders_of_templates_come_along(self):
+        copy = os.path.join(self.folder, "copy")
+        shutil.copytree(self.source, copy)
+        os.mkdir(f"{copy}/additional_chat_templates")
+        with open(f"{copy}/additional_chat_templates/rag.jinja", "w", encoding="utf-8") as file:
+            file.write("{{ messages[0].content }}")
+        for target in ("mlx:4", "safetensors"):
+            output = os.path.join(self.folder, target.replace(":", "_"))
+            done = phial("quantize", copy, "-o", output, "--to", target)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(digest(f"{output}/additional_chat_templates/rag.jinja"),
+                             digest(f"{copy}/additional_chat_templates/rag.jinja"))
+
+    def test_interrupted(self):
+        output = os.path.join(self.folder, "out.gguf")
+        for _ in range(20):
+            with subprocess.Popen([*self.command("gguf:q4_k_m", output), "--json"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+                while not os.listdir(self.folder) and run.poll() is None:
+                    time.sleep(0.001)
+                run.send_signal(signal.SIGINT)
+                out, _ = run.communicate(timeout=TIMEOUT)
+            if run.returncode == 0:  # had come to its end
+                remove(output)
+                continue
+            self.assertEqual(run.returncode, 130)
+            self.assertEqual(json.loads(out)["error"]["code"], "cancelled")
+            self.assertEqual(os.listdir(self.folder), [])
+            return
+        self.fail("every run ended before it was interrupted")
 
     def test_same_bytes_however_it_is_run(self):
         doctor = json.loads(phial("doctor", "--json").stdout)
@@ -233,7 +310,7 @@ class Safety(unittest.TestCase):
         self.assertIn("reference", isas)
         for target, name in (("gguf:q4_0", "out.gguf"), ("gguf:q4_k_m", "out.gguf"),
                              ("gguf:iq4_nl", "out.gguf"), ("gguf:q8_0", "out.gguf"), ("mlx:4", "out"),
-                             ("safetensors:f16", "out")):
+                             ("safetensors:f16", "out"), ("phial:q4_k_m", "out")):
             seen = {}
             for way in (("--threads", "1"), ("--threads", "2"), ("--threads", "5"),
                         *(("--isa", isa) for isa in isas)):

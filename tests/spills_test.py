@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fails where a hot loop of the packed or bfloat16 kernels keeps vector registers on the stack.
+"""Fails where a hot loop of the packed or bfloat16 kernels or of attention keeps vector registers
+on the stack.
 
     tests/spills_test.py OBJECT...
 

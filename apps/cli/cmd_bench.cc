@@ -165,7 +165,7 @@ struct ModelOptions {
            : depths  ? "--depth"
            : batches ? "--batch"
            : floors  ? "--floors"
-                     : nullptr;
+                     : engine.given_numerics();
   }
 };
 

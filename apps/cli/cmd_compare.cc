@@ -90,20 +90,25 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   }
   flags.windows.check();
   std::vector<int32_t> ids;
-  if (flags.ids_file) ids = parse_ids(read_input(*flags.ids_file), input_name(*flags.ids_file));
+  std::string text;
+  const std::string source = input_name(flags.ids_file ? *flags.ids_file : *flags.text_file);
+  if (flags.ids_file) {
+    ids = parse_ids(read_input(*flags.ids_file), source);
+  } else {
+    text = read_text_input(*flags.text_file);
+  }
 
   const CommonOptions& common = flags.common;
   const phial::Context context = make_context(common, Work::compute);
   const phial::Model a = load_model(context, common, *flags.a, flags.both.model_options());
   const phial::Model b = load_model(context, common, *flags.b, flags.options_b());
   const ModelPair models{a, b, *flags.a, *flags.b};
-  if (!flags.ids_file) ids = shared_ids(models, *flags.text_file);
+  if (!flags.ids_file) ids = shared_ids(models, text, source);
   phial_compare_options options = PHIAL_COMPARE_OPTIONS_INIT;
   options.context = flags.windows.context.value_or(0);
   options.stride = flags.windows.stride.value_or(0);
   options.continuations = flags.continuations.value_or(options.continuations);
   options.new_tokens = flags.new_tokens.value_or(options.new_tokens);
-  const std::string source = input_name(flags.ids_file ? *flags.ids_file : *flags.text_file);
   const Json report = compare_models(models, ids, source, options, common.quiet);
   if (common.json) {
     write_json(report);

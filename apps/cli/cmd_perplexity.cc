@@ -32,8 +32,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   }
   if (!text_file) fail_usage("perplexity", "--text FILE is missing");
   windows.check();
-  const std::string text = read_input(*text_file);
-  phial::check_text(text, input_name(*text_file));
+  const std::string text = read_text_input(*text_file);
 
   const phial::Context context = make_context(common, Work::compute);
   const phial::Model model = load_model(context, common, *model_path, numerics.model_options());

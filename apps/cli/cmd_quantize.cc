@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "commands.h"
 #include "evaluation.h"
+#include "interrupt.h"
 #include "output.h"
 #include "progress.h"
 
@@ -15,6 +17,7 @@ namespace {
 // What one of the commands came to.
 struct Order {
   std::string source, output, format, scheme, effort;
+  std::string target_option = "--to";  // what says format and scheme
   std::optional<std::string> imatrix;
   std::optional<std::string> pre_tokenizer;
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
@@ -94,29 +97,42 @@ int carry_out(const CommonOptions& common, const Order& order) {
   options.bits_per_weight = static_cast<double>(order.bits_per_weight.value_or(0.0f));
   options.dry_run = order.dry_run ? 1 : 0;
 
+  EvaluationInputs inputs;
+  if (!order.dry_run) inputs = read_evaluation(order.evaluation, order.source, order.output);
   const phial::Context context = make_context(common, Work::compute);
   Progress progress("converting", "weights", !common.quiet);
-  Json report = Json::parse(naming(
-      {{"format", "--to"},
-       {"scheme", "--to"},
-       {"effort", "--effort"},
-       {"grid", "--tensor"},
-       {"tensor", "--tensor"},
-       {"bits-per-weight", "--bits-per-weight"}},
-      [&] {
-        return phial::quantize_json(
-            context, order.source, order.output, options, [&progress](int64_t done, int64_t total) {
-              progress.update(static_cast<double>(done), static_cast<double>(total));
-              return true;
-            });
-      }));
+  Json report = Json::parse(
+      naming({{"format", order.target_option},
+              {"scheme", order.target_option},
+              {"effort", "--effort"},
+              {"output", "-o"},
+              {"grid", "--tensor"},
+              {"tensor", "--tensor"},
+              {"bits-per-weight", "--bits-per-weight"}},
+             [&] {
+               const InterruptFlag interrupt;
+               return phial::quantize_json(
+                   context, order.source, order.output, options, [&](int64_t done, int64_t total) {
+                     progress.update(static_cast<double>(done), static_cast<double>(total));
+                     return !interrupt.seen();
+                   });
+             }));
   progress.clear();
   if (!order.dry_run) {
-    evaluate(order.evaluation, context, common, order.source, order.output, report);
+    evaluate(order.evaluation, inputs, context, common, order.source, order.output, report);
   }
   if (common.json) {
     write_json(report);
     return 0;
+  }
+  if (report.contains("imatrix")) {
+    const auto known = report["imatrix"]["known"].get<int64_t>();
+    const auto all = report["imatrix"]["matrices"].get<int64_t>();
+    if (known < all) {
+      notice(common, fmt::format("the imatrix knows {} of {} matrices; for the others the weights "
+                                 "tell which columns matter",
+                                 known, all));
+    }
   }
   if (order.scheme.empty()) {
     notice(common, fmt::format("scheme {} is taken; --to {}:NAME takes another",
@@ -151,7 +167,7 @@ void declare_common(CommandLine& parser, Declared& given, Order& order) {
   parser.heading("Output");
   parser.text("-o", "OUT", given.output, "a file for gguf, else a folder");
   parser.text("--to", "FORMAT[:SCHEME]", given.target,
-              "gguf, mlx or safetensors, and which grids (default: what OUT's name says)");
+              "gguf, mlx, safetensors or phial, and which grids (default: what OUT's name says)");
   parser.texts("--tensor", "PATTERN=GRID", given.rules,
                "the grid of tensors whose name matches; * stands for any text (repeatable)");
   parser.text("--pre-tokenizer", "NAME", order.pre_tokenizer,
@@ -188,7 +204,8 @@ int run_quantize(const Command& command, const std::vector<std::string>& argumen
   parser.choice("--effort", {{"fast", true}, {"balanced", true}, {"best", false}}, given.effort,
                 "fast: round to nearest; balanced: search the best scales (default)");
   parser.text("--imatrix", "FILE", order.imatrix,
-              "which columns matter: a file of llama.cpp's imatrix program");
+              "which columns matter (weighs the search of balanced): a file of llama.cpp's imatrix "
+              "program");
   parser.real(
       "--bits-per-weight", "X", order.bits_per_weight, [](double x) { return x > 0; }, "above 0",
       "take the scheme of at most X bits per weight");
@@ -225,6 +242,14 @@ int run_convert(const Command& command, const std::vector<std::string>& argument
   return carry_out(common, order);
 }
 
+// As llama.cpp spells them in either case, with its short forms.
+std::string scheme_of_type(std::string type) {
+  for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (type == "copy") return "keep";
+  if (type == "q3_k" || type == "q4_k" || type == "q5_k") return type + "_m";
+  return type;
+}
+
 int run_llama_quantize(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
@@ -251,7 +276,8 @@ int run_llama_quantize(const Command& command, const std::vector<std::string>& a
   order.source = *model;
   order.output = *output;
   order.format = "gguf";
-  order.scheme = *type == "COPY" || *type == "copy" ? "keep" : *type;
+  order.target_option = "TYPE";
+  order.scheme = scheme_of_type(*type);
   for (const std::string& rule : rules) {
     auto [pattern, grid] = read_rule("--tensor-type", rule);
     order.rules.emplace_back("*" + pattern + "*", grid);
@@ -290,6 +316,21 @@ int run_mlx_convert(const Command& command, const std::vector<std::string>& argu
   if (model.has_value() == hf_path.has_value()) {
     fail_usage(command.name, "needs a model, as MODEL or by --hf-path");
   }
+  const bool quantizes = quantize || mix.has_value();
+  const char* const codes = bits    ? "--q-bits"
+                            : group ? "--q-group-size"
+                            : mode  ? "--q-mode"
+                                    : nullptr;
+  if (codes != nullptr && !quantize) fail_usage(codes, "goes with -q");
+  if (codes != nullptr && mix) fail_usage(codes, "--quant-predicate says all of it");
+  if (bits == 7) fail_usage("--q-bits", "expected 2, 3, 4, 5, 6 or 8; got 7");
+  if (group && *group != 32 && *group != 64 && *group != 128) {
+    fail_usage("--q-group-size", fmt::format("expected 32, 64 or 128; got {}", *group));
+  }
+  if (mode == "mxfp4" && (bits || group)) {
+    fail_usage(bits ? "--q-bits" : "--q-group-size", "mxfp4 has 4 bits and groups of 32");
+  }
+  if (dtype && quantizes) fail_usage("--dtype", "goes without -q: codes keep the source's floats");
   order.source = model ? *model : *hf_path;
   order.output = output.value_or("mlx_model");
   order.format = "mlx";
@@ -323,8 +364,9 @@ const Command kQuantizeCommand = {
 const Command kConvertCommand = {"convert", "a model into another format",
                                  "MODEL -o OUT --to FORMAT[:SCHEME] [options]",
                                  "  phial convert models/TinyLlama -o tinyllama.gguf\n"
-                                 "  phial convert smollm2.gguf -o smollm2 --to safetensors:bf16\n"
-                                 "  phial convert models/TinyLlama -o tinyllama-mlx --to mlx\n",
+                                 "  phial convert smollm2.gguf -o smollm2 --to safetensors\n"
+                                 "  phial convert models/TinyLlama -o tinyllama-mlx --to mlx\n"
+                                 "  phial convert smollm2.gguf -o smollm2-packed --to phial\n",
                                  run_convert};
 
 const Command kLlamaQuantizeCommand = {

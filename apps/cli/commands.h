@@ -75,6 +75,8 @@ struct NumericsOptions {
   void declare_numerics(CommandLine& line, const std::string& suffix = {},
                         const std::string& what = {});
   phial_model_options model_options() const;  // its strings are these
+  // One of the options that is given; null when none is.
+  const char* given_numerics() const { return compute ? "--compute" : kv ? "--kv" : nullptr; }
 };
 
 // Engine options that are the same wherever tokens are computed.

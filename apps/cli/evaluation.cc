@@ -11,33 +11,34 @@
 namespace phial_cli {
 namespace {
 
-Json quality_of(const std::string& text_file, const phial::Context& context,
+Json quality_of(const std::string& text, const std::string& name, const phial::Context& context,
                 const CommonOptions& common, const std::string& source, const std::string& output) {
   const phial::Model a = load_model(context, common, source);
   const phial::Model b = load_model(context, common, output);
   const ModelPair models{a, b, source, output};
   phial_compare_options options = PHIAL_COMPARE_OPTIONS_INIT;
   options.continuations = 0;
-  return compare_models(models, shared_ids(models, text_file), input_name(text_file), options,
-                        common.quiet);
+  return compare_models(models, shared_ids(models, text, name), name, options, common.quiet);
 }
 
-// This run in front of the earlier ones, each under the name of its file.
-Json runs_to_plot(const EvaluationFlags& flags, const Json& report) {
-  Json runs = Json::array({report});
-  for (const std::string& file : flags.earlier_runs) {
-    Json earlier = parse_json(read_input(file), input_name(file), "a report of --json");
-    if (!earlier.is_object()) {
-      throw phial::Error("invalid_input", input_name(file), "no JSON object",
-                         "expected what --json printed of an earlier run");
-    }
-    if (!earlier.contains("name")) {
-      const size_t folder = file.rfind('/') + 1;  // 0 without one
-      earlier["name"] = file.substr(folder, file.rfind(".json") - folder);
-    }
-    runs.push_back(std::move(earlier));
+Json read_earlier_run(const std::string& file) {
+  Json earlier = parse_json(read_input(file), input_name(file), "a report of --json");
+  if (!earlier.is_object()) {
+    throw phial::Error("invalid_input", input_name(file), "no JSON object",
+                       "expected what --json printed of an earlier run");
   }
-  return runs;
+  if (!earlier.contains("name")) {
+    const size_t folder = file.rfind('/') + 1;  // 0 without one
+    earlier["name"] = file.substr(folder, file.rfind(".json") - folder);
+  }
+  return earlier;
+}
+
+OutputFile open_plot(const EvaluationFlags& flags, const std::string& source,
+                     const std::string& output) {
+  std::vector<std::string> inputs{source, output};
+  inputs.insert(inputs.end(), flags.earlier_runs.begin(), flags.earlier_runs.end());
+  return OutputFile(*flags.plot_file, inputs);
 }
 
 }  // namespace
@@ -59,19 +60,34 @@ void EvaluationFlags::check(bool dry_run) const {
   if (!earlier_runs.empty() && !plot_file) fail_usage("--plot-with", "goes with --plot");
 }
 
-void evaluate(const EvaluationFlags& flags, const phial::Context& context,
-              const CommonOptions& common, const std::string& source, const std::string& output,
-              Json& report) {
+EvaluationInputs read_evaluation(const EvaluationFlags& flags, const std::string& source,
+                                 const std::string& output) {
+  EvaluationInputs inputs;
+  if (flags.text_file) inputs.text = read_text_input(*flags.text_file);
+  for (const std::string& file : flags.earlier_runs) {
+    inputs.earlier_runs.push_back(read_earlier_run(file));
+  }
+  // Tried and dropped again, but for a folder that is still to come.
+  if (flags.plot_file && !flags.plot_file->starts_with(output + "/")) {
+    open_plot(flags, source, output);
+  }
+  return inputs;
+}
+
+void evaluate(const EvaluationFlags& flags, const EvaluationInputs& inputs,
+              const phial::Context& context, const CommonOptions& common, const std::string& source,
+              const std::string& output, Json& report) {
   if (flags.text_file) {
-    report["quality"] = quality_of(*flags.text_file, context, common, source, output);
+    report["quality"] =
+        quality_of(inputs.text, input_name(*flags.text_file), context, common, source, output);
   }
   if (!flags.plot_file) return;
   const std::string svg = naming({{"report", "--plot-with"}}, [&] {
-    return phial::quantization_svg(runs_to_plot(flags, report).dump());
+    Json runs = Json::array({report});
+    runs.insert(runs.end(), inputs.earlier_runs.begin(), inputs.earlier_runs.end());
+    return phial::quantization_svg(runs.dump());
   });
-  std::vector<std::string> inputs{source, output};
-  inputs.insert(inputs.end(), flags.earlier_runs.begin(), flags.earlier_runs.end());
-  OutputFile out(*flags.plot_file, inputs);
+  OutputFile out = open_plot(flags, source, output);
   out.append(svg);
   out.commit();
 }

@@ -20,7 +20,7 @@ void declare_sampling(GenerationFlags& flags, CommandLine& line) {
   line.flag("--greedy", flags.greedy, "always the most likely token");
   line.real("--temperature", "X", flags.temperature, above_zero,
             "above 0 (--greedy takes the most likely token)",
-            "sample; below 1 bolder, above 1 wilder");
+            "sample; below 1 steadier, above 1 wilder");
   line.integer("--top-k", "N", flags.top_k, 0, INT32_MAX, "sample among the N most likely; 0: all");
   line.real("--top-p", "X", flags.top_p, positive_probability, "above 0, up to 1",
             "sample among the fewest tokens that reach this probability");

@@ -14,6 +14,7 @@ namespace {
 // A signal handler sees nothing but globals.
 std::atomic<phial_sequence*> running_sequence{nullptr};
 std::atomic<bool> interrupted{false};
+std::atomic<bool> flag_is_asked{false};
 std::atomic<bool> resized{false};
 std::atomic<int> ending_signal{0};
 std::atomic<int> wake_pipe{-1};
@@ -25,8 +26,13 @@ std::array<struct sigaction, kEventSignals.size()> previous_actions;
 
 extern "C" void on_interrupt(int) {
   phial_sequence* const sequence = running_sequence.load();
-  if (sequence == nullptr) _exit(kInterruptedExit);
-  phial_sequence_cancel(sequence);
+  if (sequence != nullptr) {
+    phial_sequence_cancel(sequence);
+  } else if (flag_is_asked.load()) {
+    interrupted.store(true);
+  } else {
+    _exit(kInterruptedExit);
+  }
 }
 
 extern "C" void on_event(int signal) {
@@ -65,6 +71,13 @@ InterruptScope::InterruptScope(const phial::Sequence& sequence) {
   running_sequence.store(sequence.get());
 }
 InterruptScope::~InterruptScope() { running_sequence.store(nullptr); }
+
+InterruptFlag::InterruptFlag() {
+  interrupted.store(false);
+  flag_is_asked.store(true);
+}
+InterruptFlag::~InterruptFlag() { flag_is_asked.store(false); }
+bool InterruptFlag::seen() const { return interrupted.load(); }
 
 SignalEvents::SignalEvents() {
   if (::pipe2(wake_, O_CLOEXEC | O_NONBLOCK) != 0) {

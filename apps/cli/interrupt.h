@@ -21,6 +21,17 @@ class InterruptScope {
   InterruptScope& operator=(const InterruptScope&) = delete;
 };
 
+// While this object lives, Ctrl-C ends nothing but is kept to be asked for: for work that looks now
+// and then whether to go on. The second one ends the program.
+class InterruptFlag {
+ public:
+  InterruptFlag();
+  ~InterruptFlag();
+  InterruptFlag(const InterruptFlag&) = delete;
+  InterruptFlag& operator=(const InterruptFlag&) = delete;
+  bool seen() const;
+};
+
 // While this object lives, signals end nothing: they cancel the sequence that runs and are kept to
 // be asked for. One at a time.
 class SignalEvents {

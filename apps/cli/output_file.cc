@@ -30,10 +30,14 @@ OutputFile::OutputFile(const std::string& path, const std::vector<std::string>& 
     }
     for (const std::string& source : sources) {
       struct stat other {};
-      if (::stat(source.c_str(), &other) == 0 && other.st_dev == target.st_dev &&
-          other.st_ino == target.st_ino) {
-        throw phial::Error("usage", path, "the output is the input " + source,
-                           "give another name; nothing was written");
+      if (::stat(source.c_str(), &other) != 0) continue;
+      const bool same = other.st_dev == target.st_dev && other.st_ino == target.st_ino;
+      const bool inside = S_ISDIR(other.st_mode) && path_.starts_with(resolved(source) + "/");
+      if (same || inside) {
+        throw phial::Error(
+            "usage", path,
+            fmt::format("the output is {}the input {}", same ? "" : "a file of ", source),
+            "give another name; nothing was written");
       }
     }
   }

@@ -11,7 +11,7 @@ namespace phial_cli {
 class OutputFile {
  public:
   // Throws phial::Error: io_error when the file cannot be created, usage when `path` is, by
-  // whatever name or link, one of `sources`.
+  // whatever name or link, one of `sources` or a file that stands in one.
   OutputFile(const std::string& path, const std::vector<std::string>& sources);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;

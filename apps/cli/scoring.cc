@@ -25,9 +25,14 @@ void WindowFlags::check() const {
   }
 }
 
-std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& file) {
-  const std::string text = read_input(file);
+std::string read_text_input(const std::string& file) {
+  std::string text = read_input(file);
   phial::check_text(text, input_name(file));
+  return text;
+}
+
+std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& text,
+                                const std::string& name) {
   std::vector<int32_t> ids = models.a.tokenize(text, true);
   const std::vector<int32_t> ids_b = models.b.tokenize(text, true);
   if (ids == ids_b) return ids;
@@ -37,7 +42,7 @@ std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& file
     return at < of.size() ? fmt::format("{} ('{}')", of[at], printable(model.piece(of[at])))
                           : std::string("its end");
   };
-  throw phial::Error("invalid_input", input_name(file),
+  throw phial::Error("invalid_input", name,
                      fmt::format("the tokenizers differ: token {} is {} for {} and {} for {}", at,
                                  token(models.a, ids), printable(models.name_a),
                                  token(models.b, ids_b), printable(models.name_b)),

@@ -28,14 +28,18 @@ struct ModelPair {
   std::string name_a, name_b;
 };
 
-// The ids that both tokenizers make of the text in `file` ("-": stdin). Other ids would be another
+// The ids that both tokenizers make of `text`, which came from `name`. Other ids would be another
 // text for B: throws phial::Error (invalid_input) where they differ.
-std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& file);
+std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& text,
+                                const std::string& name);
 
 // phial_compare_json's report on `ids`, which came from `source`; says how far it is unless
 // `quiet`.
 Json compare_models(const ModelPair& models, const std::vector<int32_t>& ids,
                     const std::string& source, const phial_compare_options& options, bool quiet);
+
+// The text of `file` ("-": stdin); throws phial::Error for one that is no text.
+std::string read_text_input(const std::string& file);
 
 // Perplexities, KL and agreement, a line each; the models are called by `a` and `b`.
 std::string divergence_text(const Json& report, const char* a, const char* b);

@@ -634,7 +634,7 @@ typedef struct phial_tensor_rule {
 
 typedef struct phial_quantize_options {
   size_t size;
-  const char* format; /* "gguf", "mlx" or "safetensors" */
+  const char* format; /* "gguf", "mlx", "safetensors" or "phial" */
   /* A scheme of the format (docs/quantization.md), such as "q4_k_m" or "4"; NULL: by
    * bits_per_weight, else the format's default; "keep": matrices stay as they are, or become the
    * nearest that the format holds without loss. */
@@ -643,7 +643,7 @@ typedef struct phial_quantize_options {
   const char* imatrix;            /* file of llama.cpp's imatrix program; NULL: none */
   const phial_tensor_rule* rules; /* later ones win */
   size_t rule_count;
-  double bits_per_weight;              /* takes the scheme of at most so many; 0: not asked for */
+  double bits_per_weight;              /* takes the scheme of at most so many, without `scheme`; 0: no */
   int dry_run;                         /* 1: writes nothing and reports the plan */
   phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
   void* user;

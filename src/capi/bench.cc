@@ -37,7 +37,8 @@ Result<BenchSubject::Opened> open_synthetic(std::shared_ptr<const Runtime> runti
   BenchSubject::Opened opened;
   PHIAL_ASSIGN(opened.model, make_synthetic(name, layers, *runtime->threads));
   PHIAL_ASSIGN(auto native, make_native_decoder(runtime, opened.model, numerics));
-  PHIAL_ASSIGN(opened.decoder, with_memory_budget(std::move(native), runtime, opened.model->spec));
+  PHIAL_ASSIGN(opened.decoder,
+               with_memory_budget(std::move(native), runtime, opened.model->spec, numerics));
   return opened;
 }
 

@@ -60,7 +60,7 @@ Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime
     PHIAL_ASSIGN(open->model_, open_model(open->checkpoint_));
     PHIAL_ASSIGN(auto native, make_native_decoder(open->runtime_, open->model_, numerics));
     PHIAL_ASSIGN(open->decoder_, with_memory_budget(std::move(native), open->runtime_,
-                                                    open->model_->spec, numerics.kv));
+                                                    open->model_->spec, numerics));
     open->tokenizer_or_null();
   }
   return open;

@@ -100,7 +100,8 @@ class BudgetedDecoder final : public Decoder {
 
   Result<MemoryLease> charge_context(int64_t context) {
     const int64_t bytes = kv_bytes(spec_, context, kv_);
-    const int64_t logits = logits_bytes(spec_, 1);
+    // A token's logits are computed while those of the token before are still held.
+    const int64_t logits = logits_bytes(spec_, 2);
     const int64_t left = budget_->left();
     if (bytes <= left && logits <= left - bytes && budget_->take(bytes)) {
       return MemoryLease(budget_, bytes);
@@ -147,10 +148,11 @@ class BudgetedDecoder final : public Decoder {
 
 Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> decoder,
                                                     std::shared_ptr<const Runtime> runtime,
-                                                    const ModelSpec& spec, KvType kv) {
+                                                    const ModelSpec& spec,
+                                                    const Numerics& numerics) {
   if (runtime->memory == nullptr) return decoder;
   const int64_t bytes =
-      pass_bytes(spec, std::min(kPassRows, spec.context), runtime->threads->size(), kv);
+      pass_bytes(spec, std::min(kPassRows, spec.context), runtime->threads->size(), numerics);
   if (!runtime->memory->take(bytes)) {
     return over_limit("max_memory",
                       fmt::format("computing takes {} for buffers; of the {} of memory allowed, {} "
@@ -161,7 +163,7 @@ Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> dec
   }
   MemoryLease buffers(runtime->memory, bytes);
   return std::shared_ptr<Decoder>(std::make_shared<BudgetedDecoder>(
-      std::move(decoder), runtime->memory, spec, kv, std::move(buffers)));
+      std::move(decoder), runtime->memory, spec, numerics.kv, std::move(buffers)));
 }
 
 }  // namespace phial

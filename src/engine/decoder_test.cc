@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <limits>
 #include <thread>
 
 #include "engine/golden_models.h"
@@ -146,6 +147,28 @@ TEST_F(DecoderTest, EmbeddingRowsStandForTokens) {
   Logits logits;
   must(decoder_->forward({&s, 1}, logits, nullptr));
   EXPECT_EQ(logits.values, run(*decoder_, open(), golden_.prompt_ids));
+}
+
+// What a failed pass has stored behind the sequence must not reach later ones.
+TEST_F(DecoderTest, NumbersThatAreNoneDoNotStay) {
+  for (const KvType kv : {KvType::f32, KvType::f16, KvType::bf16, KvType::int8, KvType::int4}) {
+    const auto decoder = must(make_native_decoder(must(Runtime::create(2, "", disk_files())),
+                                                  load_model(kModel), {.kv = kv}));
+    const auto begin = std::span(golden_.prompt_ids).first(3);
+    const SequenceId a = must(decoder->open(64)), b = must(decoder->open(64));
+    run(*decoder, a, begin);
+    run(*decoder, b, begin);
+    const std::vector<float> bad(3 * static_cast<size_t>(decoder->traits().hidden),
+                                 std::numeric_limits<float>::quiet_NaN());
+    Step s;
+    s.sequence = a;
+    s.embeddings = bad;
+    s.logits = LogitsRows::last;
+    Logits logits;
+    ASSERT_FALSE(decoder->forward({&s, 1}, logits, nullptr).ok());
+    const auto next = std::span(golden_.prompt_ids).subspan(3, 1);
+    EXPECT_EQ(run(*decoder, a, next), run(*decoder, b, next)) << kv_type_name(kv);
+  }
 }
 
 // Rows that share a pass of up to eight do not change each other, bit for bit.

@@ -136,6 +136,19 @@ void KvCache::release_reserved() {
   for (Pages& pages : groups_) pages.resize(std::min(pages.size(), count));
 }
 
+void KvCache::discard_reserved() {
+  release_reserved();
+  const int64_t first = length_ % kPagePositions;
+  if (first == 0) return;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const std::shared_ptr<KvPage>& last = groups_[g].back();
+    if (last == nullptr || last.use_count() > 1) continue;  // a shared page was not written to
+    for (int64_t head = 0; head < layout_->groups[g].layers * layout_->kv_heads; ++head) {
+      layout_->head.clear_values(last->bytes() + head * layout_->head.bytes, first);
+    }
+  }
+}
+
 bool KvCache::holds(int64_t n) const {
   if (n == 0) return true;
   for (size_t g = 0; g < groups_.size(); ++g) {

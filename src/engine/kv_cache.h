@@ -5,7 +5,7 @@
 // that no later position will look at are freed, while layers that see everything keep theirs.
 //
 // A page holds, for every layer of its group and key/value head in turn, a block of keys and values
-// (kernels/kv_head.h). Slots beyond a sequence's length hold zeros or forgotten values.
+// (kernels/kv_head.h). Slots beyond a sequence's length hold zeros or forgotten finite values.
 #pragma once
 
 #include <cstdint>
@@ -124,6 +124,8 @@ class KvCache {
   void commit(int64_t n);
   // Gives back what was reserved and not committed.
   void release_reserved();
+  // The same after a pass that failed: what it has stored may be no numbers.
+  void discard_reserved();
 
   // Whether, cut to `n` positions, everything is there that a position n would look at.
   bool holds(int64_t n) const;

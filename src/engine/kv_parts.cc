@@ -123,9 +123,9 @@ Result<Head> read_head(const KvLayout& layout, int64_t context, std::span<const 
     PHIAL_TRY(matches(group.window, "the window"));
     PHIAL_TRY(matches(group.layers, "the layers of a group"));
     PHIAL_ASSIGN(const int64_t passed, reader.read<int64_t>("the pages that were freed"));
+    // The page that the next position goes to is never freed.
     const bool possible =
-        passed >= 0 &&
-        (group.window == 0 ? passed == 0 : passed <= ceil_div(head.length, kPagePositions));
+        passed >= 0 && (group.window == 0 ? passed == 0 : passed <= head.length / kPagePositions);
     if (!possible) return reader.damage("no such pages");
     head.passed.push_back(passed);
   }

@@ -40,7 +40,7 @@ int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type) {
                              ceil_div(context, kPagePositions)});
 }
 
-int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type) {
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, const Numerics& numerics) {
   const AttentionSpec& attention = spec.attention;
   const int64_t q_width = saturating_product({attention.heads, attention.head_dim});
   // The residual stream, what is normed, what is added and what the head reads; q and the
@@ -50,10 +50,17 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type
       saturating_sum({saturating_product({4, spec.hidden}), saturating_product({2, q_width}),
                       saturating_product({2, attention.kv_heads, attention.head_dim}),
                       saturating_product({2, spec.intermediate}), spec.rope.rotary});
-  const int64_t parts = type == KvType::f32 ? 0 : kMaxAttentionPartBytes;
+  // Inputs of layers as codes, with their scales and sums: less than two bytes of each.
+  const int64_t codes =
+      numerics.compute == Compute::int8
+          ? saturating_product({2, rows,
+                                saturating_sum({spec.hidden, std::max({spec.hidden, q_width,
+                                                                       spec.intermediate})})})
+          : 0;
+  const int64_t parts = numerics.kv == KvType::f32 ? 0 : kMaxAttentionPartBytes;
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
                          saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),
-                         saturating_product({kWorkerBytes, threads}), parts,
+                         saturating_product({kWorkerBytes, threads}), codes, parts,
                          logits_bytes(spec, kKeptLogitsRows)});
 }
 

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/kv_head.h"
+#include "engine/numerics.h"
 #include "model/model_spec.h"
 
 namespace phial {
@@ -19,7 +19,7 @@ namespace phial {
 // Keys and values of `context` positions. All of these saturate at INT64_MAX.
 int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type = KvType::f32);
 // Buffers of a pass over at most `rows` rows by `threads` workers; taken once per decoder.
-int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, KvType type = KvType::f32);
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, const Numerics& numerics = {});
 // Rows of logits that a decoder keeps memory for between forwards; counted in pass_bytes.
 inline constexpr int64_t kKeptLogitsRows = 8;
 // Logits of `rows` rows.

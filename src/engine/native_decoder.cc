@@ -60,7 +60,7 @@ class Undo {
   ~Undo() {
     for (Work& work : works_) {
       if (done_) break;
-      work.state->cache.release_reserved();
+      work.state->cache.discard_reserved();
       work.state->tokens.resize(static_cast<size_t>(work.old_length));
     }
     works_.clear();  // frees caches that did not come to be

@@ -88,6 +88,15 @@ Status Sequence::forget_drafts() {
   return {};
 }
 
+Status Sequence::forget_ahead() {
+  const bool was_draft = ahead_.next > 0 && computed_ == length();
+  PHIAL_TRY(forget_drafts());
+  if (!was_draft) return {};
+  PHIAL_TRY(forget(length() - 1));
+  logits_ = {};
+  return {};
+}
+
 int64_t Sequence::drafts_limit() const {
   if (length() - computed_ != 1 || !decoder_->traits().can_truncate) return 0;
   return std::min(decoder_->rows_as_alone(id_) - 1, context_ - length());

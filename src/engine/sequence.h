@@ -58,6 +58,9 @@ class Sequence {
   // How many drafts may be checked without changing a bit of what follows; 0 where the last token
   // is not the only one to compute.
   int64_t drafts_limit() const;
+  // Makes the sequence what it would be without any drafts: those left are forgotten, and a last
+  // token that was one of them is not computed.
+  Status forget_ahead();
 
   // Logits of the last compute; empty after append or rewind.
   Logits& logits() { return logits_; }

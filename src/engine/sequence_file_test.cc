@@ -312,8 +312,8 @@ class CraftedFile : public testing::Test {
     return code_of(bytes);
   }
 
-  const std::shared_ptr<Decoder> decoder_ = decoder_of("mistral");
-  const std::string good_ = saved(*sequence_of(decoder_, 160));
+  std::shared_ptr<Decoder> decoder_ = decoder_of("mistral");
+  std::string good_ = saved(*sequence_of(decoder_, 160));
 };
 
 TEST_F(CraftedFile, Head) {
@@ -354,6 +354,18 @@ TEST_F(CraftedFile, CacheHead) {
        {int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{3}, std::numeric_limits<int64_t>::max()}) {
     EXPECT_EQ(code_with(head + 56, passed), ErrorCode::damaged) << passed;
   }
+}
+
+// Behind a window of one position nothing but the page of the next is needed, and that always is.
+TEST_F(CraftedFile, ThePageInUseWasNotFreed) {
+  auto model =
+      std::make_shared<Model>(*load_family(family_variant("mistral"), /*from_gguf=*/false));
+  for (LayerKind& kind : model->spec.layer_kinds) kind.window = 1;
+  decoder_ = must(make_native_decoder(must(Runtime::create(1, "", disk_files())), model));
+  good_ = saved(*sequence_of(decoder_, 3));
+  const size_t head = part_at(good_, 0);
+  ASSERT_EQ(at<int64_t>(good_, head + 56), 0);
+  EXPECT_EQ(code_with(head + 56, int64_t{1}), ErrorCode::damaged);
 }
 
 TEST_F(CraftedFile, Pages) {
@@ -424,7 +436,7 @@ TEST(SavedSequences, KeepToTheContextAskedFor) {
 TEST(SavedSequences, AreChargedToTheMemoryBudget) {
   const auto model = load_family(family_variant("qwen3"), /*from_gguf=*/false);
   const int64_t need = pass_bytes(model->spec, std::min<int64_t>(256, model->spec.context), 1) +
-                       kv_bytes(model->spec, 100) + logits_bytes(model->spec, 1);
+                       kv_bytes(model->spec, 100) + logits_bytes(model->spec, 2);
   const std::string bytes = saved(*sequence_of(decoder_of("qwen3"), 100));
   for (const int64_t missing : {0, 1}) {
     const auto runtime = must(Runtime::create(1, "", disk_files(), need - missing));

@@ -1,5 +1,7 @@
 #include "eval/perplexity.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -22,7 +24,12 @@ Result<PerplexityReport> perplexity(Sequence& sequence, std::span<const int32_t>
   double sum = 0;
   const auto on_rows = [&](int64_t at, int64_t rows) -> Status {
     for (int64_t r = 0; r < rows; ++r) {
-      sum += surprise(sequence.logits().row(r), ids[static_cast<size_t>(at + r + 1)]);
+      const double each = surprise(sequence.logits().row(r), ids[static_cast<size_t>(at + r + 1)]);
+      if (!std::isfinite(each)) {
+        return failed("perplexity",
+                      fmt::format("the logits behind token {} are not finite", at + r));
+      }
+      sum += each;
     }
     return {};
   };

@@ -39,7 +39,7 @@ Json tensor_json(const PlannedTensor& planned, const TensorResult& result) {
   const int64_t weights = result.rows * result.columns;
   Json out;
   out.set("name", result.name);
-  out.set("kind", kind_of(planned.target.role));
+  out.set("kind", planned.target.is_rope ? std::string_view("rope") : kind_of(planned.target.role));
   out.set("layer", result.layer < 0 ? Json() : Json(result.layer));
   out.set("source_grid", result.source_grid);
   out.set("grid", result.target_grid);
@@ -205,6 +205,12 @@ Json quantization_report(const ConvertPlan& plan, const ConvertResult& result) {
   out.set("peak_anonymous_bytes", result.peak_anonymous_bytes);
   out.set("weights", weights);
   out.set("relative_error", relative(squared_error, squared_norm));
+  if (plan.importance != nullptr) {
+    Json known;
+    known.set("matrices", plan.matrices);
+    known.set("known", plan.important);
+    out.set("imatrix", std::move(known));
+  }
   out.set("grids", grids_json(grids));
   out.set("tensors", std::move(tensors));
   out.set("worst", worst_json(result));

@@ -238,6 +238,8 @@ class Writer final : public SafetensorsWriter {
     return {};
   }
 
+  uint64_t index_bytes() const override { return layout_.index.size(); }
+
   Status commit() override {
     // Files that hold nothing but empty tensors are still to be opened.
     while (segment_ == current().segments.size() && writers_.size() < layout_.shards.size()) {

@@ -72,6 +72,8 @@ class SafetensorsWriter {
   virtual Status append(std::span<const uint8_t> bytes) = 0;
   // internal when bytes are missing.
   virtual Status commit() = 0;
+  // Of the index; 0 where there is none.
+  virtual uint64_t index_bytes() const = 0;
 };
 
 }  // namespace phial

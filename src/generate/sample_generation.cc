@@ -57,7 +57,7 @@ class SampleGeneration final : public Generation {
     // Not worth looking at one after another what the end of the answer throws away.
     const int64_t left = max_new_tokens_ - (sequence.length() - prompt_tokens_) - 1;
     const int64_t limit = std::min({int64_t{options.max_drafts}, sequence.drafts_limit(), left});
-    if (limit <= 0 || answers_.size() > 1) {
+    if (!speculates_ || limit <= 0 || answers_.size() > 1) {
       return sequence.compute_logits(LogitsRows::last, request_.cancel);
     }
     if (drafter_ == nullptr) PHIAL_TRY(make_drafter());
@@ -68,7 +68,13 @@ class SampleGeneration final : public Generation {
     if (most > 0) {
       PHIAL_ASSIGN(drafts, drafter_->draft(sequence.tokens(), most, request_.cancel));
     }
-    PHIAL_TRY(sequence.compute_logits_ahead(drafts, request_.cancel));
+    Status status = sequence.compute_logits_ahead(drafts, request_.cancel);
+    if (!status.ok()) {
+      if (drafts.empty() || status.error().code == ErrorCode::cancelled) return status;
+      // There may be memory for one row of logits, or the drafts alone may overflow.
+      speculates_ = false;
+      return sequence.compute_logits(LogitsRows::last, request_.cancel);
+    }
     pass_ = Pass{std::ssize(drafts), right_, Clock::now() - start};
     drafted_ += pass_->drafts;
     return {};
@@ -133,7 +139,8 @@ class SampleGeneration final : public Generation {
     } else if (static_cast<int64_t>(answer.output.ids.size()) >= max_new_tokens_) {
       finish(answer, FinishReason::length, go_on);
     }
-    return {};
+    // What was drafted must not show in what the answer leaves behind.
+    return answer.running ? Status() : sequence.forget_ahead();
   }
 
   Status make_drafter() {
@@ -185,6 +192,7 @@ class SampleGeneration final : public Generation {
   std::unique_ptr<Drafter> drafter_;
   DraftLength draft_length_;
   std::optional<Pass> pass_;  // the last one
+  bool speculates_ = true;
   int64_t drafted_ = 0;
   int64_t right_ = 0;
 };

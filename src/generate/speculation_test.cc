@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/budgeted_decoder.h"
 #include "engine/family_goldens.h"
+#include "engine/memory_need.h"
 #include "generate/request_help.h"
 
 namespace phial {
@@ -144,6 +146,45 @@ TEST(ModelDrafter, AnswersWhatTheModelAnswers) {
   const auto refused = generate(golden.request(*sequence, options, rng));
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::usage);
+}
+
+// Wherever an answer ends, its last token is not computed, as without drafts.
+TEST(ModelDrafter, LeavesTheSequenceAsWithoutDrafts) {
+  const GoldenModel golden("llama-smol");
+  GenerateOptions options;
+  options.max_new_tokens = 40;
+  options.speculation = {.max_drafts = kMaxDrafts, .assistant = golden.decoder};
+  int64_t accepted = 0;
+  for (int64_t stop = 1; stop <= 20; ++stop) {
+    const auto sequence = golden.prompt();
+    Rng rng(1);
+    GenerateRequest request = golden.request(*sequence, options, rng);
+    request.on_token = [left = stop](int32_t, std::string_view) mutable { return --left > 0; };
+    accepted += must(generate(request)).accepted_tokens;
+    EXPECT_EQ(sequence->computed(), sequence->length() - 1) << stop;
+    EXPECT_EQ(sequence->logits().rows(), 0) << stop;
+  }
+  EXPECT_GT(accepted, 0);
+}
+
+// Memory for no more than an answer without drafts takes.
+TEST(ModelDrafter, DoesWithoutDraftsWhereThereIsNoMemoryForThem) {
+  GoldenModel golden("llama-smol");
+  const ModelSpec& spec = golden.model->spec;
+  GenerateOptions options;
+  options.max_new_tokens = 30;
+  options.speculation = {.max_drafts = kMaxDrafts, .assistant = golden.decoder};
+  const GenerateResult plain = golden.answer(options);
+  EXPECT_GT(plain.drafted_tokens, 0);
+  const auto runtime = must(Runtime::create(
+      1, "", disk_files(), pass_bytes(spec, 256, 1) + kv_bytes(spec, 128) + logits_bytes(spec, 2)));
+  golden.decoder =
+      must(with_memory_budget(must(make_native_decoder(runtime, golden.model)), runtime, spec));
+  const auto sequence = golden.prompt(64, 128);
+  Rng rng(1);
+  const GenerateResult got = must(generate(golden.request(*sequence, options, rng)));
+  EXPECT_EQ(got.outputs[0].ids, plain.outputs[0].ids);
+  EXPECT_EQ(got.drafted_tokens, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Lossless, testing::Values("llama-smol", "phi3-plain"));

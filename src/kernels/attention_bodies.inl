@@ -4,5 +4,6 @@
 #include "kernels/body_gemm.inl"
 #include "kernels/body_rows.inl"
 #include "kernels/body_attention_store.inl"
+#include "kernels/body_attention_softmax.inl"
 #include "kernels/body_attention.inl"
 // clang-format on

@@ -1,22 +1,5 @@
-// Attention over one page of keys and values (kernels/attention.h), for each type of page.
-
-// What a page does with its keys and values; `first`, `last`: the rows that see something of it.
-struct PageRows {
-  int64_t first, last;
-};
-
-PHIAL_INLINE int64_t at_least(int64_t n, int64_t low) { return n < low ? low : n; }
-PHIAL_INLINE int64_t at_most(int64_t n, int64_t high) { return n < high ? n : high; }
-
-// Rows [first, last) see a position of the page: those not before it, and whose window reaches it.
-PHIAL_INLINE PageRows rows_that_see(const AttentionPageArgs& args) {
-  PageRows rows{at_least(-args.first_position, 0) * args.group, args.rows};
-  if (args.window > 0) {
-    const int64_t positions = kPagePositions - 1 + args.window - args.first_position;
-    rows.last = at_most(rows.last, at_least(positions, 0) * args.group);
-  }
-  return rows;
-}
+// Attention over one page of keys and values (kernels/attention.h), for each type of page: products
+// with keys, softmax (body_attention_softmax.inl), products with values.
 
 // Columns of a product are taken four vectors at a time, then two, then one:
 // calls tiles(at, count of vectors as a type) for columns [0, n), n a multiple of kLanes.
@@ -50,14 +33,12 @@ constexpr int kept_rows(int rows) { return rows < kProductRows ? rows : kProduct
 // acc[r][v] += sum over k of a[r][k] * b[k][v], one chain each.
 template <class B, int Rows, int Vecs>
 PHIAL_INLINE void product_chains(int64_t k, const float* a, int64_t a_stride, const uint8_t* b,
-                                 int64_t b_stride, uintptr_t ahead, Vec (&acc)[Rows][Vecs]) {
+                                 int64_t b_stride, Vec (&acc)[Rows][Vecs]) {
   for (int64_t i = 0; i < k; i += B::kDepth, b += b_stride) {
     Vec columns[Vecs][B::kDepth];
     PHIAL_UNROLL
     for (int v = 0; v < Vecs; ++v) {
-      const uint8_t* p = b + v * kLanes * B::kBytes;
-      if (v * kLanes * B::kBytes % 64 == 0) prefetch(reinterpret_cast<uintptr_t>(p) + ahead);
-      B::load(p, columns[v]);
+      B::load(b + v * kLanes * B::kBytes, columns[v]);
     }
     PHIAL_UNROLL
     for (int d = 0; d < B::kDepth; ++d) {
@@ -74,8 +55,7 @@ PHIAL_INLINE void product_chains(int64_t k, const float* a, int64_t a_stride, co
 // c[r][.] = c[r][.] * factors[r] + sum over k of a[r][k] * b[k][.]; without factors, from 0.
 template <class B, int Rows, int Vecs>
 static void product_tile(int64_t k, const float* a, int64_t a_stride, const uint8_t* b,
-                         int64_t b_stride, uintptr_t ahead, const float* factors, float* c,
-                         int64_t c_stride) {
+                         int64_t b_stride, const float* factors, float* c, int64_t c_stride) {
   Vec acc[Rows][Vecs];
   PHIAL_UNROLL
   for (int r = 0; r < Rows; ++r) {
@@ -86,7 +66,7 @@ static void product_tile(int64_t k, const float* a, int64_t a_stride, const uint
                       : mul(load(c + r * c_stride + v * kLanes), broadcast(factors[r]));
     }
   }
-  product_chains<B, Rows, Vecs>(k, a, a_stride, b, b_stride, ahead, acc);
+  product_chains<B, Rows, Vecs>(k, a, a_stride, b, b_stride, acc);
   PHIAL_UNROLL
   for (int r = 0; r < Rows; ++r) {
     PHIAL_UNROLL
@@ -94,8 +74,8 @@ static void product_tile(int64_t k, const float* a, int64_t a_stride, const uint
   }
 }
 
-using ProductTile = void (*)(int64_t, const float*, int64_t, const uint8_t*, int64_t, uintptr_t,
-                             const float*, float*, int64_t);
+using ProductTile = void (*)(int64_t, const float*, int64_t, const uint8_t*, int64_t, const float*,
+                             float*, int64_t);
 // By rows - 1; the last ones repeat where fewer are used.
 template <class B, int Vecs>
 constexpr ProductTile kProductTiles[6] = {
@@ -105,23 +85,17 @@ constexpr ProductTile kProductTiles[6] = {
 
 template <class B>
 static void product(PageRows rows, int64_t n, int64_t k, const float* a, const uint8_t* b,
-                    int64_t b_stride, uintptr_t ahead, const float* factors, float* c) {
+                    int64_t b_stride, const float* factors, float* c) {
   each_columns(n, [&]<int Vecs>(int64_t at, Count<Vecs>) {
     // Pairs of columns take registers of their own.
     constexpr int kRows = B::kDepth == 2 && kProductRows == 6 ? 4 : kProductRows;
-    uintptr_t distance = ahead;
     for (int64_t r = rows.first; r < rows.last; r += kRows) {
       const int64_t count = at_most(rows.last - r, kRows);
-      kProductTiles<B, Vecs>[count - 1](k, a + r * k, k, b + at * B::kBytes, b_stride, distance,
+      kProductTiles<B, Vecs>[count - 1](k, a + r * k, k, b + at * B::kBytes, b_stride,
                                         factors == nullptr ? nullptr : factors + r, c + r * n + at,
                                         n);
-      distance = 0;
     }
   });
-}
-
-PHIAL_INLINE uintptr_t distance_to_next(const AttentionPageArgs& args) {
-  return reinterpret_cast<uintptr_t>(args.next) - reinterpret_cast<uintptr_t>(args.block);
 }
 
 template <class B>
@@ -130,12 +104,12 @@ struct WidenedPage {
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     product<B>(rows, kPagePositions, head.width, args.q, args.block, kPagePositions * head.key_unit,
-               distance_to_next(args), nullptr, args.scores);
+               nullptr, args.scores);
   }
   static void values(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     product<B>(rows, head.width, kPagePositions, args.scores, args.block + head.values,
-               head.value_row, distance_to_next(args), args.factors, args.out);
+               head.value_row, args.factors, args.out);
   }
 };
 
@@ -164,7 +138,7 @@ struct FloatPage {
 // done(r, v, float32 of 128 * hi sums + lo sums + correction).
 template <int Rows, int Vecs, class Done>
 PHIAL_INLINE void dots_tile(int64_t groups, const int8_t* a, const uint8_t* b, int64_t b_stride,
-                            uintptr_t ahead, const int32_t* correction, const Done& done) {
+                            const int32_t* correction, const Done& done) {
   const int64_t plane = 4 * groups;
   Dots hi[Rows][Vecs], lo[Rows][Vecs];
   PHIAL_UNROLL
@@ -178,11 +152,7 @@ PHIAL_INLINE void dots_tile(int64_t groups, const int8_t* a, const uint8_t* b, i
   for (int64_t i = 0; i < groups; ++i, a += 4, b += b_stride) {
     Codes columns[Vecs];
     PHIAL_UNROLL
-    for (int v = 0; v < Vecs; ++v) {
-      const uint8_t* p = b + v * 4 * kLanes;
-      if (v * 4 * kLanes % 64 == 0) prefetch(reinterpret_cast<uintptr_t>(p) + ahead);
-      columns[v] = load_code_lanes(p);
-    }
+    for (int v = 0; v < Vecs; ++v) columns[v] = load_code_lanes(b + v * 4 * kLanes);
     PHIAL_UNROLL
     for (int r = 0; r < Rows; ++r) {
       const Codes high = broadcast_four(a + 2 * r * plane);
@@ -203,8 +173,8 @@ PHIAL_INLINE void dots_tile(int64_t groups, const int8_t* a, const uint8_t* b, i
 
 // What dots_tile does with its totals, for row 0 and column 0 of the tile.
 struct DotsOut {
-  const float* row_scale;
-  const float* column_scale;  // of scores
+  const float* row_scale;     // of values
+  const float* column_scale;  // of scores, which are to be multiplied by row_scale yet
   const float* factors;       // of values
   float* c;
   int64_t c_stride;
@@ -212,24 +182,23 @@ struct DotsOut {
 
 template <int Rows, int Vecs>
 static void score_tile(int64_t groups, const int8_t* a, const uint8_t* b, int64_t b_stride,
-                       uintptr_t ahead, const int32_t* correction, const DotsOut& out) {
-  dots_tile<Rows, Vecs>(groups, a, b, b_stride, ahead, correction, [&](int r, int v, Vec total) {
-    const Vec scale = mul(load(out.column_scale + v * kLanes), broadcast(out.row_scale[r]));
-    store(out.c + r * out.c_stride + v * kLanes, mul(total, scale));
+                       const int32_t* correction, const DotsOut& out) {
+  dots_tile<Rows, Vecs>(groups, a, b, b_stride, correction, [&](int r, int v, Vec total) {
+    store(out.c + r * out.c_stride + v * kLanes, mul(total, load(out.column_scale + v * kLanes)));
   });
 }
 template <int Rows, int Vecs>
 static void value_tile(int64_t groups, const int8_t* a, const uint8_t* b, int64_t b_stride,
-                       uintptr_t ahead, const int32_t* correction, const DotsOut& out) {
-  dots_tile<Rows, Vecs>(groups, a, b, b_stride, ahead, correction, [&](int r, int v, Vec total) {
+                       const int32_t* correction, const DotsOut& out) {
+  dots_tile<Rows, Vecs>(groups, a, b, b_stride, correction, [&](int r, int v, Vec total) {
     float* at = out.c + r * out.c_stride + v * kLanes;
     const Vec before = mul(load(at), broadcast(out.factors[r]));
     store(at, fma(total, broadcast(out.row_scale[r]), before));
   });
 }
 
-using DotsTile = void (*)(int64_t, const int8_t*, const uint8_t*, int64_t, uintptr_t,
-                          const int32_t*, const DotsOut&);
+using DotsTile = void (*)(int64_t, const int8_t*, const uint8_t*, int64_t, const int32_t*,
+                          const DotsOut&);
 constexpr int kept_dots_rows(int rows) { return rows < kDotsRows ? rows : kDotsRows; }
 template <int Vecs>
 constexpr DotsTile kScoreTiles[3] = {score_tile<1, Vecs>, score_tile<kept_dots_rows(2), Vecs>,
@@ -238,98 +207,44 @@ template <int Vecs>
 constexpr DotsTile kValueTiles[3] = {value_tile<1, Vecs>, value_tile<kept_dots_rows(2), Vecs>,
                                      value_tile<kept_dots_rows(3), Vecs>};
 
-static void code_scores(const AttentionPageArgs& args, PageRows rows, const uint8_t* keys,
-                        uintptr_t ahead) {
+static void code_scores(const AttentionPageArgs& args, PageRows rows, const uint8_t* keys) {
   const int64_t width = args.head->width;
   float scales[kPagePositions];
   for (int64_t i = 0; i < kPagePositions; i += kLanes) {
     store(scales + i, load_bf16(args.block + args.head->key_scales + 2 * i));
   }
   each_columns(kPagePositions, [&]<int Vecs>(int64_t at, Count<Vecs>) {
-    uintptr_t distance = ahead;
     for (int64_t r = rows.first; r < rows.last; r += kDotsRows) {
       const int64_t count = at_most(rows.last - r, kDotsRows);
-      kScoreTiles<Vecs>[count - 1](width / 4, args.planes.codes + 2 * r * width, keys + 4 * at,
-                                   4 * kPagePositions, distance, args.planes.correction + r,
-                                   {args.planes.scale + r, scales + at, nullptr,
-                                    args.scores + r * kPagePositions + at, kPagePositions});
-      distance = 0;
+      kScoreTiles<Vecs>[count - 1](
+          width / 4, args.planes.codes + 2 * r * width, keys + 4 * at, 4 * kPagePositions,
+          args.planes.correction + r,
+          {nullptr, scales + at, nullptr, args.scores + r * kPagePositions + at, kPagePositions});
     }
   });
 }
 
-static void code_values(const AttentionPageArgs& args, PageRows rows, const uint8_t* values,
-                        uintptr_t ahead) {
+static void code_values(const AttentionPageArgs& args, PageRows rows, const uint8_t* values) {
   const int64_t width = args.head->width;
   each_columns(width, [&]<int Vecs>(int64_t at, Count<Vecs>) {
-    uintptr_t distance = ahead;
     for (int64_t r = rows.first; r < rows.last; r += kDotsRows) {
       const int64_t count = at_most(rows.last - r, kDotsRows);
-      kValueTiles<Vecs>[count - 1](
-          kPagePositions / 4, args.value_planes.codes + 2 * r * kPagePositions, values + 4 * at,
-          4 * width, distance, args.value_planes.correction + r,
-          {args.value_planes.scale + r, nullptr, args.factors + r, args.out + r * width + at,
-           width});
-      distance = 0;
+      kValueTiles<Vecs>[count - 1](kPagePositions / 4,
+                                   args.value_planes.codes + 2 * r * kPagePositions,
+                                   values + 4 * at, 4 * width, args.value_planes.correction + r,
+                                   {args.value_planes.scale + r, nullptr, args.factors + r,
+                                    args.out + r * width + at, width});
     }
   });
-}
-
-// softmax_block of row r, in registers: the weights, times the scales of the values, become planes
-// at once. Scores before the row's first position are -infinity.
-PHIAL_INLINE void weigh_codes(const AttentionPageArgs& args, int64_t r, int64_t end, float scale) {
-  constexpr int kVecs = kPagePositions / kLanes;
-  const float* s = args.scores + r * kPagePositions;
-  const Vec lowest = broadcast(-__builtin_inff());
-  Vec weight[kVecs];
-  Vec maxima = lowest;
-  PHIAL_UNROLL
-  for (int v = 0; v < kVecs; ++v) {
-    weight[v] = mul(load(s + v * kLanes), broadcast(scale));
-    if (end < kPagePositions) {
-      weight[v] = keep_first(weight[v], at_most(at_least(end - v * kLanes, 0), kLanes), lowest);
-    }
-    maxima = max(maxima, weight[v]);
-  }
-  const float old_max = args.row_max[r];
-  const float page_max = largest(maxima);
-  const float new_max = page_max > old_max ? page_max : old_max;
-  Vec total = zero(), most = zero();
-  PHIAL_UNROLL
-  for (int v = 0; v < kVecs; ++v) {
-    const Vec p = exp(sub(weight[v], broadcast(new_max)));
-    total = add(total, p);
-    // Slots that the row does not see hold anything: their weight is 0.
-    const Vec scales = load_bf16(args.block + args.head->value_scales + 2 * v * kLanes);
-    weight[v] = select_greater(p, zero(), mul(p, scales), p);
-    most = max(weight[v], most);
-  }
-  // exp(0) is 1.
-  const float factor = old_max == new_max ? 1.0f : first(exp(broadcast(old_max - new_max)));
-  args.row_max[r] = new_max;
-  args.row_sum[r] = args.row_sum[r] * factor + sum(total);
-  args.factors[r] = factor;
-  const float largest_weight = largest(most);
-  const Vec inverse = steps_per_unit(largest_weight);
-  int8_t* codes = args.value_planes.codes + 2 * r * kPagePositions;
-  Vec steps = zero();
-  PHIAL_UNROLL
-  for (int v = 0; v < kVecs; ++v) {
-    steps = add(steps, put_planes(weight[v], inverse, codes + v * kLanes, kPagePositions));
-  }
-  const float whole = sum(steps);
-  // A scale that is no number makes the sum of steps one that is none.
-  args.value_planes.scale[r] = largest_weight / kPlaneSteps + whole * 0.0f;
-  args.value_planes.correction[r] = whole == whole ? -128 * static_cast<int32_t>(whole) : 0;
 }
 
 struct BytePage {
   static constexpr bool kCodes = true;
   static void scores(const AttentionPageArgs& args, PageRows rows) {
-    code_scores(args, rows, args.block, distance_to_next(args));
+    code_scores(args, rows, args.block);
   }
   static void values(const AttentionPageArgs& args, PageRows rows) {
-    code_values(args, rows, args.block + args.head->values, distance_to_next(args));
+    code_values(args, rows, args.block + args.head->values);
   }
 };
 
@@ -339,56 +254,43 @@ struct NibblePage {
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     constexpr int64_t kRow = 4 * kPagePositions;
-    const uintptr_t ahead = distance_to_next(args);
     for (int64_t r = 0; r < head.key_rows; ++r) {
       for (int64_t i = 0; i < kRow; i += 64) {
         const uint8_t* p = args.block + r * kRow + i;
-        prefetch(reinterpret_cast<uintptr_t>(p) + ahead);
         unpack_nibble_codes(p, args.codes + 2 * r * kRow + i, args.codes + (2 * r + 1) * kRow + i);
       }
     }
-    code_scores(args, rows, args.codes, 0);
+    code_scores(args, rows, args.codes);
   }
   static void values(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
-    const uintptr_t ahead = distance_to_next(args);
     for (int64_t g = 0; g < kPagePositions / head.value_group; ++g) {
       const uint8_t* from = args.block + head.values + g * head.value_row;
       uint8_t* to = args.codes + 2 * g * head.value_row;
       for (int64_t i = 0; i < head.value_row; i += 64) {
-        prefetch(reinterpret_cast<uintptr_t>(from + i) + ahead);
         unpack_nibble_codes(from + i, to + 2 * i, to + 2 * i + 64);
       }
     }
-    code_values(args, rows, args.codes, 0);
+    code_values(args, rows, args.codes);
   }
 };
+
+// Asks for what is read next, all at once: mixed with the products of a page, as many requests made
+// them wait for each other, and memory rested during its softmax.
+PHIAL_INLINE void fetch(const uint8_t* p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) prefetch(reinterpret_cast<uintptr_t>(p + i));
+}
 
 template <class Page>
 static void attend_page(const AttentionPageArgs& args) {
   const PageRows rows = rows_that_see(args);
   if (rows.first >= rows.last) return;
+  const KvHead& head = *args.head;
+  fetch(args.next, head.values);
   Page::scores(args, rows);
-  // The cap scales the scores itself.
-  const bool capped = args.cap > 0;
-  if (capped) {
-    softcap((rows.last - rows.first) * kPagePositions, args.scale, args.cap,
-            args.scores + rows.first * kPagePositions);
-  }
-  for (int64_t r = rows.first; r < rows.last; ++r) {
-    const int64_t own = args.first_position + r / args.group;
-    const int64_t begin = args.window > 0 ? at_least(own - args.window + 1, 0) : 0;
-    float* s = args.scores + r * kPagePositions;
-    for (int64_t i = 0; i < begin; ++i) s[i] = -__builtin_inff();
-    const int64_t end = at_most(own + 1, kPagePositions);
-    const float scale = capped ? 1.0f : args.scale;
-    if constexpr (Page::kCodes) {
-      weigh_codes(args, r, end, scale);
-    } else {
-      args.factors[r] =
-          softmax_block(kPagePositions, end, scale, s, args.row_max + r, args.row_sum + r);
-    }
-  }
+  fetch(args.next + head.values, head.bytes - head.values);
+  if (args.cap > 0) cap_scores<Page::kCodes>(args, rows);
+  weigh<Page::kCodes>(args, rows);
   Page::values(args, rows);
 }
 

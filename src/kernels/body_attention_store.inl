@@ -145,28 +145,17 @@ PHIAL_INLINE Vec steps_per_unit(float most) {
   return broadcast(most >= 0x1p-110f ? kPlaneSteps / most : 0.0f);
 }
 
-// Puts the planes of one vector; the low one `distance` bytes behind the high one. Returns the
-// steps.
-PHIAL_INLINE Vec put_planes(Vec v, Vec inverse, int8_t* to, int64_t distance) {
-  const Vec whole = round(mul(v, inverse));
-  // Exact from here on: integers below 2^24. A tie leaves 64 or -64 for the low plane.
-  const Vec high = round(mul(whole, broadcast(1.0f / 128)));
-  put_bytes(reinterpret_cast<uint8_t*>(to), high);
-  put_bytes(reinterpret_cast<uint8_t*>(to + distance), nfma(high, broadcast(128.0f), whole));
-  return whole;
-}
-
 static void make_planes(int64_t rows, int64_t n, const float* x, const Planes& planes) {
   for (int64_t r = 0; r < rows; ++r, x += n) {
     const float most = largest_magnitude(n, x);
     const Vec inverse = steps_per_unit(most);
     int8_t* to = planes.codes + 2 * r * n;
-    Vec total = zero();
+    Dots total = dots_of(0);
     for (int64_t at = 0; at < n; at += kLanes) {
-      total = add(total, put_planes(load(x + at), inverse, to + at, n));
+      total = add(total, put_planes(mul(load(x + at), inverse), to + at, to + n + at));
     }
     planes.scale[r] = most / kPlaneSteps;
-    planes.correction[r] = most == most ? -128 * static_cast<int32_t>(sum(total)) : 0;
+    planes.correction[r] = most == most ? -128 * sum(total) : 0;
   }
 }
 

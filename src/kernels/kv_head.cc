@@ -1,5 +1,7 @@
 #include "kernels/kv_head.h"
 
+#include <cstring>
+
 namespace phial {
 namespace {
 
@@ -48,6 +50,16 @@ KvHead KvHead::of(KvType type, int64_t head_dim) {
   head.value_scales = head.values + kPagePositions / head.value_group * head.value_row;
   head.bytes = head.value_scales + scales;
   return head;
+}
+
+void KvHead::clear_values(uint8_t* block, int64_t first) const {
+  if (scaled) return;
+  const int64_t stride = value_row / width;  // of a dimension: of all positions of a group
+  const int64_t unit = stride / value_group;
+  for (int64_t slot = first; slot < kPagePositions; ++slot) {
+    uint8_t* row = block + values + slot / value_group * value_row + slot % value_group * unit;
+    for (int64_t d = 0; d < width; ++d) std::memset(row + d * stride, 0, static_cast<size_t>(unit));
+  }
 }
 
 }  // namespace phial

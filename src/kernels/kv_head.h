@@ -1,7 +1,8 @@
 // How the keys and values of one head lie in a page of 64 positions.
 //
 // A block of bytes holds keys, then values. `width` is the size of the head rounded up to what the
-// kernels take at once; dimensions behind the head's own hold 0. The right index runs fastest:
+// kernels take at once; dimensions behind the head's own hold 0 (int4, which has no code for it: a
+// code that meets zeros of the query and is cut off the result). The right index runs fastest:
 //
 //   type  keys                  scales  values                scales
 //   f32   f32  [width][64]              f32  [64][width]                width = head_dim
@@ -52,6 +53,10 @@ struct KvHead {
 
   // REQUIRES: 1 <= head_dim <= 2^31
   static KvHead of(KvType type, int64_t head_dim);
+
+  // Makes the values of the positions [first, 64) zeros. Kernels give them the weight 0, which NaN
+  // and infinity survive; codes are always numbers, so with scales there is nothing to do.
+  void clear_values(uint8_t* block, int64_t first) const;
 };
 
 }  // namespace phial

@@ -116,7 +116,7 @@ void make_planes(int64_t rows, int64_t n, const float* x, const Planes& planes) 
     int32_t total = 0;
     for (int64_t i = 0; i < n; ++i) {
       const auto whole = finite ? static_cast<int32_t>(std::nearbyint(x[i] * inverse)) : 0;
-      const auto high = static_cast<int32_t>(std::nearbyint(static_cast<float>(whole) / 128));
+      const int32_t high = (whole + 64) >> 7;
       total += whole;
       hi[i] = static_cast<int8_t>(high);
       hi[n + i] = static_cast<int8_t>(whole - 128 * high);

@@ -7,6 +7,9 @@
 //                       exact for |planes| <= 64
 //   add_times_128(a, b) a + 128 b
 //   to_float            rounded to nearest
+//   add, sum            of Dots; sum over the lanes
+//   put_planes(v, hi, lo)   v, rounded to the nearest integers w, |w| <= 8191, as 128 hi + lo,
+//                       -64 <= lo < 64, kLanes bytes each; returns w. NaN gives anything
 //   load_bf16_pairs     kLanes pairs of bfloat16: the first ones, the second ones
 //   put_bytes           integral lanes of -128 .. 255, kLanes bytes; NaN gives any byte
 //   put_f16, put_bf16   rounded to nearest, ties to even; NaN stays NaN
@@ -32,6 +35,26 @@ PHIAL_INLINE Dots dot4(Dots sum, Codes codes, Codes planes) {
 }
 PHIAL_INLINE Dots add_times_128(Dots a, Dots b) {
   return _mm256_add_epi32(a, _mm256_slli_epi32(b, 7));
+}
+
+PHIAL_INLINE Dots add(Dots a, Dots b) { return _mm256_add_epi32(a, b); }
+PHIAL_INLINE int32_t sum(Dots d) {
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(d), _mm256_extracti128_si256(d, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+PHIAL_INLINE Dots put_planes(Vec v, int8_t* hi, int8_t* lo) {
+  const __m256i whole = _mm256_cvtps_epi32(v);
+  const __m256i high = _mm256_srai_epi32(_mm256_add_epi32(whole, _mm256_set1_epi32(64)), 7);
+  const __m256i low = _mm256_sub_epi32(whole, _mm256_slli_epi32(high, 7));
+  // Of each half: four bytes of hi, four of lo.
+  const __m256i halves = _mm256_packs_epi32(high, low);
+  const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(halves, halves),
+                                                    _mm256_setr_epi32(0, 4, 1, 5, 0, 0, 0, 0));
+  const __m128i both = _mm256_castsi256_si128(bytes);
+  _mm_storel_epi64(reinterpret_cast<__m128i_u*>(hi), both);
+  _mm_storel_epi64(reinterpret_cast<__m128i_u*>(lo), _mm_unpackhi_epi64(both, both));
+  return whole;
 }
 
 PHIAL_INLINE void load_bf16_pairs(const uint8_t* p, Vec (&out)[2]) {

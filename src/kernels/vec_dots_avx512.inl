@@ -27,6 +27,17 @@ PHIAL_INLINE Dots add_times_128(Dots a, Dots b) {
   return _mm512_add_epi32(a, _mm512_slli_epi32(b, 7));
 }
 
+PHIAL_INLINE Dots add(Dots a, Dots b) { return _mm512_add_epi32(a, b); }
+PHIAL_INLINE int32_t sum(Dots d) { return _mm512_reduce_add_epi32(d); }
+PHIAL_INLINE Dots put_planes(Vec v, int8_t* hi, int8_t* lo) {
+  const __m512i whole = _mm512_cvtps_epi32(v);
+  const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(whole, _mm512_set1_epi32(64)), 7);
+  const __m512i low = _mm512_sub_epi32(whole, _mm512_slli_epi32(high, 7));
+  _mm_storeu_si128(reinterpret_cast<__m128i_u*>(hi), _mm512_cvtepi32_epi8(high));
+  _mm_storeu_si128(reinterpret_cast<__m128i_u*>(lo), _mm512_cvtepi32_epi8(low));
+  return whole;
+}
+
 PHIAL_INLINE void load_bf16_pairs(const uint8_t* p, Vec (&out)[2]) {
   const __m512i pairs = load_code_lanes(p);
   out[0] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));

@@ -24,6 +24,13 @@ PHIAL_INLINE Dots add_times_128(Dots a, Dots b) {
 }
 PHIAL_INLINE Vec to_float(Dots d) { return {half::to_float(d.lo), half::to_float(d.hi)}; }
 
+PHIAL_INLINE Dots add(Dots a, Dots b) { return {half::add(a.lo, b.lo), half::add(a.hi, b.hi)}; }
+PHIAL_INLINE int32_t sum(Dots d) { return half::sum(half::add(d.lo, d.hi)); }
+PHIAL_INLINE Dots put_planes(Vec v, int8_t* hi, int8_t* lo) {
+  const half::Dots first = half::put_planes(v.lo, hi, lo);
+  return {first, half::put_planes(v.hi, hi + 8, lo + 8)};
+}
+
 PHIAL_INLINE void load_bf16_pairs(const uint8_t* p, Vec (&out)[2]) {
   half::Vec lo[2], hi[2];
   half::load_bf16_pairs(p, lo);

@@ -24,16 +24,29 @@ PHIAL_INLINE Dots dot4(Dots sum, Codes codes, Codes planes) {
 PHIAL_INLINE Dots add_times_128(Dots a, Dots b) { return vaddq_s32(a, vshlq_n_s32(b, 7)); }
 PHIAL_INLINE Vec to_float(Dots d) { return vcvtq_f32_s32(d); }
 
+PHIAL_INLINE Dots add(Dots a, Dots b) { return vaddq_s32(a, b); }
+PHIAL_INLINE int32_t sum(Dots d) { return vaddvq_s32(d); }
+PHIAL_INLINE void put_four_bytes(int8_t* p, int32x4_t v) {
+  const int16x4_t halves = vmovn_s32(v);
+  const int8x8_t bytes = vmovn_s16(vcombine_s16(halves, halves));
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_s8(bytes), 0);
+  __builtin_memcpy(p, &four, sizeof(four));
+}
+PHIAL_INLINE Dots put_planes(Vec v, int8_t* hi, int8_t* lo) {
+  const int32x4_t whole = vcvtnq_s32_f32(v);
+  const int32x4_t high = vrshrq_n_s32(whole, 7);
+  put_four_bytes(hi, high);
+  put_four_bytes(lo, vsubq_s32(whole, vshlq_n_s32(high, 7)));
+  return whole;
+}
+
 PHIAL_INLINE void load_bf16_pairs(const uint8_t* p, Vec (&out)[2]) {
   const uint32x4_t pairs = vreinterpretq_u32_u8(vld1q_u8(p));
   out[0] = vreinterpretq_f32_u32(vshlq_n_u32(pairs, 16));
   out[1] = vreinterpretq_f32_u32(vandq_u32(pairs, vdupq_n_u32(0xffff0000u)));
 }
 PHIAL_INLINE void put_bytes(uint8_t* p, Vec v) {
-  const int16x4_t halves = vmovn_s32(vcvtnq_s32_f32(v));
-  const int8x8_t bytes = vmovn_s16(vcombine_s16(halves, halves));
-  const uint32_t four = vget_lane_u32(vreinterpret_u32_s8(bytes), 0);
-  __builtin_memcpy(p, &four, sizeof(four));
+  put_four_bytes(reinterpret_cast<int8_t*>(p), vcvtnq_s32_f32(v));
 }
 PHIAL_INLINE void put_f16(uint8_t* p, Vec v) { vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(v))); }
 PHIAL_INLINE void put_bf16(uint8_t* p, Vec v) {

@@ -119,6 +119,7 @@ class TensorList {
   void factors(std::string name, std::vector<float> values) {
     TargetTensor& tensor = out_.emplace_back();
     tensor.name = std::move(name);
+    tensor.is_rope = true;
     tensor.shape = {std::ssize(values)};
     tensor.values = std::move(values);
   }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "model/gguf_target_parts.h"
 #include "text/gguf_vocabulary.h"
@@ -98,6 +99,7 @@ class TextPairs {
       for (char& c : name) {
         if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
       }
+      while (std::ranges::find(names, name) != names.end()) name += '_';  // "a-b" beside "a_b"
       set_gguf_pair(pairs, fmt::format("{}.{}", kKey, name), each.source);
       names.push_back(std::move(name));
     }

@@ -90,6 +90,9 @@ bool append_step(const normalizer::Step& step, Json::Array& out) {
     out.push_back(replace_json(replace->pattern, replace->content));
   } else if (const auto* prepend = std::get_if<normalizer::Prepend>(&step)) {
     out.push_back(step_of("Prepend", {{"prepend", prepend->text}}));
+  } else if (const auto* unicode = std::get_if<normalizer::Unicode>(&step);
+             unicode != nullptr && unicode->form == normalizer::Unicode::Form::nfc) {
+    out.push_back(step_of("NFC"));
   } else if (const auto* precompiled = std::get_if<normalizer::Precompiled>(&step)) {
     out.push_back(
         step_of("Precompiled", {{"precompiled_charsmap", base64_encode(precompiled->charsmap)}}));

@@ -28,6 +28,7 @@ struct TargetTensor {
   std::string name;            // as the target spells it, with ".weight" or ".bias"
   std::vector<int64_t> shape;  // slowest axis first
   Role role = Role::token_embedding;
+  bool is_rope = false;            // factors of frequencies, which have no role
   int64_t layer = -1;              // -1: of the whole model
   std::vector<TargetRows> pieces;  // a matrix: may be quantized; all have shape[1] columns
   std::vector<float> values;       // norms, biases, factors of frequencies: instead of pieces

@@ -23,10 +23,12 @@
 #include "model/target.h"
 #include "quantize/imatrix.h"
 #include "quantize/stored_grid.h"
+#include "tensor/packed.h"
 
 namespace phial {
 
-enum class TargetFormat : uint8_t { gguf, mlx, safetensors };
+// phial: packed files (model/phial_target.h).
+enum class TargetFormat : uint8_t { gguf, mlx, safetensors, phial };
 
 // How codes and scales are chosen.
 enum class Effort : uint8_t {
@@ -67,7 +69,9 @@ struct PlannedTensor {
   StoredGrid grid;
   Transfer transfer = Transfer::encoded;
   std::string source_grid;  // "bf16", "q4_1"; of several pieces the first's
-  uint64_t bytes = 0;       // of all its planes
+  // How its rows are packed before they are written: packed files, what panels hold.
+  std::optional<PackedLayout> panels;
+  uint64_t bytes = 0;       // of all its planes, or panels
   int64_t weights() const;  // values it holds
 };
 
@@ -77,13 +81,14 @@ struct ConvertPlan {
   std::string scheme;  // as chosen
   Effort effort = Effort::balanced;
   std::shared_ptr<const Imatrix> importance;
-  std::vector<PlannedTensor> tensors;  // in the order of the output
-  std::vector<GgufPair> pairs;         // GGUF only
-  std::vector<TargetFile> files;       // folders: what stands beside the weights, config.json last
-  Grid dtype = Grid::bf16;             // folders: of matrices that are not quantized
-  uint64_t bytes = 0;                  // of all weights, without headers
-  uint64_t anonymous_bytes = 0;        // that a run takes at most besides what the process has
-  double bits_per_weight = 0;          // over all weights, norms and biases included
+  int64_t matrices = 0, important = 0;  // those of the output; those of which `importance` knows
+  std::vector<PlannedTensor> tensors;   // in the order of the output
+  std::vector<GgufPair> pairs;          // GGUF only
+  std::vector<TargetFile> files;        // folders: what stands beside the weights, config.json last
+  Grid dtype = Grid::bf16;              // folders: of matrices that are not quantized
+  uint64_t bytes = 0;                   // of all weights, without headers
+  uint64_t anonymous_bytes = 0;         // that a run takes at most besides what the process has
+  double bits_per_weight = 0;           // over all weights, norms and biases included
 };
 
 // Errors: usage (an unknown scheme or grid, a rule that matches nothing, nothing small enough for
@@ -127,7 +132,9 @@ Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& 
                                      const std::string& output, const OnConverted& on_converted,
                                      const CancelFlag* cancel);
 
-// usage when writing `output` would replace the source or a part of it.
-Status check_output(const Files& files, const Checkpoint& source, const std::string& output);
+// usage when writing `output` would replace the source, a part of it, any file of its folder but a
+// GGUF file, or `imatrix` (empty: none).
+Status check_output(const Files& files, const Checkpoint& source, const std::string& output,
+                    const std::string& imatrix = "");
 
 }  // namespace phial

@@ -125,18 +125,23 @@ std::vector<std::vector<int>> physical_cores(const std::string& sysfs, std::span
   return cores;
 }
 
-CoreBinding::CoreBinding(std::span<const int> core) : before_(allowed_mask()) {
-  ours_.resize(before_.size());
-  const size_t bytes = ours_.size() * sizeof(ours_[0]);
+bool CoreBinding::allowed(Mask& mask) {
+  return sched_getaffinity(0, sizeof(mask), reinterpret_cast<cpu_set_t*>(mask.data())) == 0;
+}
+
+CoreBinding::CoreBinding(std::span<const int> core) {
+  if (!allowed(before_)) return;
+  auto* set = reinterpret_cast<cpu_set_t*>(ours_.data());
   for (const int cpu : core) {
-    if (static_cast<size_t>(cpu) < 8 * bytes) CPU_SET_S(cpu, bytes, as_set(ours_));
+    if (static_cast<size_t>(cpu) < 8 * sizeof(ours_)) CPU_SET_S(cpu, sizeof(ours_), set);
   }
-  if (ours_ == before_ || sched_setaffinity(0, bytes, as_set(ours_)) != 0) ours_.clear();
+  bound_ = ours_ != before_ && sched_setaffinity(0, sizeof(ours_), set) == 0;
 }
 
 CoreBinding::~CoreBinding() {
-  if (ours_.empty() || allowed_mask() != ours_) return;
-  sched_setaffinity(0, before_.size() * sizeof(before_[0]), as_set(before_));
+  Mask now = {};
+  if (!bound_ || !allowed(now) || now != ours_) return;
+  sched_setaffinity(0, sizeof(before_), reinterpret_cast<cpu_set_t*>(before_.data()));
 }
 
 CpuInfo probe_cpu() {

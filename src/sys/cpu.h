@@ -1,6 +1,7 @@
 // What the processor can do, read once from cpuid and the operating system.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -31,7 +32,8 @@ std::vector<std::vector<int>> physical_cores(const std::string& sysfs, std::span
 // Binds a thread to one core, and gives it back what it was bound to before.
 class CoreBinding {
  public:
-  // The calling thread, to the logical processors `core`; no effect when the system refuses.
+  // The calling thread, to the logical processors `core`; no effect when the system refuses, and on
+  // systems of more than 1024 processors.
   explicit CoreBinding(std::span<const int> core);
   // On the same thread. Does nothing when someone else has bound the thread meanwhile.
   ~CoreBinding();
@@ -39,7 +41,13 @@ class CoreBinding {
   CoreBinding& operator=(const CoreBinding&) = delete;
 
  private:
-  std::vector<unsigned long> before_, ours_;  // masks; empty: not bound
+  // A bit for each of the first 1024 processors, as the system wants them. Fixed, so that binding
+  // takes no memory: it happens with every job of a pool.
+  using Mask = std::array<unsigned long, 1024 / (8 * sizeof(unsigned long))>;
+  static bool allowed(Mask& mask);
+
+  Mask before_ = {}, ours_ = {};
+  bool bound_ = false;
 };
 
 }  // namespace phial

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,6 +54,8 @@ class FolderWriter {
   virtual ~FolderWriter() = default;
   // The name it has meanwhile: files are created in there.
   virtual const std::string& path() const = 0;
+  // A folder `name` (no '/') inside; one that is there already is fine.
+  virtual Status make_folder(const std::string& name) const = 0;
   virtual Status commit() = 0;
 };
 
@@ -107,6 +110,7 @@ class MemoryFiles final : public Files {
   mutable std::mutex mutex_;
   // Vectors of exactly the file's size: a read past the end is seen by the address sanitizer.
   mutable std::map<std::string, std::shared_ptr<const std::vector<uint8_t>>> files_;
+  mutable int64_t partial_folders_ = 0;  // made so far
 };
 
 // The path of a file that a model file in `folder` names (a shard, a side file). Accepts a plain
@@ -121,8 +125,14 @@ Result<std::string> resolve_sidecar(const std::string& folder, std::string_view 
 std::string join_path(std::string_view folder, std::string_view name);
 std::string folder_of(std::string_view path);  // "." when there is none
 std::string file_name_of(std::string_view path);
-// Whether the last name of `path` is one that writers give to what is not whole yet:
-// ".NAME.1-0.part" for files, "NAME.partial-1-0" for folders. A writer that was killed leaves it.
+// What writers call what is not whole yet: ".NAME.1-0.part" a file, "NAME.partial-1-0" a folder. A
+// writer that was killed leaves it.
+struct PartialName {
+  std::string_view of;  // NAME; a file's may have been cut
+  bool folder;
+};
+// `name`: the last one of a path. Nothing when no writer would call anything so.
+std::optional<PartialName> partial_name(std::string_view name);
 bool is_unfinished(std::string_view path);
 
 // Whole small file as text. over_limit when it is larger than `max_bytes`.

@@ -78,9 +78,12 @@ class MemoryFiles::PartialFolder final : public FolderWriter {
  public:
   PartialFolder(const MemoryFiles& files, std::string final_path, std::string path)
       : files_(files), final_path_(std::move(final_path)), path_(std::move(path)) {}
-  ~PartialFolder() override { move_to(nullptr); }
+  ~PartialFolder() override {
+    if (!committed_) move_to(nullptr);
+  }
 
   const std::string& path() const override { return path_; }
+  Status make_folder(const std::string&) const override { return {}; }  // files make folders
 
   Status commit() override {
     if (committed_) return usage_error(final_path_, "committed twice");
@@ -182,12 +185,13 @@ Result<std::unique_ptr<FolderWriter>> MemoryFiles::create_folder(const std::stri
   if (path.empty() || kind(name) != FileKind::none) {
     return io_error(path, "cannot write a folder: something stands there");
   }
-  for (int attempt = 0;; ++attempt) {
-    std::string partial = name + ".partial-" + std::to_string(attempt);
-    if (kind(partial) != FileKind::none) continue;
-    return std::unique_ptr<FolderWriter>(
-        std::make_unique<PartialFolder>(*this, name, std::move(partial)));
+  int64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    number = partial_folders_++;
   }
+  return std::unique_ptr<FolderWriter>(
+      std::make_unique<PartialFolder>(*this, name, name + ".partial-0-" + std::to_string(number)));
 }
 
 Status MemoryFiles::remove_leftovers(const std::string&) const { return {}; }

@@ -194,12 +194,17 @@ TEST_F(DiskFiles, LeftoversOfTheDeadAreRemovedAndNothingElse) {
   write(".out.1-0.part", "half");
   fs::create_directory(at("out.partial-1-0"));
   write("out.partial-1-0/file", "half");
-  const std::vector<std::string> kept = {".out.1-0.par",      ".out.x.part",    ".out.part",
-                                         "out.partial-",      "out.partial-x",  "out.partial",
-                                         "other.partial-1-0", ".other.1-0.part"};
+  const std::vector<std::string> kept = {
+      ".out.1-0.par",           ".out.x.part",     ".out.part",
+      "out.partial-",           "out.partial-x",   "out.partial",
+      "other.partial-1-0",      ".other.1-0.part", "out.partial-1",
+      "out.partial-2024-01-01", ".out.1.part",     ".out.1-.part",
+      "out.partial-2-0"};
   for (const std::string& name : kept) write(name, "kept");
+  fs::create_directory(at(".out.2-0.part"));  // as "out.partial-2-0" of the wrong kind
   ASSERT_TRUE(files_->remove_leftovers(at("out")).ok());
   std::vector<std::string> expected = kept;
+  expected.push_back(".out.2-0.part");
   expected.push_back(file_name_of(living_folder->path()));
   expected.push_back(".out." + std::to_string(::getpid()) + "-0.part");
   EXPECT_THAT(names(), ::testing::UnorderedElementsAreArray(expected));
@@ -351,11 +356,12 @@ TEST(MemoryFiles, FoldersAppearWholeWhenCommitted) {
 }
 
 TEST(Paths, WhatWritersCallWhatIsNotWholeYet) {
-  for (const char* left : {"a/out.partial-77-0", "out.partial-0/", "a/.out.gguf.77-0.part"}) {
+  for (const char* left : {"a/out.partial-77-0", "out.partial-0-0/", "a/.out.gguf.77-0.part"}) {
     EXPECT_TRUE(is_unfinished(left)) << left;
   }
-  for (const char* name : {"out.partial-", "out.partial-x", ".partial-1", ".out.gguf.part",
-                           "1.part", "out.gguf.77-0.part", "a.partial-1/model.gguf"}) {
+  for (const char* name :
+       {"out.partial-", "out.partial-x", ".partial-1-0", "out.partial-1", "out.partial-2024-01-01",
+        ".out.gguf.part", "1.part", "out.gguf.77-0.part", "a.partial-1/model.gguf"}) {
     EXPECT_FALSE(is_unfinished(name)) << name;
   }
 }

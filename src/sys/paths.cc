@@ -68,22 +68,30 @@ std::string file_name_of(std::string_view path) {
   return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
 }
 
-bool is_unfinished(std::string_view path) {
+std::optional<PartialName> partial_name(std::string_view name) {
   constexpr std::string_view kFileEnd = ".part";
   constexpr std::string_view kFolderMark = ".partial-";
-  // What tells writers apart, behind `mark` and up to the end.
-  const auto ends_in_numbers = [](std::string_view name, std::string_view mark) {
-    const size_t at = name.rfind(mark);
-    if (at == std::string_view::npos || at == 0) return false;
-    const std::string_view numbers = name.substr(at + mark.size());
-    return !numbers.empty() && numbers.find_first_not_of("0123456789-") == std::string_view::npos;
+  // NUMBER-NUMBER behind the last `mark`: the length of what stands before it.
+  const auto numbered = [](std::string_view text, std::string_view mark) -> size_t {
+    const size_t at = text.rfind(mark);
+    if (at == std::string_view::npos) return 0;
+    const std::string_view numbers = text.substr(at + mark.size());
+    const size_t dash = numbers.find('-');
+    const bool matches = dash != 0 && dash != std::string_view::npos && dash + 1 < numbers.size() &&
+                         numbers.find_first_not_of("0123456789-") == std::string_view::npos &&
+                         numbers.find('-', dash + 1) == std::string_view::npos;
+    return matches ? at : 0;
   };
-  const std::string last = file_name_of(path);
-  const std::string_view name = last;
-  if (ends_in_numbers(name, kFolderMark)) return true;
-  return name.starts_with('.') && name.ends_with(kFileEnd) &&
-         ends_in_numbers(name.substr(0, name.size() - kFileEnd.size()), ".");
+  if (const size_t n = numbered(name, kFolderMark); n > 0)
+    return PartialName{name.substr(0, n), true};
+  if (!name.starts_with('.') || !name.ends_with(kFileEnd)) return std::nullopt;
+  const std::string_view inner = name.substr(1, name.size() - 1 - kFileEnd.size());
+  const size_t n = numbered(inner, ".");
+  if (n == 0) return std::nullopt;
+  return PartialName{inner.substr(0, n), false};
 }
+
+bool is_unfinished(std::string_view path) { return partial_name(file_name_of(path)).has_value(); }
 
 Result<std::string> resolve_sidecar(const std::string& folder, std::string_view name,
                                     std::string_view named_in) {

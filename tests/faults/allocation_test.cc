@@ -149,16 +149,16 @@ void sweep(const char* what, const std::function<phial_error*()>& call) {
 
 class Allocation : public testing::Test {
  protected:
-  static ContextPtr single_thread(uint64_t max_memory = 0) {
+  static ContextPtr with_threads(int32_t threads, uint64_t max_memory = 0) {
     phial_context_options options = PHIAL_CONTEXT_OPTIONS_INIT;
-    options.threads = 1;
+    options.threads = threads;
     options.max_memory = max_memory;
     phial_context* context = nullptr;
     must_succeed(phial_context_create(&options, &context));
     return ContextPtr(context);
   }
 
-  ContextPtr context_ = single_thread();
+  ContextPtr context_ = with_threads(1);
 };
 
 TEST_F(Allocation, Context) {
@@ -293,8 +293,14 @@ TEST_F(Allocation, Generation) {
   sweep_generation("generate", load_golden_model(context_, "llama-smol"));
 }
 
+// As many threads as cores are bound to them for each job.
+TEST_F(Allocation, GenerationOnAllCores) {
+  const ContextPtr context = with_threads(0);
+  sweep_generation("generate on all cores", load_golden_model(context, "llama-smol"));
+}
+
 TEST_F(Allocation, GenerationWithinABudget) {
-  const ContextPtr context = single_thread(uint64_t{1} << 30);
+  const ContextPtr context = with_threads(1, uint64_t{1} << 30);
   sweep_generation("generate with a budget", load_golden_model(context, "llama-smol"));
 }
 

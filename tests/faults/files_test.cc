@@ -91,6 +91,9 @@ class FaultyFiles final : public Files {
                  std::unique_ptr<FolderWriter> writer)
         : files_(files), final_path_(std::move(final_path)), writer_(std::move(writer)) {}
     const std::string& path() const override { return writer_->path(); }
+    Status make_folder(const std::string& name) const override {
+      return writer_->make_folder(name);
+    }
     Status commit() override {
       if (files_.fails()) return fault(final_path_);
       return writer_->commit();

@@ -10,7 +10,8 @@ LongRoPE's long factors at every length, so texts are longer than the limit.
 - Folders that phial quantized: mlx-lm loads them, with logits that are phial's of the same folder. With --effort fast
   scales and biases are those of mlx-lm's own folder, at least 99.99 % of the codes too, and the others differ by 1.
 - Floats come through GGUF and back to a folder bit for bit.
-- A GGUF file's vocabulary as tokenizer.json: transformers' ids of the golden texts are phial's of the GGUF file.
+- A GGUF file's vocabulary as tokenizer.json: transformers' ids of the golden texts are phial's of it, and those of the
+  GGUF file but for texts that Qwen's tokenizers normalize, which such a file cannot say.
 
 Runs in an environment with mlx-lm, which brings transformers; run.py makes one.
 """
@@ -29,7 +30,7 @@ import numpy as np  # noqa: E402
 import transformers  # noqa: E402
 
 from report import Phial, Report  # noqa: E402
-from tokenizer_models import tokenizer_folders  # noqa: E402
+from tokenizer_models import NFC, TOKENIZERS, tokenizer_folders  # noqa: E402
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -155,30 +156,32 @@ class Comparison:
         self.report.check(read.model_type == ("llama" if wanted == "mistral" else wanted),
                           f"{name}: transformers reads the configuration")
 
-    def tokenizer(self, name, source, golden):
+    def tokenizer(self, name, source, golden, allowed):
         """tokenizer.json from the vocabulary of the GGUF file `source`."""
         folder = self.scratch / f"{source.stem}.tokenizer"
         shutil.rmtree(folder, ignore_errors=True)
         self.phial.command_json("convert", source, "-o", folder, "--to", "safetensors")
-        ours = self.phial.tokenize_lines(source, golden)
+        ours = self.phial.tokenize_lines(folder, golden)
         loaded = transformers.AutoTokenizer.from_pretrained(folder)
         theirs = [loaded.encode(text) for text in golden]
         wrong = [each for each in zip(golden, ours, theirs) if each[1] != each[2]]
         for text, a, b in wrong[:2]:
-            print(f"  {text!r}\n    GGUF         {a}\n    transformers {b}")
+            print(f"  {text!r}\n    phial        {a}\n    transformers {b}")
         self.report.check(not wrong, f"{name}: ids of {len(golden)} texts by transformers", f"{len(wrong)} differ")
-        self.report.check(ours == self.phial.tokenize_lines(folder, golden),
-                          f"{name}: ids of {len(golden)} texts by phial from the folder")
+        differ = sum(a != b for a, b in zip(ours, self.phial.tokenize_lines(source, golden)))
+        self.report.check(differ == allowed, f"{name}: ids of {len(golden)} texts by phial from the file",
+                          f"{differ} differ, {allowed} are known to")
 
     def tokenizers(self, real):
         golden = json.loads((GOLDEN / "pipelines" / "texts.json").read_text("utf-8"))
         for source in sorted((GOLDEN / "models").glob("*.gguf")):
-            self.tokenizer(source.name, source, golden)
+            self.tokenizer(source.name, source, golden, 0)
         for name, folder in tokenizer_folders(self.scratch / "tokenizers", real):
             file = folder.parent / f"{folder.name}.gguf"
             file.unlink(missing_ok=True)
             self.phial.command_json("convert", folder, "-o", file, "--to", "gguf")
-            self.tokenizer(name, file, golden)
+            _, texts, reason = TOKENIZERS.get(name, ("", 0, ""))
+            self.tokenizer(name, file, golden, texts if reason == NFC else 0)
 
 
 def main():

@@ -2,7 +2,8 @@
 and quality at equal bits.
 
     quantization.py --phial COMMAND --model SMOLLM2.gguf --scratch FOLDER [--torch PYTHON]
-                    [--mlx PYTHON] [--tokens N] [--threads N] [--part NAME] [--table OUT.md]
+                    [--mlx PYTHON] [--tokens N] [--layers N] [--threads N] [--part NAME]
+                    [--table OUT.md]
 
 Runs in an environment with llama-cpp-python, gguf and numpy; run.py makes one. PYTHON is that of an
 environment with transformers (for the importance matrix) or mlx-lm; what needs one that is not
@@ -14,7 +15,9 @@ given is left out and said so. All tools start from the files of scripts/make_qu
 - engines: phial's files in llama.cpp and llama.cpp's in phial agree with the other engine;
 - numerics: on SmolLM2 itself and held-out text, --compute int8 and every --kv against fp32 and f32;
 - quality: on held-out text, KL to the reference against that of the peers at the same bits, and a
-  table of size, time, memory and quality.
+  table of size, time, memory and quality;
+- size: time and memory on some layers of Phi-3-mini's shape (quantization_full_size.py). Takes 5 GB of
+  disk for 8 layers, 17 GB for all 32.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from llama_cpp_compare import LlamaCpp
+from quantization_full_size import measure_full_size
 from quantization_models import (Measured, llama_quantize, squared_error, tensors_of,
                                  write_random_model)
 from report import Phial, PhialError, Report
@@ -294,8 +298,12 @@ def measure_quality(report, bench):
             share = kls[name] / kls[limit[0]]
             report.check(share <= limit[1], f"quality of {name}",
                          f"KL {share:.3f} of that of {limit[0]}, limit {limit[1]}")
-    if bench.options.table:
-        bench.options.table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return lines
+
+
+# By name, in the order in which they run; those that make a table return its lines.
+PARTS = {"codes": compare_codes, "errors": compare_errors, "engines": compare_engines,
+         "numerics": compare_numerics, "quality": measure_quality, "size": measure_full_size}
 
 
 def main():
@@ -307,20 +315,22 @@ def main():
     parser.add_argument("--mlx", help="Python with mlx-lm")
     parser.add_argument("--tokens", type=int, default=6144, help="of held-out text, at most")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--table", type=Path, help="the table of quality, as Markdown")
-    parser.add_argument("--part", choices=("codes", "errors", "engines", "numerics", "quality"), action="append",
-                        help="repeatable; all if left out")
+    parser.add_argument("--layers", type=int, default=8, help="of the model of full size; it has 32")
+    parser.add_argument("--table", type=Path, help="the tables of quality and size, as Markdown")
+    parser.add_argument("--part", choices=PARTS, action="append", help="repeatable; all if left out")
     options = parser.parse_args()
 
     report = Report()
     bench = Bench(options)
-    comparisons = {"codes": compare_codes, "errors": compare_errors, "engines": compare_engines,
-                   "numerics": compare_numerics, "quality": measure_quality}
-    for name in options.part or comparisons:
+    tables = []
+    for name in options.part or PARTS:
         try:
-            comparisons[name](report, bench)
+            tables.append(PARTS[name](report, bench))
         except (PhialError, OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
             report.check(False, name, f"{type(error).__name__}: {error}")
+    if options.table:
+        texts = ["\n".join(lines) + "\n" for lines in tables if lines]
+        options.table.write_text("\n".join(texts), encoding="utf-8")
     report.exit()
 
 

@@ -87,7 +87,7 @@ def tokenizer_folders(scratch, real=None):
             shutil.copytree(GOLDEN / name, folder, ignore=shutil.ignore_patterns("ids.json"))
         smallest_model(folder, model_type, token_count(folder))
         yield name, folder
-    for source in sorted(real.iterdir()) if real else []:
+    for source in sorted(path for path in real.iterdir() if path.is_dir()) if real else []:
         folder = scratch / f"real-{source.name}"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source, folder)

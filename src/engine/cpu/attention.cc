@@ -20,6 +20,10 @@ constexpr int64_t kTileRows = 64;
 constexpr int64_t kSharedRows = kMaxGemvRows;
 // Tiles per worker from which on they are shared out evenly enough as they are.
 constexpr size_t kManyTiles = 64;
+// Pieces per worker, where there can be so many, and bytes of a page that a piece reads in a row:
+// memory gives more the longer it is read in order.
+constexpr int64_t kPiecesPerWorker = 16;
+constexpr int64_t kPieceRunBytes = int64_t{64} << 10;
 
 int64_t aligned(int64_t bytes) { return ceil_div(bytes, int64_t{64}) * 64; }
 
@@ -72,6 +76,7 @@ struct Scratch {
   AttentionPart total, range;
   float* position;  // of store()
 
+  // For `rows` rows of all heads of a run.
   void take(Arena& arena, int64_t rows, int64_t width) {
     q = arena.take<float>(rows * width);
     planes = take_planes(arena, rows, width);
@@ -98,22 +103,31 @@ struct Tile {
   std::atomic<int64_t> left{0};
 };
 
-// What one worker takes at once: all ranges of a tile (-1), or one.
+// What one worker takes at once: all ranges of some tiles (-1), or one; the tiles are of
+// consecutive heads and otherwise equal.
 struct Piece {
-  Tile* tile;
+  size_t first_tile;
+  int64_t tiles;
   int64_t range;
 };
 
-// A tile in one layer.
+// Pieces that follow each other, as one, in one layer.
 struct Task {
   const RowSegment* segment;
-  const Tile* tile;
+  const Tile* tile;  // the first one
+  size_t first_tile;
+  int64_t tiles;
+  int64_t range;
   int64_t layer;
   int64_t window;
-  int64_t rows;
+  int64_t rows;  // of each tile
   int64_t first_position;
   int64_t first_page, last_page;  // that any of its rows sees
 };
+
+AttentionPart part_from(const AttentionPart& part, int64_t row, int64_t width) {
+  return {part.row_max + row, part.row_sum + row, part.out + row * width};
+}
 
 }  // namespace
 
@@ -133,6 +147,7 @@ struct Attention::Impl {
   std::vector<Piece> pieces;
   Buffer parts;
   bool stand_alone = true;
+  bool alike = true;
 
   Impl(const KernelTable& k, const ModelSpec& s, int count)
       : kernels(k),
@@ -143,15 +158,19 @@ struct Attention::Impl {
         workers(static_cast<size_t>(count)) {}
 
   bool rotates() const { return head->type == KvType::int4; }
+  int64_t most_rows() const { return tile_positions * group; }
   void make_tiles();
+  void make_parts();
   void make_pieces();
+  int64_t piece_tiles(const Tile& tile) const;
+  Task run_from(int64_t begin, int64_t end, int64_t layer, int64_t* next) const;
   void gather(const Task& task, const float* q, Scratch& scratch) const;
-  // `after`: the block that is read after the range.
   void run_range(const Task& task, int64_t range, const uint8_t* after, const AttentionPart& part,
                  Scratch& scratch) const;
-  void finish(const Task& task, const AttentionPart& total, float* out) const;
-  Task task_of(const Tile& tile, int64_t layer) const;
-  const uint8_t* first_block(int64_t piece, int64_t layer) const;
+  void run_whole(const Task& task, const uint8_t* after, float* out, Scratch& scratch) const;
+  void run_shared(const Task& task, const uint8_t* after, float* out, Scratch& scratch);
+  void finish(const Task& task, int64_t tile, const AttentionPart& total, float* out) const;
+  const uint8_t* first_block(const Task& task) const;
 };
 
 Attention::Attention(const KernelTable& kernels, const ModelSpec& spec, int workers)
@@ -164,20 +183,21 @@ void Attention::prepare(std::span<const RowSegment> segments) {
   impl.segments = segments;
   impl.tile_count = 0;
   impl.stand_alone = true;
+  impl.alike = true;
   impl.pieces.clear();
   if (segments.empty()) return;
   impl.head = &segments.front().cache->layout().head;
   impl.width = impl.head->width;
   // float32 sums keep one order, whatever the length.
   impl.range_pages = impl.head->type == KvType::f32 ? int64_t{1} << 40 : kRangePages;
-  const int64_t rows = impl.tile_positions * impl.group;
   for (Scratch& scratch : impl.workers) {
     Arena count;
-    scratch.take(count, rows, impl.width);
+    scratch.take(count, impl.most_rows(), impl.width);
     Arena arena(scratch.buffer.fit(count.size()));
-    scratch.take(arena, rows, impl.width);
+    scratch.take(arena, impl.most_rows(), impl.width);
   }
   impl.make_tiles();
+  impl.make_parts();
   impl.make_pieces();
 }
 
@@ -203,7 +223,7 @@ void Attention::Impl::make_tiles() {
   }
 }
 
-void Attention::Impl::make_pieces() {
+void Attention::Impl::make_parts() {
   const auto shares = [&](const Tile& tile) {
     return tile.ranges > 1 && segments[tile.segment].rows <= kSharedRows &&
            tile_count < kManyTiles * workers.size();
@@ -212,7 +232,12 @@ void Attention::Impl::make_pieces() {
     for (size_t t = 0; t < tile_count; ++t) {
       Tile& tile = tiles[t];
       tile.parts.resize(static_cast<size_t>(shares(tile) ? tile.ranges : 0));
-      for (AttentionPart& part : tile.parts) part = take_part(arena, tile.positions * group, width);
+      const int64_t rows = tile.positions * group;
+      for (size_t i = 0; i < tile.parts.size(); ++i) {
+        // Those of all heads lie side by side.
+        tile.parts[i] = tile.kv_head == 0 ? take_part(arena, rows * spec.attention.kv_heads, width)
+                                          : part_from(tiles[t - 1].parts[i], rows, width);
+      }
     }
   };
   Arena count;
@@ -223,10 +248,35 @@ void Attention::Impl::make_pieces() {
   for (size_t t = 0; t < tile_count; ++t) {
     Tile& tile = tiles[t];
     if (!fits) tile.parts.clear();
-    if (tile.parts.empty()) pieces.push_back({&tile, -1});
     tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
     stand_alone = stand_alone && tile.parts.empty();
-    for (int64_t i = 0; i < std::ssize(tile.parts); ++i) pieces.push_back({&tile, i});
+  }
+}
+
+// Tiles of neighbouring heads that make one piece.
+int64_t Attention::Impl::piece_tiles(const Tile& tile) const {
+  const int64_t ranges = std::max<int64_t>(1, std::ssize(tile.parts));
+  const int64_t even = static_cast<int64_t>(tile_count) * ranges /
+                       (kPiecesPerWorker * static_cast<int64_t>(workers.size()));
+  const int64_t most =
+      std::min(most_rows() / (tile.positions * group), ceil_div(kPieceRunBytes, head->bytes));
+  return std::clamp<int64_t>(even, 1, std::max<int64_t>(1, most));
+}
+
+// A page has the heads of a layer side by side: neighbours in memory become neighbours here.
+void Attention::Impl::make_pieces() {
+  for (size_t t = 0; t < tile_count; t += static_cast<size_t>(spec.attention.kv_heads)) {
+    const Tile& tile = tiles[t];
+    const int64_t ranges = std::ssize(tile.parts);
+    alike = alike && (ranges > 0 || (segments.size() == 1 && segments[0].rows <= kSharedRows));
+    const int64_t at_once = piece_tiles(tile);
+    for (int64_t range = ranges > 0 ? 0 : -1; range < ranges; ++range) {
+      for (int64_t h = 0; h < spec.attention.kv_heads; h += at_once) {
+        pieces.push_back(
+            {t + static_cast<size_t>(h), std::min(at_once, spec.attention.kv_heads - h), range});
+      }
+      if (range < 0) break;
+    }
   }
 }
 
@@ -248,16 +298,26 @@ int64_t Attention::pieces() const { return std::ssize(impl_->pieces); }
 
 bool Attention::pieces_stand_alone() const { return impl_->stand_alone; }
 
-AttentionRows Attention::rows_of(int64_t piece) const {
-  const Tile& tile = *impl_->pieces[static_cast<size_t>(piece)].tile;
+bool Attention::pieces_are_alike() const { return impl_->alike; }
+
+AttentionRows Attention::rows_of(int64_t index) const {
+  const Piece& piece = impl_->pieces[static_cast<size_t>(index)];
+  const Tile& tile = impl_->tiles[piece.first_tile];
   const RowSegment& segment = impl_->segments[tile.segment];
-  return {&segment, segment.first_row + tile.first, tile.positions, tile.kv_head};
+  return {&segment, segment.first_row + tile.first, tile.positions, tile.kv_head, piece.tiles};
 }
 
-Task Attention::Impl::task_of(const Tile& tile, int64_t layer) const {
+// The longest run of pieces from `begin` on that may be computed together; `next` is the first
+// piece behind it.
+Task Attention::Impl::run_from(int64_t begin, int64_t end, int64_t layer, int64_t* next) const {
+  const Piece& piece = pieces[static_cast<size_t>(begin)];
+  const Tile& tile = tiles[piece.first_tile];
   Task task;
   task.segment = &segments[tile.segment];
   task.tile = &tile;
+  task.first_tile = piece.first_tile;
+  task.tiles = piece.tiles;
+  task.range = piece.range;
   task.layer = layer;
   task.window = spec.layer_kinds[static_cast<size_t>(layer)].window;
   task.rows = tile.positions * group;
@@ -266,6 +326,16 @@ Task Attention::Impl::task_of(const Tile& tile, int64_t layer) const {
       task.window > 0 ? std::max<int64_t>(0, task.first_position - task.window + 1) : 0;
   task.first_page = first_key / kPagePositions;
   task.last_page = (task.first_position + tile.positions - 1) / kPagePositions;
+  int64_t at = begin + 1;
+  for (; at < end; ++at) {
+    const Piece& more = pieces[static_cast<size_t>(at)];
+    const bool follows = more.range == piece.range &&
+                         more.first_tile == task.first_tile + static_cast<size_t>(task.tiles) &&
+                         tiles[more.first_tile].kv_head != 0;
+    if (!follows || (task.tiles + more.tiles) * task.rows > most_rows()) break;
+    task.tiles += more.tiles;
+  }
+  *next = at;
   return task;
 }
 
@@ -276,22 +346,29 @@ void Attention::Impl::gather(const Task& task, const float* q, Scratch& scratch)
   const float* from = q + (task.segment->first_row + task.tile->first) * row_stride +
                       task.tile->kv_head * group * head_dim;
   float* to = scratch.q;
-  for (int64_t p = 0; p < task.tile->positions; ++p) {
-    for (int64_t h = 0; h < group; ++h, to += width) {
-      std::memcpy(to, from + p * row_stride + h * head_dim,
-                  static_cast<size_t>(head_dim) * sizeof(float));
-      std::fill(to + head_dim, to + width, 0.0f);
-      if (rotates()) page_kernels.rotate(head_dim, false, to);
+  for (int64_t tile = 0; tile < task.tiles; ++tile, from += group * head_dim) {
+    for (int64_t p = 0; p < task.tile->positions; ++p) {
+      for (int64_t h = 0; h < group; ++h, to += width) {
+        std::memcpy(to, from + p * row_stride + h * head_dim,
+                    static_cast<size_t>(head_dim) * sizeof(float));
+        std::fill(to + head_dim, to + width, 0.0f);
+        if (rotates()) page_kernels.rotate(head_dim, false, to);
+      }
     }
   }
-  if (head->scaled) page_kernels.make_planes(task.rows, width, scratch.q, scratch.planes);
+  if (head->scaled) {
+    page_kernels.make_planes(task.tiles * task.rows, width, scratch.q, scratch.planes);
+  }
 }
 
+// All pages of a range, each for all tiles in turn. `after`: the block that is read after the
+// range; may be null.
 void Attention::Impl::run_range(const Task& task, int64_t range, const uint8_t* after,
                                 const AttentionPart& part, Scratch& scratch) const {
-  std::fill_n(part.row_max, task.rows, kMinusInfinity);
-  std::fill_n(part.row_sum, task.rows, 0.0f);
-  std::fill_n(part.out, task.rows * width, 0.0f);
+  const int64_t rows = task.tiles * task.rows;
+  std::fill_n(part.row_max, rows, kMinusInfinity);
+  std::fill_n(part.row_sum, rows, 0.0f);
+  std::fill_n(part.out, rows * width, 0.0f);
   const int64_t begin = std::max(range * range_pages, task.first_page);
   const int64_t end = std::min((range + 1) * range_pages, task.last_page + 1);
   AttentionPageArgs args;
@@ -301,32 +378,81 @@ void Attention::Impl::run_range(const Task& task, int64_t range, const uint8_t* 
   args.window = task.window;
   args.scale = spec.attention.scale;
   args.cap = spec.attention.softcap;
-  args.q = scratch.q;
-  args.planes = scratch.planes;
-  args.row_max = part.row_max;
-  args.row_sum = part.row_sum;
-  args.out = part.out;
   args.scores = scratch.scores;
   args.factors = scratch.factors;
   args.value_planes = scratch.value_planes;
   args.codes = scratch.codes;
-  const auto block = [&](int64_t page) {
-    return task.segment->cache->block(task.layer, task.tile->kv_head, page);
+  const auto block = [&](int64_t page, int64_t tile) {
+    return task.segment->cache->block(task.layer, task.tile->kv_head + tile, page);
   };
   for (int64_t page = begin; page < end; ++page) {
-    args.block = block(page);
-    args.next =
-        page + 1 < end || after == nullptr ? block(std::min(page + 1, task.last_page)) : after;
     args.first_position = task.first_position - page * kPagePositions;
-    page_kernels.page[static_cast<size_t>(head->type)](args);
+    for (int64_t tile = 0; tile < task.tiles; ++tile) {
+      const AttentionPart some = part_from(part, tile * task.rows, width);
+      const int64_t row = tile * task.rows;
+      args.q = scratch.q + row * width;
+      args.planes = {scratch.planes.codes + 2 * row * width, scratch.planes.scale + row,
+                     scratch.planes.correction + row};
+      args.row_max = some.row_max;
+      args.row_sum = some.row_sum;
+      args.out = some.out;
+      args.block = block(page, tile);
+      if (tile + 1 < task.tiles) {
+        args.next = block(page, tile + 1);
+      } else if (page + 1 < end) {
+        args.next = block(page + 1, 0);
+      } else {
+        args.next = after != nullptr ? after : args.block;
+      }
+      page_kernels.page[static_cast<size_t>(head->type)](args);
+    }
   }
 }
 
-void Attention::Impl::finish(const Task& task, const AttentionPart& total, float* out) const {
+void Attention::Impl::run_whole(const Task& task, const uint8_t* after, float* out,
+                                Scratch& scratch) const {
+  const int64_t first = task.first_page / range_pages;
+  const int64_t last = task.last_page / range_pages;
+  for (int64_t range = first; range <= last; ++range) {
+    const AttentionPart& into = range == first ? scratch.total : scratch.range;
+    const uint8_t* next = after;
+    if (range < last) {
+      next = task.segment->cache->block(task.layer, task.tile->kv_head, (range + 1) * range_pages);
+    }
+    run_range(task, range, next, into, scratch);
+    if (range == first) continue;
+    page_kernels.merge(task.tiles * task.rows, width, scratch.range, scratch.total);
+  }
+  for (int64_t tile = 0; tile < task.tiles; ++tile) {
+    finish(task, tile, part_from(scratch.total, tile * task.rows, width), out);
+  }
+}
+
+void Attention::Impl::run_shared(const Task& task, const uint8_t* after, float* out,
+                                 Scratch& scratch) {
+  const auto tile_at = [&](int64_t tile) -> Tile& {
+    return tiles[task.first_tile + static_cast<size_t>(tile)];
+  };
+  const auto range = static_cast<size_t>(task.range);
+  run_range(task, task.range, after, tile_at(0).parts[range], scratch);
+  for (int64_t t = 0; t < task.tiles; ++t) {
+    Tile& tile = tile_at(t);
+    if (tile.left.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
+    for (size_t i = 1; i < tile.parts.size(); ++i) {
+      page_kernels.merge(task.rows, width, tile.parts[i], tile.parts[0]);
+    }
+    finish(task, t, tile.parts[0], out);
+    // For the next layer, which begins behind a barrier.
+    tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
+  }
+}
+
+void Attention::Impl::finish(const Task& task, int64_t tile, const AttentionPart& total,
+                             float* out) const {
   const int64_t head_dim = head->head_dim;
   const int64_t row_stride = spec.attention.heads * head_dim;
   float* to = out + (task.segment->first_row + task.tile->first) * row_stride +
-              task.tile->kv_head * group * head_dim;
+              (task.tile->kv_head + tile) * group * head_dim;
   for (int64_t p = 0; p < task.tile->positions; ++p) {
     for (int64_t h = 0; h < group; ++h) {
       const int64_t r = p * group + h;
@@ -339,48 +465,34 @@ void Attention::Impl::finish(const Task& task, const AttentionPart& total, float
   }
 }
 
-// The first block that a piece reads; null for a piece that there is not, or that reads none.
-const uint8_t* Attention::Impl::first_block(int64_t piece, int64_t layer) const {
-  if (piece >= std::ssize(pieces)) return nullptr;
-  const Piece& next = pieces[static_cast<size_t>(piece)];
-  const Task task = task_of(*next.tile, layer);
-  const int64_t page = std::max(next.range * range_pages, task.first_page);
-  if (next.range >= 0 && page >= std::min((next.range + 1) * range_pages, task.last_page + 1)) {
-    return nullptr;
-  }
-  return task.segment->cache->block(layer, next.tile->kv_head, page);
+// The first block that a run reads; null for one that reads none.
+const uint8_t* Attention::Impl::first_block(const Task& task) const {
+  const int64_t page = std::max(task.range * range_pages, task.first_page);
+  const int64_t end = task.range < 0 ? task.last_page + 1 : (task.range + 1) * range_pages;
+  if (page >= std::min(end, task.last_page + 1)) return nullptr;
+  return task.segment->cache->block(task.layer, task.tile->kv_head, page);
 }
 
-void Attention::attend(int worker, int64_t layer, int64_t index, const float* q, float* out) {
-  const Impl& impl = *impl_;
-  Scratch& scratch = impl_->workers[static_cast<size_t>(worker)];
-  const Piece& piece = impl.pieces[static_cast<size_t>(index)];
-  Tile& tile = *piece.tile;
-  const Task task = impl.task_of(tile, layer);
-  impl.gather(task, q, scratch);
-  // What this worker is likely to take next; if another one does, it finds it in a shared cache.
-  const uint8_t* after = impl.first_block(index + std::ssize(impl.workers), layer);
-  const auto merge = [&](const AttentionPart& part, const AttentionPart& into) {
-    impl.page_kernels.merge(task.rows, impl.width, part, into);
-  };
-  if (piece.range < 0) {
-    const int64_t first = task.first_page / impl.range_pages;
-    const int64_t last = task.last_page / impl.range_pages;
-    const auto behind = [&](int64_t range) { return range == last ? after : nullptr; };
-    impl.run_range(task, first, behind(first), scratch.total, scratch);
-    for (int64_t range = first + 1; range <= last; ++range) {
-      impl.run_range(task, range, behind(range), scratch.range, scratch);
-      merge(scratch.range, scratch.total);
+void Attention::attend(int worker, int64_t layer, int64_t begin, int64_t end, const float* q,
+                       float* out) {
+  Impl& impl = *impl_;
+  Scratch& scratch = impl.workers[static_cast<size_t>(worker)];
+  for (int64_t next = begin; begin < end; begin = next) {
+    const Task task = impl.run_from(begin, end, layer, &next);
+    // What this worker is likely to take when it is done: if another one does, it finds it in a
+    // shared cache.
+    int64_t behind = next < end ? next : next + std::ssize(impl.workers) - 1;
+    const uint8_t* after = nullptr;
+    if (behind < pieces()) {
+      after = impl.first_block(impl.run_from(behind, behind + 1, layer, &behind));
     }
-    impl.finish(task, scratch.total, out);
-    return;
+    impl.gather(task, q, scratch);
+    if (task.range < 0) {
+      impl.run_whole(task, after, out, scratch);
+    } else {
+      impl.run_shared(task, after, out, scratch);
+    }
   }
-  impl.run_range(task, piece.range, after, tile.parts[static_cast<size_t>(piece.range)], scratch);
-  if (tile.left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  for (size_t i = 1; i < tile.parts.size(); ++i) merge(tile.parts[i], tile.parts[0]);
-  impl.finish(task, tile.parts[0], out);
-  // For the next layer, which begins behind a barrier.
-  tile.left.store(std::ssize(tile.parts), std::memory_order_relaxed);
 }
 
 }  // namespace phial

@@ -25,12 +25,13 @@ inline constexpr int64_t kRangePages = 8;
 // Of the results of ranges that several workers compute.
 inline constexpr int64_t kMaxAttentionPartBytes = int64_t{32} << 20;
 
-// The rows of a pass that a piece of work is about, and their key/value head.
+// The rows of a pass that a piece of work is about, and their key/value heads.
 struct AttentionRows {
   const RowSegment* segment;
   int64_t first;
   int64_t count;
-  int64_t kv_head;
+  int64_t first_kv_head;
+  int64_t kv_heads;
 };
 
 class Attention {
@@ -49,11 +50,15 @@ class Attention {
   int64_t pieces() const;
   // Whether no piece's queries, nor keys of this pass, are needed by another.
   bool pieces_stand_alone() const;
+  // Whether pieces take about equally long. Then a worker had better take many that follow each
+  // other, which read memory in order; else the first ones take longest.
+  bool pieces_are_alike() const;
   AttentionRows rows_of(int64_t piece) const;
   // out = attention of q, [rows, heads * head_dim] both, the heads of a row side by side, for the
-  // rows and heads of a piece. The result of a row does not depend on the others of the pass, bit
-  // for bit; out is complete when every piece was attended to once, by whichever worker.
-  void attend(int worker, int64_t layer, int64_t piece, const float* q, float* out);
+  // rows and heads of the pieces [begin, end). The result of a row does not depend on the others of
+  // the pass, bit for bit; out is complete when every piece was attended to once, by whichever
+  // worker.
+  void attend(int worker, int64_t layer, int64_t begin, int64_t end, const float* q, float* out);
 
  private:
   struct Impl;

@@ -86,7 +86,7 @@ struct CpuExecutor::Impl {
         deals(std::make_unique<Deal[]>(plan.size())) {
     const auto look_at = [this](const CpuLinear& linear) {
       any_int8 = any_int8 || linear.int8;
-      any_bf16 = any_bf16 || linear.bf16;
+      any_bf16 = any_bf16 || (linear.bf16 && !linear.int8);
       unpacks = unpacks || (linear.is_packed() && !linear.int8);
     };
     for (const CpuLayer& l : matrices->layers) {
@@ -448,15 +448,22 @@ void CpuExecutor::Impl::turn_and_store_all(const PlanStep& step, int worker) {
 // Pieces that stand alone also turn their q and k and store k and v, which nobody else in this pass
 // needs.
 void CpuExecutor::Impl::attend(const PlanStep& step, int worker) {
-  deal(step).take_each(attender.pieces(), [&](int64_t piece) {
-    if (attender.pieces_stand_alone()) {
+  const auto attend_to = [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; attender.pieces_stand_alone() && piece < end; ++piece) {
       const AttentionRows rows = attender.rows_of(piece);
-      for (int64_t r = 0; r < rows.count; ++r) {
-        turn_and_store(step, *rows.segment, rows.first + r, rows.kv_head, worker);
+      for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
+        for (int64_t h = 0; h < rows.kv_heads; ++h) {
+          turn_and_store(step, *rows.segment, r, rows.first_kv_head + h, worker);
+        }
       }
     }
-    attender.attend(worker, step.layer, piece, q.data(), attention.data());
-  });
+    attender.attend(worker, step.layer, begin, end, q.data(), attention.data());
+  };
+  if (attender.pieces_are_alike()) {
+    deal(step).take(attender.pieces(), worker, size(), attend_to);
+  } else {
+    deal(step).take_each(attender.pieces(), [&](int64_t piece) { attend_to(piece, piece + 1); });
+  }
 }
 
 void CpuExecutor::Impl::add_to_hidden(int64_t row, int64_t begin, int64_t count) {

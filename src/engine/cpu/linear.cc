@@ -43,7 +43,7 @@ void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const L
 
 // Whether pairs of a matrix' columns are words in the file already.
 bool has_pairs(const MatrixView& w) {
-  return !w.is_affine() && w.grid == Grid::bf16 && w.columns % 2 == 0;
+  return !w.is_affine() && !w.is_packed() && w.grid == Grid::bf16 && w.columns % 2 == 0;
 }
 
 // Columns [column, column + k) of the panel of weight rows from `row` on, in scratch.panel.
@@ -61,19 +61,27 @@ void unpack_floats(const LinearKernels& kernels, const CpuLinear& linear, int64_
                  : kernels.floats.unpack[static_cast<size_t>(w.grid)])(args);
 }
 
-// The same as pairs of bfloat16.
-void unpack_pairs(const LinearKernels& kernels, const CpuLinear& linear, int64_t row, int64_t n,
-                  int64_t column, int64_t k, LinearScratch& scratch) {
+// The same as pairs of bfloat16: in scratch.pairs, or where panels hold them.
+const uint32_t* unpack_pairs(const LinearKernels& kernels, const CpuLinear& linear, int64_t row,
+                             int64_t n, int64_t column, int64_t k, LinearScratch& scratch) {
   const MatrixView& w = linear.layer->weight;
+  const PackedMatrix& panels = linear.panels;
+  if (linear.is_packed() && panels.layout.codes == PackedCodes::bf16) {
+    static_assert(kPanelColumns % kSlabColumns == 0);
+    return reinterpret_cast<const uint32_t*>(
+        panels.panel(row / kPackedRows) + slab_parts(panels.layout, column / kSlabColumns).chunks);
+  }
   auto* pairs = reinterpret_cast<uint32_t*>(scratch.pairs.data());
   if (!linear.is_packed() && has_pairs(w)) {
     // Words that are moved and nothing else, so they may as well be float32.
-    return kernels.floats.unpack[static_cast<size_t>(Grid::f32)](
-        {w.data, w.row_stride, row, static_cast<int32_t>(n), column / 2, k / 2,
-         reinterpret_cast<float*>(pairs)});
+    kernels.floats.unpack[static_cast<size_t>(Grid::f32)]({w.data, w.row_stride, row,
+                                                           static_cast<int32_t>(n), column / 2,
+                                                           k / 2, reinterpret_cast<float*>(pairs)});
+  } else {
+    unpack_floats(kernels, linear, row, n, column, k, scratch.panel.data());
+    kernels.bf16->round_panel(k, scratch.panel.data(), pairs);
   }
-  unpack_floats(kernels, linear, row, n, column, k, scratch.panel.data());
-  kernels.bf16->round_panel(k, scratch.panel.data(), pairs);
+  return pairs;
 }
 
 void apply_panels(const LinearKernels& kernels, const CpuLinear& linear, const LinearInput& input,
@@ -81,18 +89,20 @@ void apply_panels(const LinearKernels& kernels, const CpuLinear& linear, const L
                   LinearScratch& scratch) {
   const int64_t columns = input.width;
   const bool bf16 = linear.bf16 && linear.rounds(input.rows);
+  // Few rows read an unpacked panel once: it should not leave the first-level cache. (A sum is one
+  // chain over the columns, however they are cut.)
+  constexpr int64_t kFewRowsColumns = 64;
+  const int64_t part = input.rows <= kMaxGemvRows ? kFewRowsColumns : kPanelColumns;
   scratch.panel.resize(static_cast<size_t>(kPanelColumns * kPanelRows));
   if (bf16) scratch.pairs.resize(lines_of(kPanelPairs * kPanelRows * kPairBytes));
   for (int64_t row = row_begin; row < row_end; row += kPanelRows) {
     const int64_t n = std::min<int64_t>(kPanelRows, row_end - row);
-    for (int64_t column = 0; column < columns; column += kPanelColumns) {
-      const int64_t k = std::min(kPanelColumns, columns - column);
+    for (int64_t column = 0; column < columns; column += part) {
+      const int64_t k = std::min(part, columns - column);
       if (bf16) {
-        unpack_pairs(kernels, linear, row, n, column, k, scratch);
+        const uint32_t* pairs = unpack_pairs(kernels, linear, row, n, column, k, scratch);
         kernels.bf16->gemm(input.rows, n, bf16_pairs(k), input.bf16 + column / 2,
-                           bf16_pairs(columns),
-                           reinterpret_cast<const uint32_t*>(scratch.pairs.data()), kPanelRows,
-                           y + row, y_stride, column > 0);
+                           bf16_pairs(columns), pairs, kPanelRows, y + row, y_stride, column > 0);
       } else {
         unpack_floats(kernels, linear, row, n, column, k, scratch.panel.data());
         kernels.floats.gemm(input.rows, n, k, input.x + column, columns, scratch.panel.data(),

@@ -24,7 +24,7 @@ struct CpuLinear {
   const Linear* layer = nullptr;  // whose rows count, unless there are panels
   PackedMatrix panels;            // data null: none
   bool int8 = false;              // panels meet inputs as int8
-  bool bf16 = false;              // more than kMaxGemvRows inputs are met as bfloat16
+  bool bf16 = false;              // if not int8: more than kMaxGemvRows inputs, as bfloat16
   std::vector<float> bias;        // in the order of the rows that count; or empty
 
   bool empty() const { return layer == nullptr || layer->weight.empty(); }
