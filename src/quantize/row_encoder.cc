@@ -68,7 +68,7 @@ constexpr auto kSteps3 = both_ends<16, 12>(-5.2f, 0.15f, 2.6f, 0.15f);
 constexpr auto kSteps4 = near_and_far<14, 4>(6.0f, 1.0784f, 20.0f, 1.4736f);
 constexpr auto kSteps5 = near_and_far<12, 3>(14.0f, 1.05f, 32.0f, 1.6f);
 constexpr auto kSteps6 = both_ends<12, 4>(-34.0f, 0.25f, 30.5f, 0.25f);
-constexpr auto kStepsIq4 = both_ends<12, 10>(-160.0f, 5.0f, 95.0f, 5.0f);
+constexpr auto kStepsIq4 = near_and_far<10, 2>(88.0f, 1.095f, 260.0f, 1.9f);
 constexpr auto kQuickSteps3 = ladder<5>(-4.6f, 0.2f);
 constexpr auto kQuickSteps6 = both_ends<3, 2>(-32.5f, 0.5f, 30.5f, 0.5f);
 constexpr auto kQuickStepsIq4 = both_ends<4, 3>(-142.0f, 8.0f, 106.0f, 8.0f);
@@ -124,7 +124,7 @@ Method method_of(const StoredGrid& grid) {
     case Grid::iq4_nl:
       return {.kind = Kind::scale,
               .codes = {-127, 113, kIq4Levels},
-              .balanced = {kStepsIq4, {}, 3, 0},
+              .balanced = {kStepsIq4, {}, 1, 0},
               .quick = {kQuickStepsIq4, {}, 1, 0}};
     case Grid::q4_1:
       return range_method(Kind::range, 32, 4, 0);

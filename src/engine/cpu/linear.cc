@@ -8,7 +8,7 @@ namespace phial {
 namespace {
 
 void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearInput& input,
-                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) {
+                  int64_t row_begin, int64_t row_end, const LinearOutput& output) {
   GemvArgs args;
   args.weights = w.data;
   args.row_stride = w.row_stride;
@@ -18,26 +18,26 @@ void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearI
   args.x = input.x;
   args.x_stride = input.width;
   args.x_rows = static_cast<int32_t>(input.rows);
-  args.y = y;
-  args.y_stride = y_stride;
+  args.y = output.y;
+  args.y_stride = output.stride;
   args.affine = &w.affine;
   (w.is_affine() ? kernels.gemv_affine : kernels.gemv[static_cast<size_t>(w.grid)])(args);
 }
 
 void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const LinearInput& input,
-                int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                int64_t row_begin, int64_t row_end, const LinearOutput& output,
                 LinearScratch& scratch) {
   PackedProductArgs args;
   args.weights = &panels;
   args.panel_begin = row_begin / kPackedRows;
   args.panel_end = ceil_div<int64_t>(row_end, kPackedRows);
   args.x = input.quantized;
-  args.y = y;
-  args.y_stride = y_stride;
+  args.y = output.y;
+  args.y_stride = output.stride;
+  args.y_row = output.first_row;
   if (input.rows < kMinPackedGemmRows) return packed.direct(args);
   scratch.gemm.resize(lines_of(gemm_scratch_bytes(args.x.rows)));
   args.scratch = scratch.gemm.data();
-  args.scales = packed.gemm_scales(panels.layout);
   packed.gemm(args);
 }
 
@@ -85,7 +85,7 @@ const uint32_t* unpack_pairs(const LinearKernels& kernels, const CpuLinear& line
 }
 
 void apply_panels(const LinearKernels& kernels, const CpuLinear& linear, const LinearInput& input,
-                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                  int64_t row_begin, int64_t row_end, const LinearOutput& output,
                   LinearScratch& scratch) {
   const int64_t columns = input.width;
   const bool bf16 = linear.bf16 && linear.rounds(input.rows);
@@ -102,11 +102,12 @@ void apply_panels(const LinearKernels& kernels, const CpuLinear& linear, const L
       if (bf16) {
         const uint32_t* pairs = unpack_pairs(kernels, linear, row, n, column, k, scratch);
         kernels.bf16->gemm(input.rows, n, bf16_pairs(k), input.bf16 + column / 2,
-                           bf16_pairs(columns), pairs, kPanelRows, y + row, y_stride, column > 0);
+                           bf16_pairs(columns), pairs, kPanelRows, output.at(row), output.stride,
+                           column > 0);
       } else {
         unpack_floats(kernels, linear, row, n, column, k, scratch.panel.data());
         kernels.floats.gemm(input.rows, n, k, input.x + column, columns, scratch.panel.data(),
-                            kPanelRows, y + row, y_stride, column > 0);
+                            kPanelRows, output.at(row), output.stride, column > 0);
       }
     }
   }
@@ -119,26 +120,25 @@ QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_
   shape.rows = static_cast<int32_t>(rows);
   const bool direct = rows < kMinPackedGemmRows;
   shape.tile_rows = direct ? kernels.direct_tile_rows : kernels.gemm_tile_rows;
-  shape.group = direct ? kDirectInputGroup : kGemmInputGroup;
   shape.columns = width;
   return shape;
 }
 
 void apply_linear(const LinearKernels& kernels, const CpuLinear& linear, const LinearInput& input,
-                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                  int64_t row_begin, int64_t row_end, const LinearOutput& output,
                   LinearScratch& scratch) {
   if (row_begin >= row_end) return;
   if (linear.int8) {
-    apply_int8(kernels.packed, linear.panels, input, row_begin, row_end, y, y_stride, scratch);
+    apply_int8(kernels.packed, linear.panels, input, row_begin, row_end, output, scratch);
   } else if (!linear.is_packed() && input.rows <= kMaxGemvRows) {
-    apply_direct(kernels.floats, linear.layer->weight, input, row_begin, row_end, y, y_stride);
+    apply_direct(kernels.floats, linear.layer->weight, input, row_begin, row_end, output);
   } else {
-    apply_panels(kernels, linear, input, row_begin, row_end, y, y_stride, scratch);
+    apply_panels(kernels, linear, input, row_begin, row_end, output, scratch);
   }
   if (!linear.bias.empty()) {
     for (int64_t m = 0; m < input.rows; ++m) {
       kernels.floats.add(row_end - row_begin, linear.bias.data() + row_begin,
-                         y + m * y_stride + row_begin);
+                         output.at(row_begin) + m * output.stride);
     }
   }
 }
