@@ -33,6 +33,7 @@ def variants_of_safetensors():
     mixed = files.Safetensors().add("a", "F16", [2, 3], bytes(12)).add("b", "BF16", [], bytes(2))
     mixed.add("none", "F32", [0, 4], b"")
     return {"empty": empty.bytes(), "mixed": mixed.bytes(),
+            "packed": files.packed_safetensors().bytes(),
             "norms": files.llama_safetensors(
                 [name for name in files.tensor_names() if "norm" in name]).bytes()}
 
@@ -50,6 +51,48 @@ def variants_of_gguf():
     old.version = 2
     return {"typed": typed.bytes(), "vocabulary": files.llama_gguf(with_tensors=False).bytes(),
             "version2": old.bytes(), "model": files.llama_gguf(files.GGML_Q8_0).bytes()}
+
+
+def split_gguf(kind=files.GGML_F32):
+    """A model in three parts, and behind them tensors as fuzz/gguf_layout.cc reads them."""
+    whole = files.llama_gguf(kind)
+    parts = []
+    for number in range(3):
+        part = files.Gguf() if number else whole
+        tensors = [tensor for at, tensor in enumerate(files.llama_gguf(kind).tensors)
+                   if at % 3 == number]
+        part.set("split.no", files.U16, number).set("split.count", files.U16, 3)
+        part.set("split.tensors.count", files.I32, len(files.tensor_names()))
+        part.tensors = tensors
+        parts.append(part.bytes())
+    # Grid, axes, length of the name, name, extents.
+    made = b"".join(struct.pack("BBB", grid, len(shape), len(name)) + name +
+                    struct.pack(f"<{len(shape)}q", *shape)
+                    for grid, name, shape in ((0, b"a", (3,)), (1, b"bb", (2, 5)),
+                                              (9, b"ccc", (2, 1, 64)), (20, b"d", (1, 256))))
+    return bundle(*parts, made)
+
+
+def variants_of_imatrix():
+    new, old = files.Gguf(), b""
+    new.set("general.type", files.STRING, "imatrix")
+    names = ["blk.0.attn_q.weight", "blk.0.ffn_up.weight"]
+    for name in names:
+        sums = struct.pack("<4f", 0, 1, 2.5, 1e-8)
+        new.tensors += [
+            {"name": name + ".in_sum2", "dims": [4, 1], "type": files.GGML_F32, "data": sums},
+            {"name": name + ".counts", "dims": [1, 1], "type": files.GGML_F32,
+             "data": struct.pack("<f", 3)}]
+        old += struct.pack("<i", len(name)) + name.encode() + struct.pack("<ii", 3, 4) + sums
+    return {"gguf": new.bytes(), "old": struct.pack("<i", len(names)) + old + b"\0\0\0\0"}
+
+
+def variants_of_mlx():
+    """The golden folders of mlx-lm: configuration and planes."""
+    golden = pathlib.Path(__file__).resolve().parent.parent / "tests/golden/mlx"
+    return {folder.name: bundle((folder / "config.json").read_bytes(),
+                                (folder / "model.safetensors").read_bytes())
+            for folder in sorted(golden.iterdir()) if folder.is_dir()}
 
 
 def variants_of_messages():
@@ -90,7 +133,11 @@ SEEDS = {
     "model": {"gguf-f16": files.llama_gguf(files.GGML_F16).bytes(),
               "gguf-q4_1": files.llama_gguf(files.GGML_Q4_1).bytes(),
               "safetensors": bundle(files.dumps(files.config()),
-                                    files.llama_safetensors(dtype="F16").bytes())},
+                                    files.llama_safetensors(dtype="F16").bytes()),
+              "packed": bundle(files.dumps(files.config()), files.packed_safetensors().bytes())},
+    "gguf_layout": {"f32": split_gguf(), "q4_1": split_gguf(files.GGML_Q4_1)},
+    "imatrix": variants_of_imatrix(),
+    "mlx": variants_of_mlx(),
     "template": {"chat": files.TEMPLATE.encode()},
     # The target makes whole ones out of it: they hold the fingerprint of its model.
     "session": {"begun": b"PHIALSEQ"},

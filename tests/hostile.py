@@ -6,7 +6,8 @@ error: never a signal, a hang, or silence.
 
 For each file: cut at every byte of the first 4 KB and at 200 later places, and 1,000 random byte
 flips in the header, each through `phial info FILE --json`, some of them through `phial run` as well.
-For a .safetensors file the side files of its folder are taken along. Python 3 standard library only.
+For a .safetensors file the side files of its folder are taken along. What "phial convert --to phial"
+makes of the first file is damaged likewise. Python 3 standard library only.
 """
 
 import argparse
@@ -191,6 +192,13 @@ def describe(failure):
             f"    {' '.join(failure.command)}\n    {output!r}")
 
 
+def packed_file(phial, model, folder):
+    out = pathlib.Path(folder) / "packed"
+    subprocess.run([str(phial), "convert", str(model), "-o", str(out), "--to", "phial", "--quiet"],
+                   capture_output=True, check=True)
+    return out / "model.safetensors"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("phial", type=pathlib.Path, help="the built command")
@@ -203,8 +211,9 @@ def main():
 
     codes = documented_error_codes(options.phial)
     failures = []
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for model in options.models:
+    with (tempfile.TemporaryDirectory(prefix="phial-packed-") as folder,
+          concurrent.futures.ThreadPoolExecutor(options.jobs) as pool):
+        for model in [*options.models, packed_file(options.phial, options.models[0], folder)]:
             rng = random.Random(options.seed)
             cases = make_cases(model, header_bytes(options.phial, model), rng, options.flips)
             rng.shuffle(cases)

@@ -432,6 +432,84 @@ def config_files():
                           names="tensor")
 
 
+def packed_files():
+    """model/phial_target.h: what describes a matrix, and the matrix."""
+    name = "model.layers.0.mlp.down_proj.weight"
+    key = "phial." + name
+    good = json.loads(m.packed_safetensors().header["__metadata__"][key])
+
+    def case(title, expected, change, names=r"model\.safetensors: model\.layers\.0"):
+        file = m.packed_safetensors()
+        change(file.header["__metadata__"], file.header[name])
+        return folder_case("packed", title, {"model.safetensors": file.bytes()}, expected, names=names)
+
+    def described(title, expected, value, names=r"model\.safetensors: model\.layers\.0"):
+        text = value if isinstance(value, str) else json.dumps(value)
+        return case(title, expected, lambda metadata, _: metadata.update({key: text}), names)
+
+    yield described("whole", 0, good)
+    yield described("members-to-come", 0, {**good, "made_by": "phial 9"})
+    yield case("not-described", 3, lambda metadata, _: metadata.pop(key))
+    for text in ("", "x", "{", "[]", "null", "{}", '"panels-1"', "{\"layout\":\"panels-1\"}", " " * 5000,
+                 '{"layout":1,"layout":2}', "[" * 2000):
+        # Without a description it is a tensor of bytes like any other.
+        yield described(f"text-{text[:20].encode().hex() or 'empty'}", 3 if text == "" else (3, 5), text)
+    for field in good:
+        yield described(f"without-{field}", 3, {k: good[k] for k in good if k != field}, names=field)
+    for layout in ("panels-2", "panels", "panels-1 ", "PANELS-1", "", "\x1b[2J", "x" * 3000):
+        yield described(f"layout-{layout.encode().hex()[:20]}", 4, {**good, "layout": layout}, "layout")
+    yield described("in-rows", 3, {**good, "layout": "rows-1"})
+    for value in (None, 1, [], {}):
+        yield described(f"layout-{value}", 3, {**good, "layout": value}, "layout")
+    for grid in ("q4_9", "u8", "", "Q4_0"):
+        yield described(f"grid-{grid}", 4, {**good, "grid": grid}, "grid")
+    for grid in ("f32", "iq2_s", "q8_k", "q4_k"):
+        yield described(f"grid-{grid}", 4, {**good, "grid": grid})
+    for grid in ("q4_1", "q8_0", "f16", "mxfp4"):
+        yield described(f"grid-{grid}", 3, {**good, "grid": grid}, "U8")
+    for value in (None, 1, [], {}, True):
+        yield described(f"grid-{value}", 3, {**good, "grid": value})
+    affine = {"codes": "unsigned", "bits": 4, "group": 32, "scale": "f16", "offset": "middle"}
+    yield described("affine", 0, {**good, "grid": affine})
+    for field, values in (("codes", ("f8", "")), ("scale", ("f64", "F16")), ("offset", ("half", ""))):
+        for value in values:
+            yield described(f"affine-{field}-{value}", 4, {**good, "grid": {**affine, field: value}}, field)
+    for field in affine:
+        yield described(f"affine-without-{field}", 3,
+                        {**good, "grid": {k: affine[k] for k in affine if k != field}}, field)
+        yield described(f"affine-{field}-null", 3, {**good, "grid": {**affine, field: None}}, field)
+    for bits in (0, -1, 9, 2**31, 2**63 - 1, 1.5, "4"):
+        yield described(f"affine-bits-{bits}", 3, {**good, "grid": {**affine, "bits": bits}}, "bits")
+    for bits in (1, 7):
+        yield described(f"affine-bits-{bits}", 4, {**good, "grid": {**affine, "bits": bits}})
+    for group in (0, -32, 2**31, 2**63 - 1):
+        yield described(f"affine-group-{group}", 3, {**good, "grid": {**affine, "group": group}}, "group")
+    for group in (1, 8, 24):
+        yield described(f"affine-group-{group}", 4, {**good, "grid": {**affine, "group": group}})
+    yield described("affine-group-16", 3, {**good, "grid": {**affine, "group": 16}}, "U8")
+    for shape in (None, 1, [], [32], [32, 32, 1], [0, 32], [32, 0], [-32, 32], [32.0, 32], ["32", 32],
+                  [2**63 - 1, 32], [32, 2**62], [2**40 + 1, 2**40]):
+        yield described(f"shape-{shape}", 3, {**good, "shape": shape}, "shape")
+    for shape in ([65, 32], [32, 64], [2**40, 32], [2**40, 2**40], [32, 2**40]):
+        yield described(f"shape-{shape}", (3, 4), {**good, "shape": shape})
+    for shape in ([31, 32], [64, 32]):
+        yield described(f"shape-{shape}", 3, {**good, "shape": shape}, "shape")
+    yield described("shape-[32, 33]", 4, {**good, "shape": [32, 33]})
+    for dtype in ("I8", "BOOL", "F8_E4M3"):
+        yield case(f"dtype-{dtype}", 3, lambda _, entry, dtype=dtype: entry.update(dtype=dtype), "U8")
+    for shape in ([1152], [1152, 1], [2, 576], [1, 1, 1152]):
+        yield case(f"tensor-{shape}", 3, lambda _, entry, shape=shape: entry.update(shape=shape), "U8")
+    yield case("describes-nothing", 0, lambda metadata, _: metadata.update({"phial.x": "?"}))
+    whole = m.packed_safetensors().bytes()
+    for size in (len(whole) - 1, len(whole) - 1152, len(whole) // 2):
+        yield folder_case("packed", f"cut-at-{size}", {"model.safetensors": whole[:size]}, 3,
+                          names="model.safetensors")
+    yield folder_case("packed", "panels-askew",
+                      {"model.safetensors": m.raw_safetensors(
+                          json.dumps(m.packed_safetensors().header).encode() + b" ",
+                          m.packed_safetensors().data)}, 0, names="model.safetensors")
+
+
 def generation_files():
     def case(name, data, expected):
         return folder_case("generation", name, {"generation_config.json": data}, expected,
@@ -622,6 +700,6 @@ def other_files():
 
 def all_cases():
     for make in (gguf_headers, gguf_metadata, gguf_tokenizer, gguf_tensors, safetensors_headers,
-                 safetensors_entries, index_files, config_files, generation_files, tokenizer_files,
+                 safetensors_entries, index_files, config_files, packed_files, generation_files, tokenizer_files,
                  tokenizer_side_files, template_files, json_inputs, other_files):
         yield from make()

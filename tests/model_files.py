@@ -222,6 +222,29 @@ def llama_safetensors(names=None, dtype="F32"):
     return out
 
 
+def panels(rng, rows, columns):
+    """A matrix in q4_0 panels of phial's packed files, of up to 256 columns."""
+    scales = b"".join(struct.pack("<e", rng.uniform(0.01, 0.02)) for _ in range(64 * columns // 32))
+    return b"".join(scales + rng.randbytes(32 * columns) for _ in range(-(-rows // 64)))
+
+
+def packed_safetensors():
+    """The Llama as phial's packed files have it: model/phial_target.h."""
+    rng = random.Random(1)
+    out = Safetensors()
+    metadata = out.header["__metadata__"] = {"format": "phial"}
+    for name, _, shape in tensor_shapes():
+        if len(shape) == 1:
+            out.add(name, "F16", shape, half(weight_bytes(rng, elements(shape))))
+            continue
+        data = panels(rng, *shape)
+        count = -(-shape[0] // 64)
+        out.add(name, "U8", [count, len(data) // count], data)
+        metadata["phial." + name] = json.dumps(
+            {"layout": "panels-1", "grid": "q4_0", "shape": shape})
+    return out
+
+
 def tensor_names():
     return [name for name, _, _ in tensor_shapes()]
 

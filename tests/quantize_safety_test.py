@@ -176,6 +176,9 @@ class Safety(unittest.TestCase):
     def test_killed_while_writing_a_folder(self):
         self.kill_often("mlx:4", "out", None, KILLS - 2 * (KILLS // 3), 3)
 
+    def test_killed_while_writing_a_packed_file(self):
+        self.kill_often("phial:q4_0", "out", None, KILLS // 3, 4)
+
     def fill(self, target, name, points, run):
         """`run(output, bytes)` with room for a share of the output; returns how many runs failed."""
         reference = os.path.join(self.folder, name)
@@ -224,7 +227,7 @@ class Safety(unittest.TestCase):
             finally:
                 subprocess.run(["umount", disk], check=True)
                 os.rmdir(disk)
-        for target, name in (("gguf:q4_0", "out.gguf"), ("mlx:4", "out")):
+        for target, name in (("gguf:q4_0", "out.gguf"), ("mlx:4", "out"), ("phial:q4_k_m", "out")):
             self.fill(target, name, FILLS // 4, run)
 
     def test_no_file_of_the_source_is_replaced(self):
@@ -307,7 +310,7 @@ class Safety(unittest.TestCase):
         self.assertIn("reference", isas)
         for target, name in (("gguf:q4_0", "out.gguf"), ("gguf:q4_k_m", "out.gguf"),
                              ("gguf:iq4_nl", "out.gguf"), ("gguf:q8_0", "out.gguf"), ("mlx:4", "out"),
-                             ("safetensors:f16", "out")):
+                             ("safetensors:f16", "out"), ("phial:q4_k_m", "out")):
             seen = {}
             for way in (("--threads", "1"), ("--threads", "2"), ("--threads", "5"),
                         *(("--isa", isa) for isa in isas)):

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "commands.h"
 #include "evaluation.h"
@@ -16,6 +17,7 @@ namespace {
 // What one of the commands came to.
 struct Order {
   std::string source, output, format, scheme, effort;
+  std::string target_option = "--to";  // what says format and scheme
   std::optional<std::string> imatrix;
   std::optional<std::string> pre_tokenizer;
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
@@ -100,9 +102,10 @@ int carry_out(const CommonOptions& common, const Order& order) {
   const phial::Context context = make_context(common, Work::compute);
   Progress progress("converting", "weights", !common.quiet);
   Json report = Json::parse(
-      naming({{"format", "--to"},
-              {"scheme", "--to"},
+      naming({{"format", order.target_option},
+              {"scheme", order.target_option},
               {"effort", "--effort"},
+              {"output", "-o"},
               {"grid", "--tensor"},
               {"tensor", "--tensor"},
               {"bits-per-weight", "--bits-per-weight"}},
@@ -126,8 +129,8 @@ int carry_out(const CommonOptions& common, const Order& order) {
     const auto known = report["imatrix"]["known"].get<int64_t>();
     const auto all = report["imatrix"]["matrices"].get<int64_t>();
     if (known < all) {
-      notice(common, fmt::format("the imatrix knows {} of {} matrices; in the others all columns "
-                                 "count alike",
+      notice(common, fmt::format("the imatrix knows {} of {} matrices; for the others the weights "
+                                 "tell which columns matter",
                                  known, all));
     }
   }
@@ -164,7 +167,7 @@ void declare_common(CommandLine& parser, Declared& given, Order& order) {
   parser.heading("Output");
   parser.text("-o", "OUT", given.output, "a file for gguf, else a folder");
   parser.text("--to", "FORMAT[:SCHEME]", given.target,
-              "gguf, mlx or safetensors, and which grids (default: what OUT's name says)");
+              "gguf, mlx, safetensors or phial, and which grids (default: what OUT's name says)");
   parser.texts("--tensor", "PATTERN=GRID", given.rules,
                "the grid of tensors whose name matches; * stands for any text (repeatable)");
   parser.text("--pre-tokenizer", "NAME", order.pre_tokenizer,
@@ -239,6 +242,14 @@ int run_convert(const Command& command, const std::vector<std::string>& argument
   return carry_out(common, order);
 }
 
+// As llama.cpp spells them in either case, with its short forms.
+std::string scheme_of_type(std::string type) {
+  for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (type == "copy") return "keep";
+  if (type == "q3_k" || type == "q4_k" || type == "q5_k") return type + "_m";
+  return type;
+}
+
 int run_llama_quantize(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
@@ -265,7 +276,8 @@ int run_llama_quantize(const Command& command, const std::vector<std::string>& a
   order.source = *model;
   order.output = *output;
   order.format = "gguf";
-  order.scheme = *type == "COPY" || *type == "copy" ? "keep" : *type;
+  order.target_option = "TYPE";
+  order.scheme = scheme_of_type(*type);
   for (const std::string& rule : rules) {
     auto [pattern, grid] = read_rule("--tensor-type", rule);
     order.rules.emplace_back("*" + pattern + "*", grid);
@@ -311,6 +323,10 @@ int run_mlx_convert(const Command& command, const std::vector<std::string>& argu
                                     : nullptr;
   if (codes != nullptr && !quantize) fail_usage(codes, "goes with -q");
   if (codes != nullptr && mix) fail_usage(codes, "--quant-predicate says all of it");
+  if (bits == 7) fail_usage("--q-bits", "expected 2, 3, 4, 5, 6 or 8; got 7");
+  if (group && *group != 32 && *group != 64 && *group != 128) {
+    fail_usage("--q-group-size", fmt::format("expected 32, 64 or 128; got {}", *group));
+  }
   if (mode == "mxfp4" && (bits || group)) {
     fail_usage(bits ? "--q-bits" : "--q-group-size", "mxfp4 has 4 bits and groups of 32");
   }
@@ -349,7 +365,8 @@ const Command kConvertCommand = {"convert", "a model into another format",
                                  "MODEL -o OUT --to FORMAT[:SCHEME] [options]",
                                  "  phial convert models/TinyLlama -o tinyllama.gguf\n"
                                  "  phial convert smollm2.gguf -o smollm2 --to safetensors\n"
-                                 "  phial convert models/TinyLlama -o tinyllama-mlx --to mlx\n",
+                                 "  phial convert models/TinyLlama -o tinyllama-mlx --to mlx\n"
+                                 "  phial convert smollm2.gguf -o smollm2-packed --to phial\n",
                                  run_convert};
 
 const Command kLlamaQuantizeCommand = {

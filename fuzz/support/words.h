@@ -39,7 +39,10 @@ inline constexpr const char* kSafetensorsWords[] = {"__metadata__",
                                                     "model.embed_tokens.weight",
                                                     "model.layers.0.self_attn.q_proj.weight",
                                                     "model.layers.-1.mlp.up_proj.weight",
-                                                    "model.norm.weight"};
+                                                    "model.norm.weight",
+                                                    "phial.model.embed_tokens.weight",
+                                                    "{\"layout\":\"panels-1\",\"grid\":\"q4_0\","
+                                                    "\"shape\":[32,32]}"};
 
 inline constexpr const char* kConfigWords[] = {"model_type",
                                                "llama",

@@ -634,7 +634,7 @@ typedef struct phial_tensor_rule {
 
 typedef struct phial_quantize_options {
   size_t size;
-  const char* format; /* "gguf", "mlx" or "safetensors" */
+  const char* format; /* "gguf", "mlx", "safetensors" or "phial" */
   /* A scheme of the format (docs/quantization.md), such as "q4_k_m" or "4"; NULL: by
    * bits_per_weight, else the format's default; "keep": matrices stay as they are, or become the
    * nearest that the format holds without loss. */

@@ -31,13 +31,12 @@ struct FieldEnds<phial_quantize_options> {
 namespace {
 
 // Formats that are not written yet, but known.
-constexpr const char* kComing[] = {"onnx", "openvino", "phial"};
+constexpr const char* kComing[] = {"onnx", "openvino"};
 
 Result<TargetFormat> format_named(const char* name) {
   const std::string_view given = name == nullptr ? "" : name;
   std::string known;
-  for (const TargetFormat format :
-       {TargetFormat::gguf, TargetFormat::mlx, TargetFormat::safetensors}) {
+  for (const TargetFormat format : kTargetFormats) {
     if (given == format_name(format)) return format;
     known += (known.empty() ? "" : ", ") + std::string(format_name(format));
   }
@@ -142,7 +141,7 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
     PHIAL_TRY(require(context, kFunction, "context"));
     PHIAL_TRY(require(source, kFunction, "source"));
     PHIAL_TRY(require(output, kFunction, "output"));
-    if (*output == '\0') return usage_error(kFunction, "the name of the output is empty");
+    if (*output == '\0') return usage_error("output", "the name is empty");
     PHIAL_TRY(require(json, kFunction, "json"));
     PHIAL_ASSIGN(const phial_quantize_options given,
                  read_options(options, PHIAL_QUANTIZE_OPTIONS_INIT, kFunction));
@@ -176,12 +175,15 @@ phial_error* phial_schemes_json(phial_buffer** json) {
   return guarded(kFunction, [&]() -> Status {
     PHIAL_TRY(require(json, kFunction, "json"));
     Json::Array schemes;
-    for (const Scheme& scheme : scheme_table()) {
-      Json row;
-      row.set("format", format_name(scheme.format));
-      row.set("name", scheme.name);
-      row.set("summary", scheme.summary);
-      schemes.push_back(std::move(row));
+    for (const TargetFormat format : kTargetFormats) {
+      for (const Scheme& scheme : scheme_table()) {
+        if (!has_scheme(format, scheme)) continue;
+        Json row;
+        row.set("format", format_name(format));
+        row.set("name", scheme.name);
+        row.set("summary", scheme.summary);
+        schemes.push_back(std::move(row));
+      }
     }
     *json = text_buffer(to_text(Json(std::move(schemes))));
     return {};

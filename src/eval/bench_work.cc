@@ -12,7 +12,7 @@ namespace {
 enum class Codes : uint8_t { narrow, wide, bf16, other };
 
 Codes codes_of(const MatrixView& matrix) {
-  if (matrix.is_affine()) {
+  if (matrix.has_affine_grid()) {
     const AffineGrid& grid = matrix.affine.grid;
     const bool integers =
         grid.codes == CodeKind::unsigned_bits || grid.codes == CodeKind::signed_bits;
@@ -42,7 +42,7 @@ Codes codes_of(const MatrixView& matrix) {
 }
 
 std::string grid_name(const MatrixView& matrix) {
-  if (!matrix.is_affine()) return grid_info(matrix.grid).name;
+  if (!matrix.has_affine_grid()) return grid_info(matrix.grid).name;
   const AffineGrid& grid = matrix.affine.grid;
   const bool floats = grid.codes == CodeKind::f8_e4m3 || grid.codes == CodeKind::f8_e5m2;
   const std::string group = grid.group_columns >= matrix.columns
@@ -53,7 +53,7 @@ std::string grid_name(const MatrixView& matrix) {
 
 double stored_bytes(const MatrixView& matrix) {
   const auto rows = static_cast<double>(matrix.rows);
-  if (!matrix.is_affine())
+  if (!matrix.has_affine_grid())
     return rows * static_cast<double>(row_bytes(matrix.grid, matrix.columns));
   const AffineGrid& grid = matrix.affine.grid;
   const int64_t groups = (matrix.columns + grid.group_columns - 1) / grid.group_columns;

@@ -8,6 +8,7 @@
 
 #include "model/mlx_weights.h"
 #include "model/model.h"
+#include "model/phial_weights.h"
 #include "sys/cpu.h"
 #include "sys/memory.h"
 
@@ -88,6 +89,10 @@ struct GridShare {
 
 // What a tensor is stored in and how many weights it holds; of an MLX matrix its planes together.
 MlxPart part_of(const Checkpoint& checkpoint, const NamedTensor& tensor) {
+  if (is_described(tensor)) {
+    const Result<PhialMatrix> matrix = phial_matrix(tensor);
+    if (matrix.ok()) return {grid_name(*matrix), matrix->rows * matrix->columns};
+  }
   if (std::optional<MlxPart> part = mlx_part(checkpoint, tensor)) return *std::move(part);
   return {grid_info(tensor.view.grid).name, tensor.view.elements()};
 }
@@ -144,6 +149,7 @@ Json tensor_list(const Checkpoint& checkpoint) {
 }
 
 const char* format_name(const Checkpoint& checkpoint) {
+  if (is_packed_file(checkpoint)) return "phial";
   if (is_mlx_quantized(checkpoint)) return "mlx";
   switch (checkpoint.format) {
     case Checkpoint::Format::safetensors:

@@ -23,6 +23,8 @@ struct NamedTensor {
   TensorView view;
   std::string dtype;  // as the file spells it: "BF16", "Q4_1"
   std::string file;   // file name (no folder) that holds it, for messages
+  // What a packed file says of it (model/phial_target.h); empty in other files.
+  std::string description = {};
 };
 
 // Immutable once read; safe to share between threads. Owns the mappings its views point into.

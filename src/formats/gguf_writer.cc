@@ -8,6 +8,7 @@
 
 #include "base/byte_writer.h"
 #include "base/checked.h"
+#include "base/utf8.h"
 #include "formats/extent.h"
 #include "formats/gguf_types.h"
 
@@ -174,6 +175,7 @@ Status check_pairs(const std::vector<GgufPair>& pairs) {
       return damaged(
           "GGUF", "a key of " + std::to_string(pair.key.size()) + " bytes; 1 to 65535 are allowed");
     }
+    if (utf8::find_invalid(pair.key)) return damaged(pair.key, "the key is not UTF-8");
     if (!keys.insert(pair.key).second) return damaged(pair.key, "the key is there twice");
   }
   return {};
@@ -186,6 +188,7 @@ Result<uint64_t> check_tensor(const GgufTensor& tensor) {
                                         " bytes; ggml takes 1 to 63");
   }
   const std::string where = "tensor " + tensor.name;
+  if (utf8::find_invalid(tensor.name)) return damaged(where, "the name is not UTF-8");
   if (!gguf_can_hold(tensor.grid)) {
     return unsupported(
         where, std::string("a GGUF file cannot hold the grid ") + grid_info(tensor.grid).name);

@@ -60,8 +60,8 @@ struct GgufLayout {
 
 // Errors name the key or tensor. unsupported: a grid without a type in GGUF, a name that is too
 // long for ggml, rows that are no whole number of blocks (the hint says what would do). damaged: a
-// key or name that is empty or there twice, an empty tensor, sizes that overflow, a
-// general.alignment that is no power of two.
+// key or name that is empty, not UTF-8 or there twice, an empty tensor, sizes that overflow, a
+// general.alignment that is no power of two of type u32 and of at most 65536.
 Result<GgufLayout> gguf_layout(const std::vector<GgufPair>& pairs, std::vector<GgufTensor> tensors);
 
 class GgufWriter {

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <tuple>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/budget.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr uint64_t kMaxIndexBytes = 100'000'000;
 constexpr size_t kMaxRank = 8;
 constexpr size_t kHeaderDepth = 16;
+constexpr uint64_t kEntryBytes = 64;  // of a map of views, about
 
 struct Dtype {
   const char* name;
@@ -60,6 +62,7 @@ class HeaderParser {
       PHIAL_ASSIGN(Placed tensor, parse_tensor(key, value));
       placed.push_back(std::move(tensor));
     }
+    PHIAL_TRY(describe(header.find(kSafetensorsMetadataKey), budget, placed));
     PHIAL_TRY(check_cover(placed));
     return placed;
   }
@@ -81,6 +84,22 @@ class HeaderParser {
         return damaged(
             name_, "__metadata__: \"" + key + "\": expected a string, found " + text.kind_name());
       }
+    }
+    return {};
+  }
+
+  Status describe(const Json* metadata, ParseBudget& budget, std::vector<Placed>& placed) const {
+    if (metadata == nullptr) return {};
+    std::unordered_map<std::string_view, const std::string*> texts;
+    for (const auto& [key, text] : *metadata->if_object()) {
+      if (!key.starts_with(kSafetensorsDescription)) continue;
+      PHIAL_TRY(budget.charge(kEntryBytes + text.if_string()->size(), name_));
+      texts.emplace(std::string_view(key).substr(kSafetensorsDescription.size()), text.if_string());
+    }
+    if (texts.empty()) return {};
+    for (Placed& item : placed) {
+      const auto text = texts.find(item.tensor.name);
+      if (text != texts.end()) item.tensor.description = *text->second;
     }
     return {};
   }

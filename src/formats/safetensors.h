@@ -6,7 +6,8 @@
 //
 // Offsets count from the start of the data. The tensors cover all of it without holes or overlap,
 // so that no second meaning can hide in the file. Tensors called kSafetensorsPadding and a number
-// are what phial's writer fills gaps with; they are not shown.
+// are what phial's writer fills gaps with; they are not shown. A member of __metadata__ called
+// kSafetensorsDescription and a tensor's name becomes NamedTensor::description.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@ inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;  // as the r
 inline constexpr size_t kMaxSafetensorsShards = 4096;
 inline constexpr std::string_view kSafetensorsMetadataKey = "__metadata__";
 inline constexpr std::string_view kSafetensorsPadding = "__padding__.";
+inline constexpr std::string_view kSafetensorsDescription = "phial.";
 
 // How safetensors calls a grid ("BF16", "U32"); null for those that it has no name for.
 const char* safetensors_dtype(Grid grid);

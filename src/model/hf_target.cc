@@ -36,10 +36,11 @@ constexpr const char* kSourceKeys[] = {"quantization", "quantization_config", "_
 
 class TensorLister {
  public:
-  TensorLister(const Model& model, const Family& family)
+  TensorLister(const Model& model, const Family& family, Fusing fusing)
       : model_(model),
         spec_(model.spec),
         family_(family),
+        fused_(family.fused && fusing == Fusing::as_family),
         from_gguf_(model.checkpoint->format == Checkpoint::Format::gguf) {}
 
   std::vector<TargetTensor> list() {
@@ -120,7 +121,7 @@ class TensorLister {
 
   void add_layer(int64_t layer, const LayerWeights& weights) {
     norm(Role::attention_norm, layer);
-    if (family_.fused) {
+    if (fused_) {
       linear(Role::qkv, layer, {&weights.q, &weights.k, &weights.v});
     } else {
       linear(Role::q, layer, {&weights.q});
@@ -138,7 +139,7 @@ class TensorLister {
     if (spec_.block_order == BlockOrder::serial) norm(Role::mlp_norm, layer);
     if (!is_gated(spec_.mlp)) {
       linear(Role::up, layer, {&weights.up});
-    } else if (family_.fused) {
+    } else if (fused_) {
       linear(Role::gate_up, layer, {&weights.gate, &weights.up});
     } else {
       linear(Role::gate, layer, {&weights.gate});
@@ -153,6 +154,7 @@ class TensorLister {
   const Model& model_;
   const ModelSpec& spec_;
   const Family& family_;
+  const bool fused_;
   const bool from_gguf_;
   std::vector<TargetTensor> out_;
 };
@@ -243,11 +245,11 @@ const char* torch_name(Grid dtype) {
 
 }  // namespace
 
-Result<HfTarget> hf_target(const Files& files, const Model& model) {
+Result<HfTarget> hf_target(const Files& files, const Model& model, Fusing fusing) {
   HfTarget out;
   PHIAL_ASSIGN(const ModelConfig config, read_config(*model.checkpoint));
   PHIAL_ASSIGN(const Family* family, find_family(config.reader()));
-  out.tensors = TensorLister(model, *family).list();
+  out.tensors = TensorLister(model, *family, fusing).list();
   if (model.checkpoint->format == Checkpoint::Format::gguf) {
     PHIAL_ASSIGN(out.config, config_to_hf(model));
     PHIAL_ASSIGN(out.files, made_files(model));

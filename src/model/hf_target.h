@@ -14,9 +14,15 @@
 
 namespace phial {
 
+// Whether q, k, v and gate, up are one matrix each.
+enum class Fusing : uint8_t {
+  as_family,  // where transformers has them so
+  apart,      // never
+};
+
 struct HfTarget {
   // In the order of the model: embedding, layers, final norm, head (not when it is the embedding).
-  // Rows in their natural order; q, k, v and gate, up fused where transformers has them fused.
+  // Rows in their natural order.
   std::vector<TargetTensor> tensors;
   // config.json, without what says how the source's weights were quantized.
   Json config;
@@ -30,7 +36,8 @@ struct HfTarget {
 // config_to_hf(), tokenizer.json from the vocabulary by hf_tokenizer_files(); both are absent where
 // the GGUF holds no vocabulary.
 // Errors: unsupported for what a folder cannot say (named); those of reading.
-Result<HfTarget> hf_target(const Files& files, const Model& model);
+Result<HfTarget> hf_target(const Files& files, const Model& model,
+                           Fusing fusing = Fusing::as_family);
 
 // The grid of floats that holds all of `values` exactly: bf16, else f16, else f32. So a vector
 // survives any chain of conversions bit for bit.

@@ -8,6 +8,7 @@
 #include "model/config_reader.h"
 #include "model/f8_weights.h"
 #include "model/mlx_weights.h"
+#include "model/phial_weights.h"
 #include "model/roles.h"
 
 namespace phial {
@@ -90,6 +91,15 @@ class Binder {
     view.columns = columns;
     PHIAL_ASSIGN(view.affine, mlx_matrix(role, layer, rows, columns));
     if (view.is_affine()) return view;
+    if (const NamedTensor* packed = find_role(checkpoint_, role, layer, ".weight");
+        packed != nullptr && is_described(*packed)) {
+      if (role == Role::qkv || role == Role::gate_up) {
+        return unsupported(packed->file + ": " + packed->name,
+                           "packed files hold q, k, v, gate and up as matrices of their own");
+      }
+      mark_used(packed);
+      return bind_phial_weight(*packed, rows, columns);
+    }
     PHIAL_ASSIGN(const NamedTensor* tensor, take(role, layer, ".weight", {rows, columns}));
     view.grid = tensor->view.grid;
     view.row_stride = row_bytes(view.grid, columns);
@@ -264,6 +274,10 @@ Result<Weights> bind_weights(const Checkpoint& checkpoint, const ModelSpec& spec
 Status check_finite(const Checkpoint& checkpoint) {
   std::vector<float> row;
   for (const NamedTensor& tensor : checkpoint.tensors) {
+    if (is_described(tensor)) {
+      PHIAL_TRY(check_finite_phial_weight(tensor));
+      continue;
+    }
     // A tensor without axes is one number.
     const int64_t columns = tensor.view.shape.empty() ? 1 : tensor.view.shape.back();
     if (columns == 0 || columns % grid_info(tensor.view.grid).block_values != 0) continue;

@@ -23,10 +23,12 @@
 #include "model/target.h"
 #include "quantize/imatrix.h"
 #include "quantize/stored_grid.h"
+#include "tensor/packed.h"
 
 namespace phial {
 
-enum class TargetFormat : uint8_t { gguf, mlx, safetensors };
+// phial: packed files (model/phial_target.h).
+enum class TargetFormat : uint8_t { gguf, mlx, safetensors, phial };
 
 // How codes and scales are chosen.
 enum class Effort : uint8_t {
@@ -67,7 +69,9 @@ struct PlannedTensor {
   StoredGrid grid;
   Transfer transfer = Transfer::encoded;
   std::string source_grid;  // "bf16", "q4_1"; of several pieces the first's
-  uint64_t bytes = 0;       // of all its planes
+  // How its rows are packed before they are written: packed files, what panels hold.
+  std::optional<PackedLayout> panels;
+  uint64_t bytes = 0;       // of all its planes, or panels
   int64_t weights() const;  // values it holds
 };
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/byte_reader.h"
 #include "base/checked.h"
@@ -41,17 +43,14 @@ std::vector<float> means_of(std::span<const float> sums, double count) {
 // NAME.in_sum2 [1, columns] and NAME.counts [1, 1], both float32.
 Status read_gguf_form(const std::string& path, const GgufContents& contents, Imatrix& out) {
   constexpr std::string_view kSums = ".in_sum2", kCounts = ".counts";
-  const auto find = [&](const std::string& name) -> const NamedTensor* {
-    for (const NamedTensor& tensor : contents.tensors) {
-      if (tensor.name == name) return &tensor;
-    }
-    return nullptr;
-  };
+  std::unordered_map<std::string_view, const NamedTensor*> by_name;
+  for (const NamedTensor& tensor : contents.tensors) by_name.emplace(tensor.name, &tensor);
   for (const NamedTensor& tensor : contents.tensors) {
     if (!tensor.name.ends_with(kSums)) continue;
     const std::string name = tensor.name.substr(0, tensor.name.size() - kSums.size());
-    const NamedTensor* counts = find(name + std::string(kCounts));
-    if (counts == nullptr) return damaged(path + ": " + name, "has sums without counts");
+    const auto found = by_name.find(name + std::string(kCounts));
+    if (found == by_name.end()) return damaged(path + ": " + name, "has sums without counts");
+    const NamedTensor* const counts = found->second;
     if (tensor.view.grid != Grid::f32 || counts->view.grid != Grid::f32) {
       return damaged(path + ": " + name, "expected numbers in F32");
     }

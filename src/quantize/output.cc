@@ -3,6 +3,7 @@
 #include "formats/gguf_writer.h"
 #include "formats/safetensors_writer.h"
 #include "model/mlx_target.h"
+#include "model/phial_target.h"
 #include "quantize/recode.h"
 #include "sys/files.h"
 
@@ -73,25 +74,62 @@ class FolderOutput final : public Output {
   uint64_t bytes_;
 };
 
-Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPlan& plan,
-                                            const std::string& path) {
-  const bool mlx = plan.format == TargetFormat::mlx;
+// What safetensors files of MLX and of plain floats hold.
+struct FolderContents {
   std::vector<SafetensorsTensor> tensors;
+  SafetensorsOptions options;
+};
+
+Result<FolderContents> planes_of(const ConvertPlan& plan) {
+  FolderContents out;
   int64_t parameters = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
     PHIAL_ASSIGN(
         std::vector<SafetensorsTensor> planes,
         mlx_tensors(tensor.target, mlx_quantization(tensor.grid),
                     tensor.grid.has_planes() ? tensor.grid.scale_grid() : tensor.grid.grid));
-    for (SafetensorsTensor& plane : planes) tensors.push_back(std::move(plane));
+    for (SafetensorsTensor& plane : planes) out.tensors.push_back(std::move(plane));
     parameters += tensor.weights();
   }
-  SafetensorsOptions options;
-  if (mlx) {
-    options.metadata = {{"format", "mlx"}};
-    options.always_index = true;
-    options.index_metadata = {{"total_parameters", Json(parameters)}};
+  if (plan.format == TargetFormat::mlx) {
+    out.options.metadata = {{"format", "mlx"}};
+    out.options.always_index = true;
+    out.options.index_metadata = {{"total_parameters", Json(parameters)}};
   }
+  return out;
+}
+
+// And packed files.
+Result<FolderContents> panels_of(const ConvertPlan& plan) {
+  FolderContents out;
+  out.options.metadata = {{"format", "phial"}};
+  out.options.alignment = kPackedAlignment;
+  out.options.max_shard_bytes = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const TargetTensor& target = tensor.target;
+    if (tensor.grid.is_number()) {
+      out.tensors.push_back({target.name, tensor.grid.grid, target.shape});
+      continue;
+    }
+    PhialMatrix matrix;
+    matrix.grid = tensor.grid.grid;
+    matrix.rows = target.shape[0];
+    matrix.columns = target.shape[1];
+    matrix.in_panels = tensor.panels.has_value();
+    if (tensor.grid.has_planes()) matrix.affine = tensor.grid.affine();
+    PHIAL_ASSIGN(SafetensorsTensor stored, phial_tensor(target.name, matrix));
+    out.tensors.push_back(std::move(stored));
+    out.options.metadata.emplace_back(std::string(kSafetensorsDescription) + target.name,
+                                      to_text(matrix));
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPlan& plan,
+                                            const std::string& path) {
+  PHIAL_ASSIGN(const FolderContents contents,
+               plan.format == TargetFormat::phial ? panels_of(plan) : planes_of(plan));
+  const auto& [tensors, options] = contents;
   PHIAL_ASSIGN(auto folder, files.create_folder(path));
   const std::string weights = join_path(folder->path(), "model.safetensors");
   PHIAL_ASSIGN(const auto planned, plan_safetensors(weights, tensors, options));

@@ -41,12 +41,19 @@ std::string divisors_text(int64_t columns, std::span<const int> sizes) {
   return text.empty() ? "none of its sizes divides the row" : "would do: " + text;
 }
 
+// Floats are multiplied as they lie in a file, and stay what other readers know.
+std::optional<PackedLayout> panels_of(const StoredGrid& grid, int64_t columns) {
+  const std::optional<PackedLayout> layout =
+      grid.has_planes() ? packed_layout(grid.affine(), columns) : packed_layout(grid.grid, columns);
+  return layout && layout->is_integer() ? layout : std::nullopt;
+}
+
 // The floats that a source computes in, which mlx-lm gives to scales and biases too; f16 for blocks
 // of GGUF, whose scales are f16.
 ScaleKind source_floats(const Model& model) {
   const MatrixView& matrix =
       model.weights.layers.empty() ? model.weights.embedding : model.weights.layers[0].q.weight;
-  if (matrix.is_affine()) {
+  if (matrix.has_affine_grid()) {
     const ScaleKind scale = matrix.affine.grid.scale;
     return scale == ScaleKind::e8m0 ? ScaleKind::bf16 : scale;
   }
@@ -103,7 +110,9 @@ class Planner {
       tensors = std::move(target.tensors);
       plan_.pairs = std::move(target.pairs);
     } else {
-      PHIAL_ASSIGN(HfTarget target, hf_target(files_, *plan_.model));
+      const Fusing fusing =
+          options_.format == TargetFormat::phial ? Fusing::apart : Fusing::as_family;
+      PHIAL_ASSIGN(HfTarget target, hf_target(files_, *plan_.model, fusing));
       tensors = std::move(target.tensors);
       plan_.files = std::move(target.files);
       config_ = std::move(target.config);
@@ -194,6 +203,7 @@ class Planner {
     }
     PHIAL_TRY(check_columns(tensor));
     tensor.transfer = transfer_of(target, tensor.grid);
+    if (options_.format == TargetFormat::phial) tensor.panels = panels_of(tensor.grid, columns);
     return {};
   }
 
@@ -217,7 +227,9 @@ class Planner {
     for (PlannedTensor& tensor : plan_.tensors) {
       const int64_t rows = tensor.target.is_matrix() ? tensor.target.shape[0] : 1;
       const int64_t columns = tensor.weights() / std::max<int64_t>(rows, 1);
-      tensor.bytes = static_cast<uint64_t>(rows * tensor.grid.row_bytes(columns));
+      tensor.bytes = static_cast<uint64_t>(
+          tensor.panels ? packed_bytes(*tensor.panels, rows).value_or(INT64_MAX)
+                        : rows * tensor.grid.row_bytes(columns));
       plan_.bytes += tensor.bytes;
       weights += tensor.weights();
     }
@@ -230,7 +242,7 @@ class Planner {
     double best_bits = 0, least = 0;
     Status first;  // why the first that could not be taken was not
     for (const Scheme& scheme : scheme_table()) {
-      if (scheme.format != options_.format || !scheme.is_choice) continue;
+      if (!has_scheme(options_.format, scheme) || !scheme.is_choice) continue;
       // Groups that do not divide are no choice.
       if (Status status = choose_grids(&scheme); !status.ok()) {
         if (first.ok()) first = std::move(status);
@@ -246,7 +258,7 @@ class Planner {
     if (least == 0) return first;
     if (best == nullptr) {
       return usage_error("bits-per-weight",
-                         fmt::format("no scheme of {} takes {} bits or less",
+                         fmt::format("no scheme of {} takes {:.7g} bits or less",
                                      format_name(options_.format), *options_.bits_per_weight),
                          fmt::format("the smallest takes {:.3f}", least));
     }

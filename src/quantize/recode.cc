@@ -5,6 +5,7 @@
 
 #include "tensor/block_pack.h"
 #include "tensor/numbers.h"
+#include "tensor/packed.h"
 #include "tensor/planes.h"
 
 namespace phial {
@@ -48,7 +49,7 @@ Numbers numbers_of(const AffineGrid& grid) {
 }
 
 Numbers numbers_of(const MatrixView& view) {
-  return view.is_affine() ? numbers_of(view.affine.grid) : numbers_of(view.grid);
+  return view.has_affine_grid() ? numbers_of(view.affine.grid) : numbers_of(view.grid);
 }
 
 // Those of a target: iq4_nl takes nothing but itself.
@@ -65,7 +66,9 @@ bool fits(const Numbers& from, const Numbers& into) {
   return from.low >= into.low - zero && from.high <= into.high - zero;
 }
 
-bool is_mxfp4(const MatrixView& view) { return !view.is_affine() && view.grid == Grid::mxfp4; }
+bool is_mxfp4(const MatrixView& view) {
+  return !view.has_affine_grid() && view.grid == Grid::mxfp4;
+}
 
 bool is_mxfp4(const StoredGrid& grid) { return !grid.has_planes() && grid.grid == Grid::mxfp4; }
 
@@ -74,7 +77,7 @@ bool is_mlx_mxfp4(const AffineGrid& grid) {
          grid.offset == OffsetKind::none && grid.group_columns == kGroup && grid.group_rows == 1;
 }
 bool is_mlx_mxfp4(const MatrixView& view) {
-  return view.is_affine() && is_mlx_mxfp4(view.affine.grid);
+  return view.has_affine_grid() && is_mlx_mxfp4(view.affine.grid);
 }
 bool is_mlx_mxfp4(const StoredGrid& grid) {
   return grid.has_planes() && is_mlx_mxfp4(grid.affine());
@@ -227,6 +230,38 @@ void copy_planes(const MatrixView& view, int64_t row, const StoredGrid& grid,
   if (bytes.size() > 2) copy(2, matrix.offsets + plane_row * matrix.offset_row * scale);
 }
 
+// A row of a packed matrix as a matrix of its own, in the grid that was packed.
+struct RestoredRow {
+  RestoredRow(const MatrixView& packed, int64_t row) {
+    view.grid = packed.grid;
+    view.rows = 1;
+    view.columns = packed.columns;
+    if (!packed.was_affine) {
+      view.row_stride = row_bytes(packed.grid, packed.columns);
+      bytes.resize(static_cast<size_t>(view.row_stride));
+      restore_row(packed.packed, packed.grid, row, bytes.data());
+      view.data = bytes.data();
+      return;
+    }
+    const AffineGrid& grid = packed.affine.grid;
+    const AffineRowBytes sizes = affine_row_bytes(grid, packed.columns);
+    bytes.resize(static_cast<size_t>(sizes.codes + sizes.scales + sizes.offsets));
+    uint8_t* scales = bytes.data() + sizes.codes;
+    uint8_t* offsets = scales + sizes.scales;
+    restore_row(packed.packed, grid, row, bytes.data(), scales, offsets);
+    view.affine = {.grid = grid,
+                   .codes = bytes.data(),
+                   .code_row_bits = 8 * sizes.codes,
+                   .scales = scales,
+                   .offsets = offsets};
+  }
+  RestoredRow(const RestoredRow&) = delete;
+  RestoredRow& operator=(const RestoredRow&) = delete;
+
+  MatrixView view;  // into `bytes`
+  std::vector<uint8_t> bytes;
+};
+
 // Whether every float of `from` is one of `into`.
 bool is_wider(Grid from, Grid into) {
   if (from == into || into == Grid::f32) {
@@ -238,8 +273,8 @@ bool is_wider(Grid from, Grid into) {
 }
 
 bool is_same_grid(const MatrixView& view, const StoredGrid& grid) {
-  if (view.is_affine() != grid.has_planes()) return false;
-  if (!view.is_affine()) return view.grid == grid.grid;
+  if (view.has_affine_grid() != grid.has_planes()) return false;
+  if (!view.has_affine_grid()) return view.grid == grid.grid;
   // Rows of codes that begin within a byte are no plane of MLX.
   return is_same_planes(view.affine.grid, grid.affine()) && view.affine.code_row_bits % 8 == 0;
 }
@@ -254,36 +289,48 @@ bool can_recode(const MatrixView& view, const StoredGrid& grid) {
 }  // namespace
 
 std::string source_grid_name(const MatrixView& view) {
-  if (!view.is_affine()) return grid_info(view.grid).name;
+  if (!view.has_affine_grid()) return grid_info(view.grid).name;
   const AffineGrid& grid = view.affine.grid;
   if (grid.codes == CodeKind::f8_e4m3 || grid.codes == CodeKind::f8_e5m2) {
     return grid_info(view.grid).name;
   }
-  return "int" + std::to_string(grid.bits) + " g" + std::to_string(grid.group_columns);
+  return affine_grid_name(grid);
 }
 
 bool holds_exactly(const MatrixView& view, const StoredGrid& grid) {
   if (is_same_grid(view, grid) || can_recode(view, grid)) return true;
   // Decoding to float32 is what a reader of the source sees.
   if (grid.is_number() && grid.grid == Grid::f32) return true;
-  return !view.is_affine() && grid.is_number() && is_wider(view.grid, grid.grid);
+  return !view.has_affine_grid() && grid.is_number() && is_wider(view.grid, grid.grid);
 }
 
 StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor) {
   const MatrixView& view = tensor.pieces[0].view;
   std::vector<StoredGrid> candidates;
   if (format == TargetFormat::gguf) {
-    if (!view.is_affine() && gguf_can_hold(view.grid)) candidates.push_back({.grid = view.grid});
+    if (!view.has_affine_grid() && gguf_can_hold(view.grid)) {
+      candidates.push_back({.grid = view.grid});
+    }
     for (const Grid grid : {Grid::mxfp4, Grid::q4_0, Grid::q4_1, Grid::q5_1, Grid::q8_0}) {
       candidates.push_back({.grid = grid});
     }
   } else if (format == TargetFormat::mlx) {
     candidates.push_back({.grid = Grid::mxfp4, .group_columns = kGroup});
-    const ScaleKind scale = view.is_affine() ? view.affine.grid.scale : ScaleKind::f16;
+    const ScaleKind scale = view.has_affine_grid() ? view.affine.grid.scale : ScaleKind::f16;
     for (const int bits : {2, 3, 4, 5, 6, 8}) {
       for (const int group : {128, 64, 32}) {
         candidates.push_back({.group_columns = group, .bits = bits, .scale = scale});
       }
+    }
+  } else if (format == TargetFormat::phial) {
+    const AffineGrid& affine = view.affine.grid;
+    if (!view.has_affine_grid()) {
+      if (grid_info(view.grid).block_values > 1) candidates.push_back({.grid = view.grid});
+    } else if (numbers_of(affine).any()) {
+      candidates.push_back(
+          {.group_columns = affine.group_columns, .bits = affine.bits, .scale = affine.scale});
+    } else {
+      candidates.push_back({.grid = Grid::mxfp4});
     }
   }
   candidates.push_back({.grid = Grid::f16});
@@ -308,6 +355,10 @@ Transfer transfer_of(const TargetTensor& tensor, const StoredGrid& grid) {
 
 Status recode_row(const MatrixView& view, int64_t row, const StoredGrid& grid,
                   uint8_t* const* planes) {
+  if (view.is_packed()) {
+    const RestoredRow restored(view, row);
+    return recode_row(restored.view, 0, grid, planes);
+  }
   if (is_same_grid(view, grid)) {
     if (grid.has_planes()) {
       copy_planes(view, row, grid, planes);

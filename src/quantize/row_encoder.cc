@@ -30,6 +30,21 @@ constexpr std::array<float, kBelow + kAbove> both_ends(float low, float low_step
   return out;
 }
 
+// Numbers that grow by a factor, first near the end of the codes, then far beyond; both signs.
+template <size_t kNear, size_t kFar>
+constexpr std::array<float, 2 * (kNear + kFar)> near_and_far(float first, float near_factor,
+                                                             float far, float far_factor) {
+  std::array<float, 2 * (kNear + kFar)> out = {};
+  float step = first;
+  for (size_t i = 0; i < kNear + kFar; ++i) {
+    if (i == kNear) step = far;
+    out[2 * i] = -step;
+    out[2 * i + 1] = step;
+    step *= i < kNear ? near_factor : far_factor;
+  }
+  return out;
+}
+
 // All pairs of cuts, as shares of the range.
 template <size_t kSide>
 constexpr std::array<float, 2 * kSide * kSide> cut_pairs(float first, float step) {
@@ -46,12 +61,16 @@ constexpr std::array<float, 2 * kSide * kSide> cut_pairs(float first, float step
 // Steps for codes of 3 to 6 bits: where the value of largest magnitude goes. Beyond the lowest code
 // it is cut off; short of it the scale is larger.
 constexpr auto kSteps3 = both_ends<16, 12>(-5.2f, 0.15f, 2.6f, 0.15f);
-constexpr auto kSteps4 = both_ends<18, 14>(-9.6f, 0.2f, 6.2f, 0.2f);
-constexpr auto kSteps5 = both_ends<16, 8>(-18.0f, 0.25f, 14.0f, 0.25f);
+//
+// Where columns matter unequally the best scale may be far too small for the largest values: a
+// column that matters a thousand times more than the others wants its weight met, whatever becomes
+// of the rest. So 4 and 5 bits look as far as an eighth of the scale that holds all.
+constexpr auto kSteps4 = near_and_far<14, 4>(6.0f, 1.0784f, 20.0f, 1.4736f);
+constexpr auto kSteps5 = near_and_far<12, 3>(14.0f, 1.05f, 32.0f, 1.6f);
 constexpr auto kSteps6 = both_ends<12, 4>(-34.0f, 0.25f, 30.5f, 0.25f);
-constexpr auto kStepsIq4 = both_ends<12, 10>(-160.0f, 5.0f, 95.0f, 5.0f);
+constexpr auto kStepsIq4 = near_and_far<10, 2>(88.0f, 1.095f, 260.0f, 1.9f);
 constexpr auto kQuickSteps3 = ladder<5>(-4.6f, 0.2f);
-constexpr auto kQuickSteps6 = ladder<3>(-32.5f, 0.5f);
+constexpr auto kQuickSteps6 = both_ends<3, 2>(-32.5f, 0.5f, 30.5f, 0.5f);
 constexpr auto kQuickStepsIq4 = both_ends<4, 3>(-142.0f, 8.0f, 106.0f, 8.0f);
 
 constexpr auto kCuts2 = cut_pairs<7>(-0.08f, 0.055f);
@@ -84,7 +103,7 @@ Method range_method(Method::Kind kind, int group, int bits, int scale_end) {
   if (coarse) method.balanced.cuts = kCuts2;
   if (bits >= 5) method.balanced.cuts = kCuts5;
   if (kind != Method::Kind::super_range) return method;
-  method.quick = {{}, kQuickCuts4, 2, 0};
+  method.quick = {{}, kQuickCuts4, 2, 1};
   if (coarse) method.quick = {{}, kQuickCuts2, 2, 1};
   if (bits >= 5) method.quick = {{}, kQuickCuts5, 2, 1};
   return method;
@@ -105,7 +124,7 @@ Method method_of(const StoredGrid& grid) {
     case Grid::iq4_nl:
       return {.kind = Kind::scale,
               .codes = {-127, 113, kIq4Levels},
-              .balanced = {kStepsIq4, {}, 3, 0},
+              .balanced = {kStepsIq4, {}, 1, 0},
               .quick = {kQuickStepsIq4, {}, 1, 0}};
     case Grid::q4_1:
       return range_method(Kind::range, 32, 4, 0);
@@ -286,6 +305,10 @@ void put_mx(const GroupBatch& batch, int lane, int exponent, bool planes, int64_
 }
 
 }  // namespace
+
+bool RowEncoder::weighs(const StoredGrid& grid, Effort effort) {
+  return effort == Effort::balanced && method_of(grid).kind != Method::Kind::none;
+}
 
 void RowEncoder::encode(const StoredGrid& grid, const float* values, int64_t rows, int64_t columns,
                         const float* importance, uint8_t* const* planes) {

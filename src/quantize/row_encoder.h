@@ -29,6 +29,10 @@ class RowEncoder {
   void encode(const StoredGrid& grid, const float* values, int64_t rows, int64_t columns,
               const float* importance, uint8_t* const* planes);
 
+  // Whether encoding into `grid` at `effort` goes by importance enough to estimate it where nobody
+  // has measured it.
+  static bool weighs(const StoredGrid& grid, Effort effort);
+
   // The values that readers of the planes see.
   static void decode(const StoredGrid& grid, const uint8_t* const* planes, int64_t rows,
                      int64_t columns, float* out);

@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "kernels/search.h"
 #include "quantize/convert.h"
+#include "quantize/estimate.h"
 #include "quantize/output.h"
 #include "quantize/recode.h"
 #include "quantize/row_encoder.h"
@@ -42,13 +43,20 @@ struct Scratch {
 struct Wave {
   int64_t first_row = 0, rows = 0;
   std::vector<uint8_t> planes[kMaxPlanes];
+  std::vector<uint8_t> panels;  // of what is packed: of all planes
   std::vector<TaskSums> sums;
+
+  // What is written as soon as it is whole.
+  std::span<const uint8_t> first(const PlannedTensor& tensor) const {
+    return tensor.panels ? panels : planes[0];
+  }
 };
 
 // One matrix on its way.
 struct MatrixJob {
   const PlannedTensor& tensor;
-  const float* importance;  // [columns] or null
+  const float* importance;  // [columns] or null: what was measured, for reports
+  const float* weighing;    // likewise: what the search goes by
   int64_t rows, columns;
   std::vector<int64_t> plane_bytes;  // of a row
   TensorCut cut;
@@ -72,6 +80,7 @@ class Run {
 
   Result<ConvertResult> run() {
     const auto begin = std::chrono::steady_clock::now();
+    PHIAL_TRY(estimate_where_unknown());
     for (const PlannedTensor& tensor : plan_.tensors) {
       PHIAL_TRY(tensor.target.is_matrix() ? write_matrix(tensor) : write_values(tensor));
       measure_memory();
@@ -85,6 +94,24 @@ class Run {
   }
 
  private:
+  const float* measured(const PlannedTensor& tensor) const {
+    const std::vector<float>* columns =
+        plan_.importance ? importance_of(*plan_.importance, tensor.target) : nullptr;
+    return columns != nullptr ? columns->data() : nullptr;
+  }
+
+  // Importance of columns for matrices that are searched and of which none was given.
+  Status estimate_where_unknown() {
+    const bool wanted = std::any_of(
+        plan_.tensors.begin(), plan_.tensors.end(), [this](const PlannedTensor& tensor) {
+          return tensor.target.is_matrix() && tensor.transfer == Transfer::encoded &&
+                 RowEncoder::weighs(tensor.grid, plan_.effort) && measured(tensor) == nullptr;
+        });
+    if (!wanted) return {};
+    PHIAL_ASSIGN(estimated_, estimate_importance(*plan_.model, *runtime_.threads, cancel_));
+    return {};
+  }
+
   Status write_values(const PlannedTensor& tensor) {
     const auto count = static_cast<int64_t>(tensor.target.values.size());
     TensorResult& out = begin_result(tensor, 1, count);
@@ -100,11 +127,17 @@ class Run {
 
   Status write_matrix(const PlannedTensor& tensor) {
     const int64_t rows = tensor.target.shape[0], columns = tensor.target.shape[1];
-    MatrixJob job = {tensor,         nullptr, rows, columns, tensor.grid.plane_row_bytes(columns),
-                     cut_of(columns)};
-    const std::vector<float>* importance =
-        plan_.importance ? importance_of(*plan_.importance, tensor.target) : nullptr;
-    if (importance != nullptr) job.importance = importance->data();
+    MatrixJob job = {.tensor = tensor,
+                     .importance = measured(tensor),
+                     .weighing = measured(tensor),
+                     .rows = rows,
+                     .columns = columns,
+                     .plane_bytes = tensor.grid.plane_row_bytes(columns),
+                     .cut = cut_of(tensor)};
+    if (job.weighing == nullptr && RowEncoder::weighs(tensor.grid, plan_.effort)) {
+      const std::vector<float>* estimate = importance_of(estimated_, tensor.target);
+      if (estimate != nullptr) job.weighing = estimate->data();
+    }
     TensorResult& out = begin_result(tensor, rows, columns);
     // Planes after the first are written when the first is whole; they are small.
     std::vector<uint8_t> later[kMaxPlanes];
@@ -120,13 +153,13 @@ class Run {
       PHIAL_TRY(std::move(written));
       measure_memory();
       PHIAL_TRY(gather(job, wave, out));
-      for (size_t p = 1; p < job.plane_bytes.size(); ++p) {
+      for (size_t p = 1; p < job.plane_bytes.size() && !tensor.panels; ++p) {
         later[p].insert(later[p].end(), wave.planes[p].begin(), wave.planes[p].end());
       }
       release(tensor, wave);
       PHIAL_TRY(advance(wave.rows * columns));
     }
-    PHIAL_TRY(output_.append(waves[at ^ 1].planes[0]));
+    PHIAL_TRY(output_.append(waves[at ^ 1].first(tensor)));
     for (size_t p = 1; p < job.plane_bytes.size(); ++p) PHIAL_TRY(output_.append(later[p]));
     return {};
   }
@@ -142,12 +175,43 @@ class Run {
     std::atomic<int64_t> next{0};
     Status written;
     runtime_.threads->run([&](int worker) {
-      if (worker == 0 && before != nullptr) written = output_.append(before->planes[0]);
+      if (worker == 0 && before != nullptr) written = output_.append(before->first(job.tensor));
       for (int64_t task = next++; task < tasks; task = next++) {
         compute_task(job, wave, task, *scratch_[static_cast<size_t>(worker)]);
       }
     });
+    if (job.tensor.panels) pack(job, wave);
     return written;
+  }
+
+  // The planes of all tasks into panels.
+  void pack(const MatrixJob& job, Wave& wave) const {
+    const PackedLayout& layout = *job.tensor.panels;
+    const StoredGrid& grid = job.tensor.grid;
+    MatrixView rows;
+    rows.rows = wave.rows;
+    rows.columns = job.columns;
+    if (grid.has_planes()) {
+      rows.affine = {.grid = grid.affine(),
+                     .codes = wave.planes[0].data(),
+                     .code_row_bits = 8 * job.plane_bytes[0],
+                     .scales = wave.planes[1].data(),
+                     .scale_row = job.columns / grid.group_columns,
+                     .offsets = wave.planes[2].data(),
+                     .offset_row = job.columns / grid.group_columns};
+    } else {
+      rows.grid = grid.grid;
+      rows.row_stride = job.plane_bytes[0];
+      rows.data = wave.planes[0].data();
+    }
+    const int64_t panels = ceil_div<int64_t>(wave.rows, kPackedRows);
+    wave.panels.resize(static_cast<size_t>(panels * layout.panel_bytes));
+    Deal deal;
+    runtime_.threads->run([&](int) {
+      deal.take_each(panels, [&](int64_t panel) {
+        pack_panel(layout, rows, panel, wave.panels.data() + panel * layout.panel_bytes);
+      });
+    });
   }
 
   static void compute_task(const MatrixJob& job, Wave& wave, int64_t task, Scratch& scratch) {
@@ -169,7 +233,7 @@ class Run {
     }
     if (job.tensor.transfer == Transfer::encoded) {
       scratch.encoder.encode(job.tensor.grid, scratch.values.data(), rows, job.columns,
-                             job.importance, planes);
+                             job.weighing, planes);
     } else {
       sums.status = recode(job, wave.first_row + begin, rows, planes);
       if (!sums.status.ok()) return;
@@ -299,6 +363,12 @@ class Run {
                    "the source is broken: such weights cannot be quantized");
   }
 
+  static std::span<const uint8_t> panels_of(const PackedMatrix& packed, int64_t from, int64_t to) {
+    const int64_t first = from / kPackedRows;
+    const int64_t count = ceil_div<int64_t>(to, kPackedRows) - first;
+    return {packed.panel(first), static_cast<size_t>(count * packed.layout.panel_bytes)};
+  }
+
   // Pages of the source that were read lie behind.
   void release(const PlannedTensor& tensor, const Wave& wave) const {
     int64_t begin = 0;
@@ -309,8 +379,10 @@ class Run {
       begin += view.rows;
       // Rows in another order lie within the same heads, up to a head before.
       if (from >= to || view.is_affine()) continue;
-      const std::span<const uint8_t> part(view.row(from),
-                                          static_cast<size_t>((to - from) * view.row_stride));
+      const std::span<const uint8_t> part =
+          view.is_packed()
+              ? panels_of(view.packed, from, to)
+              : std::span(view.row(from), static_cast<size_t>((to - from) * view.row_stride));
       for (const auto& mapping : plan_.model->checkpoint->mappings) {
         const auto bytes = mapping->bytes();
         if (part.data() >= bytes.data() && part.data() < bytes.data() + bytes.size()) {
@@ -349,15 +421,21 @@ class Run {
   const OnConverted& on_converted_;
   const CancelFlag* const cancel_;
   std::vector<std::unique_ptr<Scratch>> scratch_;
+  Imatrix estimated_;  // empty where none was needed
   int64_t done_ = 0, total_ = 0;
   ConvertResult result_;
 };
 
 }  // namespace
 
-TensorCut cut_of(int64_t columns) {
+TensorCut cut_of(const PlannedTensor& tensor) {
+  const int64_t columns = tensor.target.shape[1];
   TensorCut cut;
   cut.rows_per_task = std::max<int64_t>(1, kTaskValues / columns);
+  if (tensor.panels) {
+    // A wave is whole panels.
+    cut.rows_per_task = ceil_div<int64_t>(cut.rows_per_task, kPackedRows) * kPackedRows;
+  }
   cut.tasks_per_wave = std::max<int64_t>(1, kWaveValues / (cut.rows_per_task * columns));
   return cut;
 }
@@ -368,11 +446,15 @@ uint64_t run_buffer_bytes(const ConvertPlan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     if (!tensor.target.is_matrix()) continue;
     const int64_t columns = tensor.target.shape[1];
-    const TensorCut cut = cut_of(columns);
+    const TensorCut cut = cut_of(tensor);
     const int64_t rows = std::min(cut.rows_per_task * cut.tasks_per_wave, tensor.target.shape[0]);
     const std::vector<int64_t> planes = tensor.grid.plane_row_bytes(columns);
     auto bytes = static_cast<uint64_t>(2 * rows * tensor.grid.row_bytes(columns));
-    for (size_t p = 1; p < planes.size(); ++p) {
+    if (tensor.panels) {
+      bytes +=
+          2 * static_cast<uint64_t>(packed_bytes(*tensor.panels, rows).value_or(INT64_MAX / 4));
+    }
+    for (size_t p = 1; p < planes.size() && !tensor.panels; ++p) {
       // A vector that grows holds up to twice what is in it, and for a moment the old copy.
       bytes += static_cast<uint64_t>(3 * tensor.target.shape[0] * planes[p]);
     }

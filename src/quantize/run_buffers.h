@@ -13,7 +13,7 @@ struct TensorCut {
   int64_t rows_per_task = 1;
   int64_t tasks_per_wave = 1;
 };
-TensorCut cut_of(int64_t columns);
+TensorCut cut_of(const PlannedTensor& tensor);
 
 // Anonymous memory that running the plan takes at most, for any number of threads up to 64; more
 // threads take about a megabyte each.

@@ -203,11 +203,15 @@ bool holds_layer(Layers layers, int64_t layer, int64_t n) {
 
 std::span<const Scheme> scheme_table() { return kSchemes; }
 
+bool has_scheme(TargetFormat format, const Scheme& scheme) {
+  return scheme.format == (format == TargetFormat::phial ? TargetFormat::gguf : format);
+}
+
 Result<const Scheme*> find_scheme(TargetFormat format, std::string_view name) {
   const std::string wanted = lower(name);
   std::string known;
   for (const Scheme& scheme : kSchemes) {
-    if (scheme.format != format) continue;
+    if (!has_scheme(format, scheme)) continue;
     if (wanted == scheme.name) return &scheme;
     known += known.empty() ? "" : ", ";
     known += scheme.name;
@@ -219,7 +223,7 @@ Result<const Scheme*> find_scheme(TargetFormat format, std::string_view name) {
 const Scheme& default_scheme(TargetFormat format) {
   // The first of each format.
   for (const Scheme& scheme : kSchemes) {
-    if (scheme.format == format) return scheme;
+    if (has_scheme(format, scheme)) return scheme;
   }
   return kSchemes[0];
 }
@@ -231,7 +235,9 @@ Result<StoredGrid> grid_by_name(TargetFormat format, std::string_view name, Scal
     const bool is_float =
         info.grid == Grid::f32 || info.grid == Grid::f16 || info.grid == Grid::bf16;
     bool held = is_float;
-    if (format == TargetFormat::gguf) held = gguf_can_hold(info.grid);
+    if (format == TargetFormat::gguf || format == TargetFormat::phial) {
+      held = gguf_can_hold(info.grid);
+    }
     if (format == TargetFormat::mlx && info.grid == Grid::mxfp4) {
       return StoredGrid{.grid = Grid::mxfp4, .group_columns = 32, .scale = ScaleKind::e8m0};
     }
@@ -296,6 +302,8 @@ const char* format_name(TargetFormat format) {
       return "mlx";
     case TargetFormat::safetensors:
       return "safetensors";
+    case TargetFormat::phial:
+      return "phial";
   }
   return "";
 }

@@ -63,13 +63,15 @@ struct Scheme {
 };
 
 std::span<const Scheme> scheme_table();
+// Whether `scheme` is one of the format's: of its own, or for packed files one of GGUF.
+bool has_scheme(TargetFormat format, const Scheme& scheme);
 
 // The format's scheme called `name`, in any case. usage when there is none: lists them.
 Result<const Scheme*> find_scheme(TargetFormat format, std::string_view name);
 // What is taken when nothing is said.
 const Scheme& default_scheme(TargetFormat format);
 
-// A grid by the name that schemes and rules use: for GGUF and safetensors a name of the grid table
+// A grid by the name that schemes and rules use: but for MLX a name of the grid table
 // ("q4_0", "bf16"); for MLX a float, "mxfp4", or bits and group ("4", "6-g32"). usage when the
 // format cannot hold it or phial cannot encode it. MLX scales get `scale`.
 Result<StoredGrid> grid_by_name(TargetFormat format, std::string_view name, ScaleKind scale);
@@ -82,7 +84,9 @@ const char* scheme_grid(const Scheme& scheme, const TargetTensor& tensor, const 
 // blocks that takes about as many bits, or f16. The grid itself where the rows fit.
 Grid fallback_grid(Grid grid, int64_t columns);
 
-// "gguf", "mlx", "safetensors".
+inline constexpr TargetFormat kTargetFormats[] = {TargetFormat::gguf, TargetFormat::mlx,
+                                                  TargetFormat::safetensors, TargetFormat::phial};
+// "gguf", "mlx", "safetensors", "phial".
 const char* format_name(TargetFormat format);
 
 }  // namespace phial

@@ -319,6 +319,10 @@ class DiskFiles final : public Files {
         }
         return system_error(path, "cannot map", errno);
       }
+      // Advice. Where the file system caches large pages, what is not in memory yet is read by 2 MB
+      // at a time, and once there it is mapped at that rate (Linux 6.18, ext4, a file of 2 GB: 0.8
+      // s in place of 4.5 s from disk; a first pass over what is cached 50 ms in place of 95).
+      ::madvise(address, size, MADV_HUGEPAGE);
     }
     return std::shared_ptr<const MappedFile>(std::make_shared<DiskMapping>(address, size));
   }

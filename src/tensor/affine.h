@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/status.h"
 #include "tensor/grid.h"
@@ -94,6 +95,9 @@ void encode_affine_row(const AffineGrid& grid, const float* values, int64_t colu
 
 // The kind of scales that are stored as f32, f16 or bf16; nothing for other grids.
 std::optional<ScaleKind> scale_kind_of(Grid grid);
+
+// "int4 g64", as reports say it.
+std::string affine_grid_name(const AffineGrid& grid);
 
 // Bytes of one scale (and of one offset that is a number).
 int scale_bytes(ScaleKind kind);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/rng.h"
+#include "tensor/planes.h"
 #include "tensor/test_affine.h"
 #include "tensor/view.h"
 
@@ -219,6 +221,27 @@ TEST(Affine, RoundTripStaysWithinItsSteps) {
     }
   }
   EXPECT_GT(checked, 20000);
+}
+
+TEST(Affine, RunsOfCodesAreTheCodesOneByOne) {
+  Rng rng(9);
+  for (int bits = 1; bits <= 8; ++bits) {
+    for (const int64_t at : {0, 8, 3, 77}) {
+      for (const int64_t count : {0, 1, 7, 8, 9, 64, 100}) {
+        std::vector<uint8_t> codes(static_cast<size_t>(count)), back(codes.size());
+        for (uint8_t& code : codes) code = static_cast<uint8_t>(rng.next() % (1u << bits));
+        // What is around them stays as it is.
+        std::vector<uint8_t> one(static_cast<size_t>((at + count * bits) / 8 + 1), 0xa5), all = one;
+        for (int64_t i = 0; i < count; ++i) {
+          store_bits(codes[static_cast<size_t>(i)], at + i * bits, bits, one.data());
+        }
+        store_codes(codes.data(), count, at, bits, all.data());
+        ASSERT_EQ(one, all) << bits << " bits, " << count << " from " << at;
+        load_codes(all.data(), at, bits, count, back.data());
+        ASSERT_EQ(back, codes) << bits << " bits, " << count << " from " << at;
+      }
+    }
+  }
 }
 
 TEST(Affine, RefusesWhatMakesNoSense) {

@@ -20,10 +20,16 @@ CodePair five_bits(uint8_t byte, uint32_t qh, int i) {
           byte >> 4 | static_cast<int>(qh >> (i + kHalf) & 1) << 4};
 }
 
+// What is packed into one block, without the room that BlockCodes has for superblocks.
+struct LegacyCodes {
+  uint16_t d = 0, m = 0;
+  uint8_t codes[kValues];
+};
+
 // A scale and 32 codes that stand for d * (code - zero): the value of largest magnitude becomes
 // code 0. The sum of code and zero is rounded by cutting, as the reference does.
-BlockCodes encode_signed(const float* values, int zero) {
-  BlockCodes out;
+LegacyCodes encode_signed(const float* values, int zero) {
+  LegacyCodes out;
   const float d = largest_value(values, kValues) / static_cast<float>(-zero);
   const float inverse = reciprocal(d);
   for (int i = 0; i < kValues; ++i) {
@@ -35,18 +41,17 @@ BlockCodes encode_signed(const float* values, int zero) {
 }
 
 // d, m and 32 codes in [0, top] that stand for d * code + m.
-BlockCodes encode_range(const float* values, int top) {
-  BlockCodes out;
-  const float low = *std::min_element(values, values + kValues);
-  const float high = *std::max_element(values, values + kValues);
-  const float d = (high - low) / static_cast<float>(top);
+LegacyCodes encode_range(const float* values, int top) {
+  LegacyCodes out;
+  const Range range = range_of(values, kValues);
+  const float d = (range.high - range.low) / static_cast<float>(top);
   const float inverse = reciprocal(d);
   for (int i = 0; i < kValues; ++i) {
-    const int code = std::min(top, static_cast<int>((values[i] - low) * inverse + 0.5f));
+    const int code = std::min(top, static_cast<int>((values[i] - range.low) * inverse + 0.5f));
     out.codes[i] = static_cast<uint8_t>(code);
   }
   out.d = f32_to_f16(d);
-  out.m = f32_to_f16(low);
+  out.m = f32_to_f16(range.low);
   return out;
 }
 
@@ -59,6 +64,37 @@ void pack_fifths(const uint8_t* codes, uint8_t* qh) {
   uint32_t bits = 0;
   for (int i = 0; i < kValues; ++i) bits |= static_cast<uint32_t>(codes[i] >> 4) << i;
   store_number<uint32_t>(bits, qh);
+}
+
+// `codes` is BlockCodes or LegacyCodes.
+template <class Codes>
+void pack_codes(const Codes& codes, BlockQ4_0& out) {
+  out.d = codes.d;
+  pack_nibbles(codes.codes, out.qs);
+}
+template <class Codes>
+void pack_codes(const Codes& codes, BlockQ4_1& out) {
+  out.d = codes.d;
+  out.m = codes.m;
+  pack_nibbles(codes.codes, out.qs);
+}
+template <class Codes>
+void pack_codes(const Codes& codes, BlockQ5_0& out) {
+  out.d = codes.d;
+  pack_fifths(codes.codes, out.qh);
+  pack_nibbles(codes.codes, out.qs);
+}
+template <class Codes>
+void pack_codes(const Codes& codes, BlockQ5_1& out) {
+  out.d = codes.d;
+  out.m = codes.m;
+  pack_fifths(codes.codes, out.qh);
+  pack_nibbles(codes.codes, out.qs);
+}
+template <class Codes>
+void pack_codes(const Codes& codes, BlockQ8_0& out) {
+  out.d = codes.d;
+  std::memcpy(out.qs, codes.codes, sizeof(out.qs));
 }
 
 }  // namespace
@@ -118,69 +154,46 @@ void decode_q8_0(const uint8_t* codes, int64_t blocks, float* out) {
   });
 }
 
-void pack(const BlockCodes& codes, BlockQ4_0& out) {
-  out.d = codes.d;
-  pack_nibbles(codes.codes, out.qs);
-}
-
-void pack(const BlockCodes& codes, BlockQ4_1& out) {
-  out.d = codes.d;
-  out.m = codes.m;
-  pack_nibbles(codes.codes, out.qs);
-}
-
-void pack(const BlockCodes& codes, BlockQ5_0& out) {
-  out.d = codes.d;
-  pack_fifths(codes.codes, out.qh);
-  pack_nibbles(codes.codes, out.qs);
-}
-
-void pack(const BlockCodes& codes, BlockQ5_1& out) {
-  out.d = codes.d;
-  out.m = codes.m;
-  pack_fifths(codes.codes, out.qh);
-  pack_nibbles(codes.codes, out.qs);
-}
-
-void pack(const BlockCodes& codes, BlockQ8_0& out) {
-  out.d = codes.d;
-  std::memcpy(out.qs, codes.codes, sizeof(out.qs));
-}
+void pack(const BlockCodes& codes, BlockQ4_0& out) { pack_codes(codes, out); }
+void pack(const BlockCodes& codes, BlockQ4_1& out) { pack_codes(codes, out); }
+void pack(const BlockCodes& codes, BlockQ5_0& out) { pack_codes(codes, out); }
+void pack(const BlockCodes& codes, BlockQ5_1& out) { pack_codes(codes, out); }
+void pack(const BlockCodes& codes, BlockQ8_0& out) { pack_codes(codes, out); }
 
 void encode_q4_0(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ4_0>(values, blocks, kValues, codes, [](const float* x, BlockQ4_0& block) {
-    pack(encode_signed(x, 8), block);
+    pack_codes(encode_signed(x, 8), block);
   });
 }
 
 void encode_q4_1(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ4_1>(values, blocks, kValues, codes, [](const float* x, BlockQ4_1& block) {
-    pack(encode_range(x, 15), block);
+    pack_codes(encode_range(x, 15), block);
   });
 }
 
 void encode_q5_0(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ5_0>(values, blocks, kValues, codes, [](const float* x, BlockQ5_0& block) {
-    pack(encode_signed(x, 16), block);
+    pack_codes(encode_signed(x, 16), block);
   });
 }
 
 void encode_q5_1(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ5_1>(values, blocks, kValues, codes, [](const float* x, BlockQ5_1& block) {
-    pack(encode_range(x, 31), block);
+    pack_codes(encode_range(x, 31), block);
   });
 }
 
 void encode_q8_0(const float* values, int64_t blocks, uint8_t* codes) {
   encode_blocks<BlockQ8_0>(values, blocks, kValues, codes, [](const float* x, BlockQ8_0& block) {
-    BlockCodes out;
+    LegacyCodes out;
     const float d = std::fabs(largest_value(x, kValues)) / 127.0f;
     const float inverse = reciprocal(d);
     for (int i = 0; i < kValues; ++i) {
-      out.codes[i] = static_cast<uint8_t>(static_cast<int8_t>(std::round(x[i] * inverse)));
+      out.codes[i] = static_cast<uint8_t>(rounded_away(x[i] * inverse));
     }
     out.d = f32_to_f16(d);
-    pack(out, block);
+    pack_codes(out, block);
   });
 }
 

@@ -1,6 +1,7 @@
 #include "tensor/grid.h"
 
 #include <array>
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -25,7 +26,17 @@ struct Coder {
 // Plain numbers of type T; `widen` and `narrow` where that is no conversion of C++.
 template <class T, float (*widen)(T)>
 void decode_numbers(const uint8_t* codes, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) {
+  // Runs of a fixed length, in copies that alias nothing, are what compilers make vectors of.
+  constexpr int64_t kRun = 16;
+  int64_t i = 0;
+  for (; i + kRun <= count; i += kRun) {
+    T numbers[kRun];
+    float values[kRun];
+    std::memcpy(numbers, codes + i * static_cast<int64_t>(sizeof(T)), sizeof(numbers));
+    for (int64_t l = 0; l < kRun; ++l) values[l] = widen(numbers[l]);
+    std::memcpy(out + i, values, sizeof(values));
+  }
+  for (; i < count; ++i) {
     out[i] = widen(load_number<T>(codes + i * static_cast<int64_t>(sizeof(T))));
   }
 }
@@ -43,6 +54,10 @@ template <class T>
 T from_f32(float value) {
   return static_cast<T>(value);
 }
+
+// bf16_to_f32 in a form that can be inlined: most sources are in bf16, and a call for each weight
+// took a sixth of the time of a conversion.
+float widen_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 template <class T, float (*widen)(T), T (*narrow)(float)>
 constexpr Coder kNumbers = {decode_numbers<T, widen>, encode_numbers<T, narrow>};
@@ -79,7 +94,7 @@ constexpr std::array<Entry, kGridCount> kGrids = {{
     number(Grid::f32, "f32", 4, kNumbers<float, to_f32<float>, from_f32<float>>),
     number(Grid::f64, "f64", 8, kNumbers<double, to_f32<double>, from_f32<double>>),
     number(Grid::f16, "f16", 2, kNumbers<uint16_t, f16_to_f32, f32_to_f16>),
-    number(Grid::bf16, "bf16", 2, kNumbers<uint16_t, bf16_to_f32, f32_to_bf16>),
+    number(Grid::bf16, "bf16", 2, kNumbers<uint16_t, widen_bf16, f32_to_bf16>),
     number(Grid::f8_e4m3, "f8_e4m3", 1, kNumbers<uint8_t, f8_e4m3_to_f32, f32_to_f8_e4m3>),
     number(Grid::f8_e5m2, "f8_e5m2", 1, kNumbers<uint8_t, f8_e5m2_to_f32, f32_to_f8_e5m2>),
     block<BlockQ4_0>(Grid::q4_0, "q4_0", kLegacy, decode_q4_0, encode_q4_0),

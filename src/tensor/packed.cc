@@ -390,17 +390,8 @@ float packed_value(const PackedLayout& layout, const uint8_t* panel, int row, in
   const uint32_t code = packed_code(layout, panel, row, column);
   if (layout.codes == PackedCodes::bf16) return bf16_to_f32(static_cast<uint16_t>(code));
   if (layout.codes == PackedCodes::f16) return f16_to_f32(static_cast<uint16_t>(code));
-  const PackedGroup group = packed_group(layout, panel, row, column);
-  const auto level = static_cast<float>(packed_level(layout, code));
-  return layout.offsets == PackedOffsets::minimum ? group.scale * level + group.minimum
-                                                  : (level - group.zero) * group.scale;
-}
-
-void decode_packed_row(const PackedMatrix& matrix, int64_t row, float* out) {
-  const uint8_t* panel = matrix.panel(row / kPackedRows);
-  for (int64_t c = 0; c < matrix.columns(); ++c) {
-    out[c] = packed_value(matrix.layout, panel, static_cast<int>(row % kPackedRows), c);
-  }
+  return packed_number(layout, packed_group(layout, panel, row, column),
+                       static_cast<float>(packed_level(layout, code)));
 }
 
 }  // namespace phial

@@ -1,8 +1,7 @@
 // pack_panel: rows of any grid into one panel.
 //
-// A reader per grid gives the 32 codes of a chunk as eight words, a step of four columns each, a
-// byte per code. One function per plane puts those into lines. Everything is arithmetic on whole
-// words: the bytes of four codes never meet.
+// A reader per grid gives the 32 codes of a chunk as words (tensor/packed_steps.h). One function
+// per plane puts those into lines.
 
 #include <algorithm>
 #include <cstring>
@@ -13,21 +12,10 @@
 #include "tensor/block_ternary.h"
 #include "tensor/numbers.h"
 #include "tensor/packed.h"
+#include "tensor/packed_steps.h"
 
 namespace phial {
 namespace {
-
-// Of a grid that is a constant where it is called, little is left once these are inlined: a word of
-// q4_0 is loaded and stored.
-#define PHIAL_FOLDED [[gnu::always_inline]] inline
-
-constexpr int kSteps = kChunkColumns / 4;
-using Steps = uint32_t[kSteps];
-
-uint32_t word_at(const uint8_t* bytes, int i) { return load_number<uint32_t>(bytes + 4 * i); }
-
-constexpr uint32_t kNibbles = 0x0f0f0f0f, kPairs = 0x03030303, kBits = 0x01010101;
-constexpr uint32_t kTopBits = 0x80808080;
 
 // Bit i of four to byte i.
 constexpr uint32_t spread_bits(uint32_t bits) { return bits * 0x00204081 & kBits; }
@@ -182,29 +170,6 @@ void put_halves(PackedCodes codes, const uint8_t* values, int64_t columns, int r
   }
 }
 
-// Superblocks: the float16 fields, then the bytes of the scales.
-struct SuperFields {
-  int d;       // where the block has it
-  int dmin;    // -1: nowhere
-  int scales;  // where its scales begin
-  int count;   // and how many bytes they are
-};
-SuperFields super_fields(Grid grid) {
-  switch (grid) {
-    case Grid::q2_k:
-      return {80, 82, 0, 16};
-    case Grid::q3_k:
-      return {108, -1, 96, 12};
-    case Grid::q4_k:
-    case Grid::q5_k:
-      return {0, 2, 4, 12};
-    case Grid::q6_k:
-      return {208, -1, 192, 16};
-    default:  // iq4_xs: scales_h, then scales_l
-      return {0, -1, 2, 6};
-  }
-}
-
 void put_super(Grid grid, const uint8_t* block, int row, uint8_t* out) {
   const SuperFields fields = super_fields(grid);
   for (const int at : {fields.d, fields.dmin}) {
@@ -230,7 +195,7 @@ void copy_number(const uint8_t* from, int bytes, uint8_t* to) {
 void put_block_group(const PackedLayout& layout, Grid grid, const uint8_t* block, int row,
                      uint8_t* scale, uint8_t* offset) {
   const int bytes = layout.scale_bytes / kPackedRows;
-  copy_number(block + (grid == Grid::tq2_0 ? 64 : 0), bytes, scale + bytes * row);
+  copy_number(block + block_scale_at(grid), bytes, scale + bytes * row);
   if (layout.offsets == PackedOffsets::minimum) std::memcpy(offset + 2 * row, block + 2, 2);
 }
 
@@ -255,30 +220,56 @@ void put_affine_group(const PackedLayout& layout, const AffineMatrix& affine, in
   }
 }
 
+// What is the same for all rows of a slab.
+struct SlabPlan {
+  SlabParts parts;
+  int chunks = 0;
+  int groups = 0;            // that begin in it; of superblocks 0
+  int64_t first_group = 0;   // of the row's
+  int64_t block_bytes = 0;   // of blocks
+  int64_t source_begin = 0;  // bytes of a row before it, of blocks and plain numbers
+  int64_t source_bytes = 0;  // and in it
+};
+
+SlabPlan slab_plan(const PackedLayout& layout, const MatrixView& matrix, int64_t slab) {
+  SlabPlan plan;
+  plan.parts = slab_parts(layout, slab);
+  plan.chunks = static_cast<int>(slab_columns(layout, slab) / kChunkColumns);
+  const int64_t begin = slab * kSlabColumns;
+  const int64_t left = std::min<int64_t>(layout.columns - begin, kSlabColumns);
+  if (layout.group > 0 && layout.super_bytes == 0 && begin % layout.group == 0) {
+    plan.groups = static_cast<int>((left + layout.group - 1) / layout.group);
+    plan.first_group = begin / layout.group;
+  }
+  if (!matrix.is_affine()) {
+    const GridInfo& info = grid_info(matrix.grid);
+    plan.block_bytes = info.block_bytes;
+    plan.source_begin = begin / info.block_values * info.block_bytes;
+    plan.source_bytes = (left + info.block_values - 1) / info.block_values * info.block_bytes;
+  }
+  return plan;
+}
+
 // The scales of one row's groups that begin in a slab.
-void put_groups(const PackedLayout& layout, const SourceRow& source, int64_t slab, int row,
+void put_groups(const PackedLayout& layout, const SlabPlan& plan, const SourceRow& source, int row,
                 uint8_t* panel) {
   const MatrixView& matrix = *source.matrix;
-  const SlabParts parts = slab_parts(layout, slab);
+  uint8_t* scale = panel + plan.parts.scales;
+  uint8_t* offset = panel + plan.parts.offsets;
   if (layout.super_bytes > 0) {
-    const uint8_t* block = matrix.row(source.row) + slab * grid_info(matrix.grid).block_bytes;
-    return put_super(matrix.grid, block, row, panel + parts.scales);
+    return put_super(matrix.grid, matrix.row(source.row) + plan.source_begin, row, scale);
   }
-  const int64_t begin = slab * kSlabColumns;
-  const int64_t end = std::min<int64_t>(begin + kSlabColumns, layout.columns);
-  const int64_t block_bytes = grid_info(matrix.grid).block_bytes;
-  int g = 0;
-  for (int64_t column = begin; column < end; column += layout.group, ++g) {
-    if (column % layout.group != 0) return;  // inside a wide group
-    const int64_t group = column / layout.group;
-    uint8_t* scale = panel + parts.scales + g * layout.scale_bytes;
-    uint8_t* offset = panel + parts.offsets + g * layout.offset_bytes;
-    if (matrix.is_affine()) {
-      put_affine_group(layout, matrix.affine, source.row, group, row, scale, offset);
-    } else {
-      const uint8_t* block = matrix.row(source.row) + group * block_bytes;
-      put_block_group(layout, matrix.grid, block, row, scale, offset);
+  if (matrix.is_affine()) {
+    for (int g = 0; g < plan.groups; ++g) {
+      put_affine_group(layout, matrix.affine, source.row, plan.first_group + g, row,
+                       scale + g * layout.scale_bytes, offset + g * layout.offset_bytes);
     }
+    return;
+  }
+  const uint8_t* block = matrix.row(source.row) + plan.source_begin;
+  for (int g = 0; g < plan.groups; ++g, block += plan.block_bytes) {
+    put_block_group(layout, matrix.grid, block, row, scale + g * layout.scale_bytes,
+                    offset + g * layout.offset_bytes);
   }
 }
 
@@ -331,17 +322,14 @@ BlockChunks block_chunks(Grid grid) {
 }
 
 // All chunks of a slab of one row.
-void put_slab(const PackedLayout& layout, const SourceRow& source, int64_t slab, int row,
-              uint8_t* chunks) {
+void put_slab(const PackedLayout& layout, const SlabPlan& plan, BlockChunks put, int64_t slab,
+              const SourceRow& source, int row, uint8_t* chunks) {
   const MatrixView& matrix = *source.matrix;
-  const auto count = static_cast<int>(slab_columns(layout, slab) / kChunkColumns);
-  if (!matrix.is_affine() && layout.is_integer()) {
-    const GridInfo& info = grid_info(matrix.grid);
-    const int64_t block = slab * kSlabColumns / info.block_values * info.block_bytes;
-    return block_chunks(matrix.grid)(matrix.row(source.row) + block, count, layout.chunk_bytes,
-                                     chunks + 4 * row);
+  if (put != nullptr) {
+    return put(matrix.row(source.row) + plan.source_begin, plan.chunks, layout.chunk_bytes,
+               chunks + 4 * row);
   }
-  for (int c = 0; c < count; ++c) {
+  for (int c = 0; c < plan.chunks; ++c) {
     const int64_t column = slab * kSlabColumns + c * kChunkColumns;
     const int64_t left = layout.columns - column;
     uint8_t* chunk = chunks + c * layout.chunk_bytes;
@@ -355,6 +343,11 @@ void put_slab(const PackedLayout& layout, const SourceRow& source, int64_t slab,
   }
 }
 
+// A slab is read 64 rows down: 64 places that the processor does not see coming.
+PHIAL_FOLDED void prefetch(const uint8_t* bytes, int64_t count) {
+  for (int64_t at = 0; at < count; at += 64) __builtin_prefetch(bytes + at);
+}
+
 }  // namespace
 
 void pack_panel(const PackedLayout& layout, std::span<const SourceRow> rows, uint8_t* out) {
@@ -363,12 +356,20 @@ void pack_panel(const PackedLayout& layout, std::span<const SourceRow> rows, uin
     std::memset(out, 0, static_cast<size_t>(layout.panel_bytes));
   }
   const auto count = static_cast<int>(std::min<size_t>(rows.size(), kPackedRows));
+  if (count == 0) return;
+  const MatrixView& first = *rows[0].matrix;
+  const BlockChunks put =
+      !first.is_affine() && layout.is_integer() ? block_chunks(first.grid) : nullptr;
   for (int64_t slab = 0; slab < slab_count(layout); ++slab) {
-    uint8_t* chunks = out + slab_parts(layout, slab).chunks;
+    const SlabPlan plan = slab_plan(layout, first, slab);
+    const int64_t ahead = slab + 1 < slab_count(layout) ? plan.source_bytes : 0;
     for (int r = 0; r < count; ++r) {
       const SourceRow& source = rows[static_cast<size_t>(r)];
-      if (layout.is_integer()) put_groups(layout, source, slab, r, out);
-      put_slab(layout, source, slab, r, chunks);
+      if (ahead > 0) {
+        prefetch(source.matrix->row(source.row) + plan.source_begin + ahead, ahead);
+      }
+      if (layout.is_integer()) put_groups(layout, plan, source, r, out);
+      put_slab(layout, plan, put, slab, source, r, out + plan.parts.chunks);
     }
   }
 }

@@ -1,4 +1,5 @@
-// Panels: what was packed decodes to the bits of the source, for every grid that can be packed.
+// Panels: what was packed decodes to the bits of the source, and is restored to its bytes, for
+// every grid that can be packed.
 
 #include "tensor/packed.h"
 
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "tensor/planes.h"
 #include "tensor/test_affine.h"
 #include "tensor/test_blocks.h"
 
@@ -44,6 +46,52 @@ std::vector<uint8_t> pack(const PackedLayout& layout, const MatrixView& view) {
   return panels;
 }
 
+// The bytes of the blocks, however random they are.
+void expect_restored(const MatrixView& view, const PackedMatrix& packed) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(row_bytes(view.grid, view.columns)), 0xa5);
+  for (int64_t r = 0; r < view.rows; ++r) {
+    restore_row(packed, view.grid, r, bytes.data());
+    ASSERT_EQ(std::memcmp(bytes.data(), view.row(r), bytes.size()), 0) << "row " << r;
+  }
+}
+
+// All codes, scales and offsets, compared one by one: rows of planes may begin within a byte.
+void expect_restored_planes(const MatrixView& view, const PackedMatrix& packed) {
+  const AffineMatrix& want = view.affine;
+  const AffineRowBytes sizes = affine_row_bytes(want.grid, view.columns);
+  std::vector<uint8_t> codes(static_cast<size_t>(sizes.codes), 0xa5);
+  std::vector<uint8_t> scales(static_cast<size_t>(sizes.scales), 0xa5);
+  std::vector<uint8_t> offsets(static_cast<size_t>(sizes.offsets), 0xa5);
+  const int number = scale_bytes(want.grid.scale);
+  const int64_t groups = sizes.scales / number;
+  for (int64_t r = 0; r < view.rows; ++r) {
+    restore_row(packed, want.grid, r, codes.data(), scales.data(), offsets.data());
+    const int64_t row = want.first_row + r;
+    const auto expect_bits = [&](const std::vector<uint8_t>& got, const uint8_t* from, int64_t at,
+                                 int64_t count) {
+      int64_t same = 0;
+      for (int64_t i = 0; i < count; ++i) {
+        same += load_bits(got.data(), i * want.grid.bits, want.grid.bits) ==
+                        load_bits(from, at + i * want.grid.bits, want.grid.bits)
+                    ? 1
+                    : 0;
+      }
+      ASSERT_EQ(same, count) << "row " << r;
+    };
+    expect_bits(codes, want.codes, row * want.code_row_bits, view.columns);
+    const auto expect_numbers = [&](const std::vector<uint8_t>& got, const uint8_t* from) {
+      ASSERT_EQ(std::memcmp(got.data(), from, got.size()), 0) << "row " << r;
+    };
+    expect_numbers(scales, want.scales + row * want.scale_row * number);
+    if (want.grid.offset == OffsetKind::codes) {
+      expect_bits(offsets, want.offsets, row * want.offset_row, groups);
+    } else if (sizes.offsets > 0) {
+      expect_numbers(offsets, want.offsets + row * want.offset_row * number);
+    }
+    if (testing::Test::HasFatalFailure()) return;
+  }
+}
+
 // NaN of random bits decode alike as well.
 void expect_rows(const MatrixView& view, const std::string& name) {
   SCOPED_TRACE(name);
@@ -56,6 +104,18 @@ void expect_rows(const MatrixView& view, const std::string& name) {
     decode_packed_row(packed, r, got.data());
     view.decode(r, want.data());
     ASSERT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0) << "row " << r;
+    for (int64_t c = 0; c < view.columns; c += 37) {
+      const float value = packed_value(*layout, packed.panel(r / kPackedRows),
+                                       static_cast<int>(r % kPackedRows), c);
+      ASSERT_EQ(std::bit_cast<uint32_t>(value),
+                std::bit_cast<uint32_t>(got[static_cast<size_t>(c)]))
+          << "row " << r << ", column " << c;
+    }
+  }
+  if (view.is_affine()) {
+    expect_restored_planes(view, packed);
+  } else {
+    expect_restored(view, packed);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "tensor/affine.h"
 #include "tensor/grid.h"
+#include "tensor/packed_matrix.h"
 
 namespace phial {
 
@@ -34,7 +35,7 @@ enum class RowOrder : uint8_t {
 };
 
 // A matrix of weights: `rows` outputs times `columns` inputs. Each row is a run of whole blocks of
-// `grid`, or lies in the planes of `affine`.
+// `grid`, or lies in the planes of `affine`, or the matrix is in panels, which were made of either.
 struct MatrixView {
   Grid grid = Grid::f32;
   RowOrder row_order = RowOrder::natural;
@@ -44,18 +45,26 @@ struct MatrixView {
   int64_t head_rows = 0;   // rows of one head; used by interleaved_heads only
   const uint8_t* data = nullptr;
   AffineMatrix affine;  // with codes: holds the rows instead of grid, row_stride and data
+  // With data: holds the rows, in the natural order, instead of row_stride, data and the planes.
+  // What was packed is `grid`, or affine.grid where `was_affine`.
+  PackedMatrix packed;
+  bool was_affine = false;
 
   bool empty() const { return rows == 0; }
   bool is_affine() const { return affine.codes != nullptr; }
-  // REQUIRES: !is_affine()
+  bool is_packed() const { return packed.data != nullptr; }
+  // Whether affine.grid says what the codes mean, wherever they lie; else `grid` does.
+  bool has_affine_grid() const { return is_affine() || was_affine; }
+  // REQUIRES: !is_affine(), !is_packed()
   const uint8_t* row(int64_t r) const { return data + r * row_stride; }
   // All columns of row `r` of the file.
   void decode(int64_t r, float* out) const {
+    if (is_packed()) return decode_packed_row(packed, r, out);
     if (is_affine()) return decode_affine(affine, r, 0, columns, out);
     decode_row(grid, row(r), columns, out);
   }
   // Rows [begin, begin + count) as a view of their own.
-  // REQUIRES: with interleaved_heads, begin and count are multiples of head_rows.
+  // REQUIRES: !is_packed(); with interleaved_heads, begin and count are multiples of head_rows.
   MatrixView row_range(int64_t begin, int64_t count) const {
     MatrixView part = *this;
     part.rows = count;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <functional>
 
 #include "base/checked.h"
@@ -33,9 +34,16 @@ void each_linear(const Model& model, CpuWeights& cpu, const Fn& fn) {
   fn(weights.lm_head, cpu.lm_head);
 }
 
-// The layout in which `weight` is packed; none where it is left as it is.
+// Kernels load whole cache lines of panels, which lie as they must in every file that phial writes
+// and the system maps.
+bool is_aligned(const PackedMatrix& panels) {
+  return reinterpret_cast<uintptr_t>(panels.data) % kPackedAlignment == 0;
+}
+
+// The layout in which `weight` is packed here; none where it is left as it is.
 std::optional<PackedLayout> layout_of(const MatrixView& weight, Compute compute) {
-  if (compute != Compute::int8 || weight.empty()) return std::nullopt;
+  if (weight.is_packed() && !is_aligned(weight.packed)) return weight.packed.layout;
+  if (compute != Compute::int8 || weight.empty() || weight.is_packed()) return std::nullopt;
   const std::optional<PackedLayout> layout = packed_layout(weight);
   return layout && layout->is_integer() ? layout : std::nullopt;
 }
@@ -68,6 +76,10 @@ struct Job {
 
 // The bytes of the codes, as far as they are this matrix's alone.
 std::span<const uint8_t> source_bytes(const MatrixView& matrix) {
+  if (matrix.is_packed()) {
+    const PackedMatrix& packed = matrix.packed;
+    return {packed.data, static_cast<size_t>(packed.panels() * packed.layout.panel_bytes)};
+  }
   if (!matrix.is_affine()) {
     return {matrix.data, static_cast<size_t>(matrix.rows * matrix.row_stride)};
   }
@@ -98,7 +110,12 @@ void run_jobs(const Runtime& runtime, const Checkpoint& checkpoint,
       const int64_t begin = (unit - job.first_unit) * kUnitPanels;
       const int64_t end = std::min(begin + kUnitPanels, job.panels);
       for (int64_t p = begin; p < end; ++p) {
-        pack_panel(job.layout, *job.from, p, job.to + p * job.layout.panel_bytes);
+        uint8_t* to = job.to + p * job.layout.panel_bytes;
+        if (job.from->is_packed()) {
+          std::memcpy(to, job.from->packed.panel(p), static_cast<size_t>(job.layout.panel_bytes));
+        } else {
+          pack_panel(job.layout, *job.from, p, to);
+        }
       }
       const int64_t done = end - begin;
       if (job.left.fetch_sub(done, std::memory_order_acq_rel) == done) {
@@ -143,9 +160,13 @@ Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtim
     to.layer = &from;
     to.bias = from.bias;
     const std::optional<PackedLayout> layout = layout_of(from.weight, compute);
+    if (from.weight.is_packed()) {
+      to.panels = from.weight.packed;
+      to.int8 = compute == Compute::int8 && to.panels.layout.is_integer();
+    }
     if (!layout) return;
     to.panels = {*layout, from.weight.rows, next};
-    to.int8 = true;
+    to.int8 = compute == Compute::int8 && layout->is_integer();
     if (from.weight.row_order == RowOrder::interleaved_heads) {
       for (size_t r = 0; r < to.bias.size(); ++r) to.bias[r] = from.bias[natural_row(from, r)];
     }
@@ -156,6 +177,8 @@ Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtim
   if (!jobs.empty()) run_jobs(runtime, *model.checkpoint, jobs);
   if (model.spec.tied_embeddings && weights->lm_head.is_packed()) {
     weights->embedding = &weights->lm_head.panels;
+  } else if (model.weights.embedding.is_packed()) {
+    weights->embedding = &model.weights.embedding.packed;
   }
   return std::shared_ptr<const CpuWeights>(std::move(weights));
 }

@@ -23,7 +23,8 @@ struct CpuLayer {
 struct CpuWeights {
   std::vector<CpuLayer> layers;
   CpuLinear lm_head;
-  // A tied head's panels, of which the embedding's rows are gathered; null: the model's embedding.
+  // Panels of which the embedding's rows are gathered: a tied head's, or those of a packed file.
+  // Null: the model's embedding, row by row.
   const PackedMatrix* embedding = nullptr;
 
   PageBuffer panels;  // of what was packed here
@@ -34,8 +35,10 @@ struct CpuWeights {
 int64_t packed_weight_bytes(const Model& model, Compute compute);
 
 // With Compute::int8 all matrices whose codes are integers are packed, by all threads, and what was
-// read of the file is let go as they go along, so that weights are in memory once. The result
-// refers to `model`. Errors: out_of_memory; over_limit when the runtime's budget has too little.
+// read of the file is let go as they go along, so that weights are in memory once. Those that a
+// packed file holds are used where they lie, whatever the numerics, or copied if they lie askew.
+// The result refers to `model`. Errors: out_of_memory; over_limit when the runtime's budget has too
+// little.
 Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtime,
                                                            const Model& model, Compute compute);
 
