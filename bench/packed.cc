@@ -23,6 +23,7 @@
 
 #include "base/rng.h"
 #include "eval/probes.h"
+#include "kernels/packed_layout.h"
 #include "tensor/test_blocks.h"
 
 namespace phial {
@@ -87,14 +88,14 @@ QuantizedRows quantized_rows(const Case& c, int64_t columns, Lines& memory) {
   QuantizedRows shape;
   shape.rows = c.rows;
   shape.tile_rows = c.gemm ? c.kernels->gemm_tile_rows : c.kernels->direct_tile_rows;
-  shape.group = c.gemm ? 256 : 32;
   shape.columns = columns;
   memory = Lines(quantized_bytes(shape));
   const QuantizedRows placed = place_quantized(shape, memory.data);
   Rng rng(2);
   std::vector<float> x(static_cast<size_t>(c.rows * columns));
   for (float& value : x) value = static_cast<float>(rng.uniform() - 0.5);
-  c.kernels->quantize({x.data(), columns, 0, c.rows, placed});
+  c.kernels->quantize({x.data(), columns, 0, tile_count(placed), 0, slab_count(placed),
+                       InputCodes::as_needed, placed});
   return placed;
 }
 
@@ -105,7 +106,6 @@ void bench_product(benchmark::State& state, const Case& c) {
   PackedProductArgs args;
   args.weights = &w.matrix;
   args.x = quantized_rows(c, 3072, x_memory);
-  args.scales = c.kernels->gemm_scales(w.layout);
   // A prompt's products take seconds over all panels.
   const int64_t panels = c.gemm ? 2 * 128 : w.matrix.panels();
   std::vector<float> y(static_cast<size_t>(c.rows * panels * kPackedRows));
@@ -180,6 +180,13 @@ std::string name_of(const Case& c) {
          "/" + std::to_string(c.rows) + "/" + std::to_string(c.threads);
 }
 
+void register_product(const Case& c) {
+  benchmark::RegisterBenchmark(name_of(c).c_str(),
+                               [c](benchmark::State& state) { bench_product(state, c); })
+      ->UseRealTime()
+      ->Iterations(c.rows > 128 ? 5 : 11);
+}
+
 void register_all() {
   const int most = default_thread_count();
   std::vector<int> threads = {1};
@@ -200,11 +207,7 @@ void register_all() {
       const PackedKernels* kernels = &packed_kernels(*table);
       for (const int t : threads) {
         for (const int32_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 30, 36, 128, 512}) {
-          const Case c{table, kernels, info.grid, rows, t, rows >= kMinPackedGemmRows};
-          benchmark::RegisterBenchmark(name_of(c).c_str(),
-                                       [c](benchmark::State& state) { bench_product(state, c); })
-              ->UseRealTime()
-              ->Iterations(c.gemm && rows > 128 ? 5 : 11);
+          register_product({table, kernels, info.grid, rows, t, rows >= kMinPackedGemmRows});
         }
       }
     }

@@ -90,10 +90,10 @@ double relative_distance(std::span<const float> a, std::span<const float> b) {
   return std::sqrt(error / size);
 }
 
-// A group of 128 normal values has its largest at 2.6 standard deviations, so rounding it to
-// multiples of 1/127 of that is off by 2.6 / 127 / sqrt(12) = 0.6 % of them. Two layers of four
-// such inputs, one behind the other, and the head's add up to about 2 %, more where single values
-// stick out. A bias, a scale or a row in the wrong place is off by tens.
+// A slab of 256 normal values has its largest at 2.8 standard deviations, so rounding it to
+// multiples of 1/127 of that is off by 2.8 / 127 / sqrt(12) = 0.6 % of them. Two layers of four
+// such inputs, one behind the other, add up to about 2 %. A bias, a scale or a row in the wrong
+// place is off by tens.
 constexpr double kFarthest = 0.07;
 
 class Int8Families : public testing::TestWithParam<std::string> {

@@ -9,9 +9,9 @@
 #include "kernels/body_packed_unpack.inl"
 // clang-format on
 
-static_assert(kDirectTileRows <= kMinPackedGemmRows);
+static_assert(kDirectTileRows <= kMostTileRows && kGemmTileRows <= kMostTileRows);
+static_assert(kMostTileRows <= kMinPackedGemmRows);
 
 constexpr PackedKernels make_packed(const char* isa) {
-  return {isa,    kDirectTileRows, kGemmTileRows, quantize,
-          direct, gemm_packed,     unpack_panel,  gemm_scales};
+  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed, unpack_panel};
 }

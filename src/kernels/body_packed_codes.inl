@@ -66,11 +66,6 @@ using BookIq4 = BookCodes<255>;
 constexpr int kMxfp4Bias = 16;
 using BookMxfp4 = BookCodes<kMxfp4Bias + 12>;
 
-template <class Codes>
-constexpr bool kIsBookOf = false;
-template <int top>
-constexpr bool kIsBookOf<BookCodes<top>> = true;
-
 // The table of a book with `bias` added, and what its codes have to be lessened by to be levels.
 struct Table {
   uint8_t bytes[16] = {};

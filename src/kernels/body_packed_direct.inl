@@ -1,6 +1,6 @@
 // direct: codes of a chunk meet the words of a few rows of inputs. Sums of products are integers,
 // which any order gives alike; each chunk (each half of it where groups have 16 columns) then adds
-// to float32 results in the first-level cache, always in the order of the columns.
+// to float32 parts in the first-level cache, always in the order of the columns.
 
 // Distance of a prefetch: a slab of 4-bit codes. On a Zen 5 core, 2304 bytes (two chunks) gave 72 %
 // of a plain read, 4608 76 %, 9216 90 %.
@@ -14,11 +14,10 @@ struct DirectSlab {
   const uint8_t* begin;  // of the slab, and of the next ones: what is read ahead
   int64_t ahead_bytes;   // of the slab for each chunk
   int32_t group_shift;   // of a chunk's (or half's) number: which scale is its own
-  int32_t x_shift;       // of a chunk's number: which scale of the inputs
   int32_t zero;          // of the codes, as readers give them
   bool has_offsets;
   PackedBook book;
-  const SlabScales* scales;
+  const SlabScales* scales[2];  // for low and for high codes
   SlabTile x;
   float* y;  // [rows][kPackedRows]
 };
@@ -69,38 +68,36 @@ PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
 }
 
+// part += total * scale, and offset * (sums of the inputs) unless that is null.
 template <int M, int kVecs>
-PHIAL_INLINE void add_results(const Words (&total)[M][kVecs], const float* x_scales,
-                              const float* scale, float* y) {
+PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
+                             const float* offset, const float* sums, float* parts) {
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
     const Vec w = load(scale + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
-      float* at = y + m * kPackedRows + v * kLanes;
-      store(at, fma(float_of(total[m][v]), mul(w, broadcast(x_scales[m])), load(at)));
+      float* at = parts + m * kPackedRows + v * kLanes;
+      store(at, fma(float_of(total[m][v]), w, load(at)));
     }
   }
-}
-template <int M, int kVecs>
-PHIAL_INLINE void add_offsets(const float (&x_sums)[M], const float* offset, float* y) {
+  if (offset == nullptr) return;
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
     const Vec w = load(offset + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
-      float* at = y + m * kPackedRows + v * kLanes;
-      store(at, fma(w, broadcast(x_sums[m]), load(at)));
+      float* at = parts + m * kPackedRows + v * kLanes;
+      store(at, fma(w, broadcast(sums[m]), load(at)));
     }
   }
 }
 
-// Steps [first, first + steps) of kVecs registers of rows, with their scales, into y.
+// Steps [first, first + steps) of kVecs registers of rows.
 template <class Codes, int M, int kVecs, int first, int steps>
 PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTable table,
-                            const int32_t (&starts)[M], const float (&x_sums)[M],
-                            const float* x_scales, const float* scale, const float* offset,
-                            float* y) {
+                            const int32_t (&starts)[M], const float (&sums)[M], const float* scale,
+                            const float* offset, float* parts) {
   Words total[M][kVecs];
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
@@ -109,48 +106,71 @@ PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
   sum_steps<Codes, M, kVecs, first, steps>(chunk, words, table, total);
   load_again();
-  add_results<M, kVecs>(total, x_scales, scale, y);
-  if (offset != nullptr) add_offsets<M, kVecs>(x_sums, offset, y);
+  add_totals<M, kVecs>(total, scale, offset, sums, parts);
 }
 
-// Columns per scale: 32 or, with Halves, 16.
+template <int M>
+PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* y) {
+  for (int32_t r = 0; r < kPackedRows; r += kLanes) {
+    PHIAL_UNROLL
+    for (int m = 0; m < M; ++m) {
+      const int32_t at = m * kPackedRows + r;
+      store(y + at, fma(load(parts + at), broadcast(x_scales[m]), load(y + at)));
+    }
+  }
+}
+
+// Chunk c of a slab and one plane of the inputs. Columns per scale: 32 or, with Halves, 16.
 template <class Codes, bool Halves, int M>
-PHIAL_APART void direct_slab(const DirectSlab& slab) {
+PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, int plane, ByteTable table,
+                               float* parts) {
   constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
-  const ByteTable table = table_of_book(slab.book);
-  const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes);
+  const InputPlane& x = plane == 0 ? slab.x.low : slab.x.high;
+  const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
+  const auto* words = reinterpret_cast<const int32_t*>(x.codes) + c * 8 * M;
   const int32_t minus_zero = code_bias(Codes::kTop) - slab.zero;
-  for (int32_t c = 0; c < slab.count; ++c, words += 8 * M) {
-    const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
-    prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
-                   Codes::kLines * kLineBytes + 128);
-    const float* x_scales = slab.x.scales + (c >> slab.x_shift) * M;
-    int32_t starts[kParts][M];
-    float x_sums[kParts][M];
+  int32_t starts[kParts][M];
+  float x_sums[kParts][M];
+  PHIAL_UNROLL
+  for (int h = 0; h < kParts; ++h) {
     PHIAL_UNROLL
-    for (int h = 0; h < kParts; ++h) {
-      PHIAL_UNROLL
-      for (int m = 0; m < M; ++m) {
-        const int32_t* sums = slab.x.sums + 2 * c * M + m;
-        const int32_t sum = Halves ? sums[h * M] : sums[0] + sums[M];
-        starts[h][m] = minus_zero * sum;
-        x_sums[h][m] = x_scales[m] * static_cast<float>(sum);
-      }
-    }
-    for (int r = 0; r < kPackedRows; r += kVecs * kLanes) {
-      const auto add = [&](auto part) __attribute__((always_inline)) {
-        constexpr int h = decltype(part)::value;
-        const int32_t g = (kParts * c + h) >> slab.group_shift;
-        add_group<Codes, M, kVecs, h * kSteps, kSteps>(
-            chunk + 4 * r, words, table, starts[h], x_sums[h], x_scales, slab.scales->scale[g] + r,
-            slab.has_offsets ? slab.scales->offset[g] + r : nullptr, slab.y + r);
-      };
-      add(Number<0>{});
-      if constexpr (Halves) add(Number<1>{});
+    for (int m = 0; m < M; ++m) {
+      const int32_t* sums = x.sums + 2 * c * M + m;
+      const int32_t sum = Halves ? sums[h * M] : sums[0] + sums[M];
+      starts[h][m] = minus_zero * sum;
+      x_sums[h][m] = static_cast<float>(sum);
     }
   }
+  for (int r = 0; r < kPackedRows; r += kVecs * kLanes) {
+    const auto add = [&](auto part) __attribute__((always_inline)) {
+      constexpr int h = decltype(part)::value;
+      const int32_t g = (kParts * c + h) >> slab.group_shift;
+      const SlabScales& scales = *slab.scales[plane];
+      add_group<Codes, M, kVecs, h * kSteps, kSteps>(
+          chunk + 4 * r, words, table, starts[h], x_sums[h], scales.scale[g] + r,
+          slab.has_offsets ? scales.offset[g] + r : nullptr, parts + r);
+    };
+    add(Number<0>{});
+    if constexpr (Halves) add(Number<1>{});
+  }
+}
+
+template <class Codes, bool Halves, int M>
+PHIAL_APART void direct_slab(const DirectSlab& slab) {
+  const ByteTable table = table_of_book(slab.book);
+  alignas(64) float parts[M * kPackedRows];
+  for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(parts + i, zero());
+  for (int32_t c = 0; c < slab.count; ++c) {
+    prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
+                   Codes::kLines * kLineBytes + 128);
+    const int planes = 1 + (*slab.x.high_chunks >> c & 1);
+    for (int plane = 0; plane < planes; ++plane) {
+      direct_chunk<Codes, Halves, M>(slab, c, plane, table, parts);
+    }
+  }
+  add_parts<M>(parts, slab.x.scales, slab.y);
 }
 
 template <class Codes, bool Halves, int M = 1>
@@ -166,13 +186,35 @@ PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const 
   const int64_t row = panel * kPackedRows;
   const int64_t left = args.weights->rows - row;
   for (int32_t m = 0; m < args.x.rows; ++m, sums += kPackedRows) {
-    float* y = args.y + m * args.y_stride + row;
+    float* y = args.y + m * args.y_stride + row - args.y_row;
     for (int64_t r = 0; r < kPackedRows && r < left; r += kLanes) {
       if (left - r >= kLanes) {
         store(y + r, load(sums + r));
       } else {
         store_first(y + r, load(sums + r), left - r);
       }
+    }
+  }
+}
+
+PHIAL_INLINE bool has_high_codes(const QuantizedRows& x, int64_t slab) {
+  const uint8_t* chunks = x.high_chunks + slab * tile_count(x);
+  int any = 0;
+  for (int32_t t = 0; t < tile_count(x); ++t) any |= chunks[t];
+  return any != 0;
+}
+
+// The scales that high codes count with.
+static void scale_for_high(const PackedLayout& layout, int64_t slab, const SlabScales& scales,
+                           SlabScales& out) {
+  const Vec step = broadcast(static_cast<float>(kHighStep));
+  const int64_t group = layout.is_wide() ? kSlabColumns : layout.group;
+  const int64_t groups = (slab_columns(layout, slab) + group - 1) / group;
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int r = 0; r < kPackedRows; r += kLanes) {
+      store(out.scale[g] + r, mul(step, load(scales.scale[g] + r)));
+      if (layout.offsets == PackedOffsets::none) continue;
+      store(out.offset[g] + r, mul(step, load(scales.offset[g] + r)));
     }
   }
 }
@@ -189,15 +231,15 @@ static void direct_panels(const PackedProductArgs& args) {
   const QuantizedRows& x = args.x;
   constexpr int64_t kUnit = Halves ? 16 : kChunkColumns;
   alignas(64) float y[kMinPackedGemmRows * kPackedRows];
-  SlabScales scales;
+  SlabScales scales, high_scales;
   DirectSlab slab;
   slab.chunk_bytes = layout.chunk_bytes;
   slab.group_shift = shift_of(layout.group, kUnit);
-  slab.x_shift = shift_of(x.group, kChunkColumns);
   slab.zero = zero_of_codes(layout);
   slab.has_offsets = layout.offsets != PackedOffsets::none;
   slab.book = layout.book;
-  slab.scales = &scales;
+  slab.scales[0] = &scales;
+  slab.scales[1] = &high_scales;
   const int64_t slabs = slab_count(layout);
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
@@ -205,6 +247,7 @@ static void direct_panels(const PackedProductArgs& args) {
     int64_t done = 0;
     for (int64_t s = 0; s < slabs; ++s) {
       load_slab_scales(layout, panel, s, Offsets::added, scales);
+      if (has_high_codes(x, s)) scale_for_high(layout, s, scales, high_scales);
       const int64_t chunks = slab_parts(layout, s).chunks;
       slab.chunks = panel + chunks;
       slab.count = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
@@ -215,7 +258,7 @@ static void direct_panels(const PackedProductArgs& args) {
       done = end;
       for (int32_t t = 0; t < tile_count(x); ++t) {
         const int32_t first = tile_begin(x, t);
-        slab.x = slab_tile(x, s, first);
+        slab.x = slab_tile(x, s, t);
         slab.y = y + first * kPackedRows;
         direct_rows<Codes, Halves>(tile_begin(x, t + 1) - first, slab);
       }

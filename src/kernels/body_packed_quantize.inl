@@ -1,67 +1,145 @@
-// quantize: a group of inputs at a time, then its words to their places among those of the tile.
+// quantize: a tile of a slab at a time, as bytes row by row and then as words, where they belong
+// among those of the tile.
 
-PHIAL_INLINE int32_t sum_codes(const int8_t* codes, int count) {
-  int32_t sum = 0;
-  for (int i = 0; i < count; ++i) sum += codes[i];
-  return sum;
+// A tile's codes, each row by itself.
+struct TileCodes {
+  alignas(64) int8_t low[kMostTileRows][kSlabColumns];
+  alignas(64) int8_t high[kMostTileRows][kSlabColumns];
+  uint8_t high_chunks;
+};
+
+// The middle one of n: of eight without a branch that depends on them.
+PHIAL_INLINE float middle_of(const float* values, int64_t n) {
+  float v[kSlabChunks];
+  for (int64_t i = 0; i < kSlabChunks; ++i) v[i] = i < n ? values[i] : __builtin_inff();
+  const auto order = [&v](int i, int j) __attribute__((always_inline)) {
+    const float low = v[i] < v[j] ? v[i] : v[j], high = v[i] < v[j] ? v[j] : v[i];
+    v[i] = low, v[j] = high;
+  };
+  static_assert(kSlabChunks == 8);
+  // Batcher's network.
+  order(0, 1), order(2, 3), order(4, 5), order(6, 7);
+  order(0, 2), order(1, 3), order(4, 6), order(5, 7);
+  order(1, 2), order(5, 6);
+  order(0, 4), order(1, 5), order(2, 6), order(3, 7);
+  order(2, 4), order(3, 5);
+  order(1, 2), order(3, 4), order(5, 6);
+  return v[(n - 1) / 2];
 }
 
-// Codes of `columns` (a multiple of kLanes) values; the scale is returned.
-PHIAL_INLINE float quantize_group(const float* x, int64_t columns, int8_t* codes) {
-  Vec most = zero();
-  for (int64_t i = 0; i < columns; i += kLanes) most = larger_magnitude(most, load(x + i));
-  const Vec amax = broadcast(largest_magnitude(most));
-  const Vec inverse = where_inverse(amax, div(broadcast(127.0f), amax));
-  // 0 times infinity is not 0.
-  const bool is_zero = first(inverse) == 0;
-  for (int64_t i = 0; i < columns; i += kLanes) {
-    store_codes(codes + i, is_zero ? zero() : mul(load(x + i), inverse));
+// kernels/packed.h's top, of amax[0 ... n).
+PHIAL_INLINE float top_of(const float* amax, int64_t n, float most, InputCodes codes) {
+  const float least = most / 254.0f;
+  if (codes == InputCodes::wide) return least;
+  const float limit = 2 * middle_of(amax, n);
+  float top = least;
+  for (int64_t i = 0; i < n; ++i) {
+    const float here = amax[i] <= limit ? amax[i] : 0.0f;
+    top = here > top ? here : top;
   }
-  return first(div(amax, broadcast(127.0f)));
+  return top;
 }
 
-// Slab `slab` of row m of a tile of `height` rows; x begins at the slab.
-static void quantize_slab(const QuantizedRows& out, int64_t slab, int32_t tile_first,
-                          int32_t height, int32_t m, const float* x) {
-  const SlabTile tile = slab_tile(out, slab, tile_first);
+// Row m, `columns` (whole chunks) at x; the scale is returned.
+PHIAL_INLINE float quantize_row(const float* x, int64_t columns, InputCodes wanted, int32_t m,
+                                TileCodes& tile) {
+  float amax[kSlabChunks];
+  Vec all = zero();
+  const int64_t chunks = columns / kChunkColumns;
+  for (int64_t c = 0; c < chunks; ++c) {
+    Vec most = zero();
+    PHIAL_UNROLL
+    for (int i = 0; i < kChunkColumns; i += kLanes) {
+      most = larger_magnitude(most, load(x + c * kChunkColumns + i));
+    }
+    all = larger_magnitude(all, most);
+    amax[c] = largest_magnitude(most);
+  }
+  const float most = largest_magnitude(all);
+  if (first(where_inverse(broadcast(most), broadcast(1.0f))) == 0) {
+    for (int64_t c = 0; c < columns; ++c) tile.low[m][c] = tile.high[m][c] = 0;
+    return most / 127.0f;
+  }
+  const float top = top_of(amax, chunks, most, wanted);
+  const Vec inverse = broadcast(127.0f / top);
+  for (int64_t c = 0; c < chunks; ++c) {
+    const bool has_high = amax[c] > top;
+    if (has_high) tile.high_chunks = static_cast<uint8_t>(tile.high_chunks | 1 << c);
+    PHIAL_UNROLL
+    for (int i = 0; i < kChunkColumns; i += kLanes) {
+      const int64_t at = c * kChunkColumns + i;
+      const Vec q = round(mul(load(x + at), inverse));
+      const Vec high = has_high ? round(mul(q, broadcast(1.0f / 254.0f))) : zero();
+      store_codes(tile.high[m] + at, high);
+      store_codes(tile.low[m] + at, nfma(high, broadcast(254.0f), q));
+    }
+  }
+  return top / 127.0f;
+}
+
+// Sums of 16 columns of up to kMostTileRows rows, from their words.
+PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)[16]) {
+  static_assert(kLanes <= 16 && kLanes >= kMostTileRows);
+  const Words ones = words_of(0x01010101);
+  Part part = begin_part(words_of(0));
+  for (int i = 0; i < 4; ++i) {
+    // Beyond the rows of the tile lies what comes behind its codes.
+    const Words codes = load_words(reinterpret_cast<const uint8_t*>(words + 4 * i * height));
+    part = multiply_add<1>(part, ones, ones, codes);
+  }
+  store_words(reinterpret_cast<uint8_t*>(sums), end_part(part, words_of(0)));
+}
+
+// Chunk c of `height` rows to where the tile has it.
+PHIAL_INLINE void put_chunk(const int8_t (&rows)[kMostTileRows][kSlabColumns], int32_t height,
+                            int64_t c, const InputPlane& plane) {
+  int8_t* words = plane.codes + c * kChunkColumns * height;
+  for (int32_t m = 0; m < height; ++m) {
+    const int8_t* codes = rows[m] + c * kChunkColumns;
+    PHIAL_UNROLL
+    for (int i = 0; i < kChunkColumns / 4; ++i) {
+      __builtin_memcpy(words + 4 * (i * height + m), codes + 4 * i, 4);
+    }
+  }
+  int32_t first[16], second[16];
+  sum_words(words, height, first);
+  sum_words(words + 16 * height, height, second);
+  int32_t* sums = plane.sums + c * 2 * height;
+  int32_t* chunk_sums = plane.chunk_sums + c * height;
+  for (int32_t m = 0; m < height; ++m) {
+    sums[m] = first[m];
+    sums[height + m] = second[m];
+    chunk_sums[m] = first[m] + second[m];
+  }
+}
+
+static void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab) {
+  const QuantizedRows& out = args.out;
+  const SlabTile tile = slab_tile(out, slab, t);
+  const int32_t begin = tile_begin(out, t), height = tile_begin(out, t + 1) - begin;
   const int64_t columns = quantized_columns(out, slab);
   const int64_t there = out.columns - slab * kSlabColumns;
-  float padded[kSlabColumns];
-  if (there < columns || there % out.group != 0) {
-    for (int64_t c = 0; c < kSlabColumns; c += kLanes) store(padded + c, zero());
-    for (int64_t c = 0; c < columns && c < there; ++c) padded[c] = x[c];
-    x = padded;
-  }
-  alignas(64) int8_t codes[kSlabColumns];
-  for (int64_t c = 0, g = 0; c < columns; c += out.group, ++g) {
-    const int64_t count = columns - c < out.group ? columns - c : out.group;
-    const int64_t at = g * height + m;
-    const_cast<float*>(tile.scales)[at] = quantize_group(x + c, count, codes + c);
-    int32_t group_sum = 0;
-    for (int64_t i = c; i < c + count; i += 16) {
-      const int32_t sum = sum_codes(codes + i, 16);
-      const_cast<int32_t*>(tile.sums)[i / 16 * height + m] = sum;
-      group_sum += sum;
+  TileCodes codes;
+  codes.high_chunks = 0;
+  for (int32_t m = 0; m < height; ++m) {
+    const float* x = args.x + (begin + m) * args.x_stride + (slab - args.slab_begin) * kSlabColumns;
+    float padded[kSlabColumns];
+    if (there < columns) {
+      for (int64_t c = 0; c < columns; c += kLanes) store(padded + c, zero());
+      for (int64_t c = 0; c < there; ++c) padded[c] = x[c];
+      x = padded;
     }
-    const_cast<int32_t*>(tile.group_sums)[at] = group_sum;
+    tile.scales[m] = quantize_row(x, columns, args.codes, m, codes);
   }
-  auto* words = reinterpret_cast<int32_t*>(const_cast<int8_t*>(tile.codes)) + m;
-  for (int64_t i = 0; i < columns / 4; ++i) {
-    __builtin_memcpy(words + i * height, codes + 4 * i, sizeof(int32_t));
+  *tile.high_chunks = codes.high_chunks;
+  for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
+    put_chunk(codes.low, height, c, tile.low);
+    if ((codes.high_chunks >> c & 1) != 0) put_chunk(codes.high, height, c, tile.high);
   }
 }
 
 static void quantize(const QuantizeArgs& args) {
-  const int64_t slabs = (args.out.columns + kSlabColumns - 1) / kSlabColumns;
-  for (int32_t t = 0; t < tile_count(args.out); ++t) {
-    const int32_t first = tile_begin(args.out, t);
-    const int32_t end = tile_begin(args.out, t + 1);
-    for (int32_t row = first; row < end; ++row) {
-      if (row < args.row_begin || row >= args.row_end) continue;
-      const float* x = args.x + row * args.x_stride;
-      for (int64_t s = 0; s < slabs; ++s) {
-        quantize_slab(args.out, s, first, end - first, row - first, x + s * kSlabColumns);
-      }
-    }
+  for (int32_t t = args.tile_begin; t < args.tile_end; ++t) {
+    for (int64_t slab = args.slab_begin; slab < args.slab_end; ++slab) quantize_tile(args, t, slab);
   }
 }

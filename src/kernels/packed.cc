@@ -20,40 +20,48 @@ constexpr int64_t kAlign = 64;
 constexpr int64_t aligned(int64_t bytes) { return ceil_div(bytes, kAlign) * kAlign; }
 
 struct Sizes {
-  int64_t codes, sums, groups;  // bytes; the last of each of group_sums and scales
+  int64_t codes, sums, chunk_sums, scales, high_chunks;  // bytes; the first three of each plane
 };
 Sizes sizes_of(const QuantizedRows& shape) {
   const int64_t slabs = ceil_div<int64_t>(shape.columns, kSlabColumns);
   const int64_t rows = shape.rows;
   return {aligned(rows * slabs * kSlabColumns), aligned(rows * slabs * (kSlabColumns / 16) * 4),
-          aligned(rows * slabs * (kSlabColumns / shape.group) * 4)};
+          aligned(rows * slabs * kSlabChunks * 4), aligned(rows * slabs * 4),
+          aligned(slabs * ceil_div(shape.rows, shape.tile_rows))};
 }
 
 }  // namespace
 
 int64_t quantized_bytes(const QuantizedRows& shape) {
   const Sizes sizes = sizes_of(shape);
-  return sizes.codes + sizes.sums + 2 * sizes.groups;
+  return 2 * (sizes.codes + sizes.sums + sizes.chunk_sums) + sizes.scales + sizes.high_chunks;
 }
 
 QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
   const Sizes sizes = sizes_of(shape);
   auto* bytes = static_cast<uint8_t*>(memory);
+  const auto take = [&bytes](int64_t size) {
+    uint8_t* at = bytes;
+    bytes += size;
+    return at;
+  };
   QuantizedRows placed = shape;
-  placed.codes = reinterpret_cast<int8_t*>(bytes);
-  placed.sums = reinterpret_cast<int32_t*>(bytes + sizes.codes);
-  placed.group_sums = reinterpret_cast<int32_t*>(bytes + sizes.codes + sizes.sums);
-  placed.scales = reinterpret_cast<float*>(bytes + sizes.codes + sizes.sums + sizes.groups);
+  for (InputPlane* plane : {&placed.low, &placed.high}) {
+    plane->codes = reinterpret_cast<int8_t*>(take(sizes.codes));
+    plane->sums = reinterpret_cast<int32_t*>(take(sizes.sums));
+    plane->chunk_sums = reinterpret_cast<int32_t*>(take(sizes.chunk_sums));
+  }
+  placed.scales = reinterpret_cast<float*>(take(sizes.scales));
+  placed.high_chunks = take(sizes.high_chunks);
   return placed;
 }
 
-// Float32 results of one panel, and what a slab of its weights becomes: its codes, five tables of
-// floats or words of its groups, and sums in flight.
+// Float32 results of one panel, and what a slab of its weights becomes: its codes, and tables of
+// its groups' scales and offsets, twice.
 int64_t gemm_scratch_bytes(int32_t rows) {
   constexpr int64_t kCodes = int64_t{kSlabColumns} * kPackedRows;
-  constexpr int64_t kScaleTables = 5 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
-  constexpr int64_t kSums = 2048;
-  return int64_t{rows} * kPackedRows * 4 + kCodes + kScaleTables + kSums;
+  constexpr int64_t kScaleTables = 4 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
+  return int64_t{rows} * kPackedRows * 4 + kCodes + kScaleTables;
 }
 
 std::span<const PackedKernels* const> packed_tables() { return kTables; }

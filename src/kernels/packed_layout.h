@@ -11,10 +11,9 @@ namespace {
 
 // One tile of rows in one slab, as pointers.
 struct SlabTile {
-  const int8_t* codes;        // words [columns / 4][rows]
-  const int32_t* sums;        // [columns / 16][rows]
-  const int32_t* group_sums;  // [groups][rows]
-  const float* scales;        // [groups][rows]
+  InputPlane low, high;  // codes: words [columns / 4][rows]; sums: [columns / 16 or 32][rows]
+  float* scales;         // [rows]
+  uint8_t* high_chunks;  // of the tile
 };
 
 __attribute__((unused)) constexpr int32_t tile_count(const QuantizedRows& x) {
@@ -24,23 +23,42 @@ __attribute__((unused)) constexpr int32_t tile_begin(const QuantizedRows& x, int
   const int32_t tiles = tile_count(x), rest = x.rows % tiles;
   return x.rows / tiles * tile + (tile < rest ? tile : rest);
 }
-// Columns of a slab, rounded up to whole chunks, and its groups.
+// The tile that begins with a row, or behind the last one tile_count(x).
+__attribute__((unused)) constexpr int32_t tile_of(const QuantizedRows& x, int32_t first_row) {
+  const int32_t tiles = tile_count(x), rest = x.rows % tiles, least = x.rows / tiles;
+  return first_row <= rest * (least + 1) ? first_row / (least + 1)
+                                         : rest + (first_row - rest * (least + 1)) / least;
+}
+__attribute__((unused)) constexpr int64_t slab_count(const QuantizedRows& x) {
+  return (x.columns + kSlabColumns - 1) / kSlabColumns;
+}
+// Columns of a slab, rounded up to whole chunks.
 __attribute__((unused)) constexpr int64_t quantized_columns(const QuantizedRows& x, int64_t slab) {
   const int64_t left = x.columns - slab * kSlabColumns;
   return left >= kSlabColumns ? kSlabColumns
                               : (left + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
 }
-__attribute__((unused)) constexpr int64_t quantized_groups(const QuantizedRows& x, int64_t slab) {
-  return (quantized_columns(x, slab) + x.group - 1) / x.group;
-}
 __attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, int64_t slab,
-                                                     int32_t first_row) {
-  const int64_t columns = quantized_columns(x, slab);
-  const int64_t sums = slab * (kSlabColumns / 16) * x.rows + first_row * (columns / 16);
-  const int64_t groups =
-      slab * (kSlabColumns / x.group) * x.rows + first_row * quantized_groups(x, slab);
-  return {x.codes + slab * kSlabColumns * x.rows + first_row * columns, x.sums + sums,
-          x.group_sums + groups, x.scales + groups};
+                                                     int32_t tile) {
+  const int64_t columns = quantized_columns(x, slab), first = tile_begin(x, tile);
+  const int64_t codes = slab * kSlabColumns * x.rows + first * columns;
+  const int64_t sums = slab * (kSlabColumns / 16) * x.rows + first * (columns / 16);
+  const int64_t chunks = slab * kSlabChunks * x.rows + first * (columns / kChunkColumns);
+  return {{x.low.codes + codes, x.low.sums + sums, x.low.chunk_sums + chunks},
+          {x.high.codes + codes, x.high.sums + sums, x.high.chunk_sums + chunks},
+          x.scales + slab * x.rows + first,
+          x.high_chunks + slab * tile_count(x) + tile};
+}
+
+// From one tile of a slab to the next: without the divisions that finding it would take.
+__attribute__((unused)) constexpr void advance(SlabTile& tile, int64_t columns, int32_t rows) {
+  for (InputPlane* plane : {&tile.low, &tile.high}) {
+    plane->codes += columns * rows;
+    plane->sums += columns / 16 * rows;
+    plane->chunk_sums += columns / kChunkColumns * rows;
+  }
+  tile.scales += rows;
+  ++tile.high_chunks;
 }
 
 }  // namespace

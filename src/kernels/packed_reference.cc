@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <vector>
 
 #include "kernels/packed_layout.h"
 #include "kernels/packed_tables.h"
@@ -22,83 +23,111 @@ float larger_magnitude(float a, float b) {
 }
 bool has_inverse(float magnitude) { return magnitude >= kTiny && std::isfinite(magnitude); }
 
-void quantize_group(const float* x, int64_t columns, int32_t tile_rows, int8_t* codes,
-                    int32_t* sums, int64_t column, float* scale, int32_t* group_sum) {
-  float amax = 0;
-  for (int64_t i = 0; i < columns; ++i) amax = larger_magnitude(amax, x[i]);
-  const float inverse = has_inverse(amax) ? 127.0f / amax : 0.0f;
-  *scale = amax / 127.0f;
-  for (int64_t i = 0; i < columns && inverse != 0; ++i) {
-    const int code = static_cast<int>(std::nearbyint(x[i] * inverse));
-    const int64_t c = column + i;
-    codes[c / 4 * 4 * tile_rows + c % 4] = static_cast<int8_t>(code);
-    sums[c / 16 * tile_rows] += code;
-    *group_sum += code;
+// What becomes 127: of chunks whose largest magnitudes are amax[0 ... chunks).
+float top_of(const float* amax, int64_t chunks, InputCodes codes) {
+  float sorted[kSlabChunks];
+  std::copy_n(amax, chunks, sorted);
+  std::sort(sorted, sorted + chunks);
+  const float least = sorted[chunks - 1] / 254.0f;
+  if (codes == InputCodes::wide) return least;
+  const float limit = 2 * sorted[(chunks - 1) / 2];
+  float top = 0;
+  for (int64_t c = 0; c < chunks; ++c) {
+    if (sorted[c] <= limit) top = sorted[c];
   }
+  return std::max(top, least);
 }
 
-void quantize_row(const QuantizeArgs& args, int32_t row, int32_t first, int32_t height) {
-  const QuantizedRows& out = args.out;
-  const int64_t m = row - first;
-  for (int64_t slab = 0; slab * kSlabColumns < out.columns; ++slab) {
-    const SlabTile tile = slab_tile(out, slab, first);
-    const int64_t columns = quantized_columns(out, slab);
-    auto* codes = const_cast<int8_t*>(tile.codes) + 4 * m;
-    auto* sums = const_cast<int32_t*>(tile.sums) + m;
-    for (int64_t c = 0; c < columns; ++c) codes[c / 4 * 4 * height + c % 4] = 0;
-    for (int64_t s = 0; s < columns / 16; ++s) sums[s * height] = 0;
-    for (int64_t c = 0; c < columns; c += out.group) {
-      const int64_t at = slab * kSlabColumns + c;
-      const int64_t count = std::clamp<int64_t>(out.columns - at, 0, out.group);
-      const int64_t index = c / out.group * height + m;
-      auto* group_sum = const_cast<int32_t*>(tile.group_sums) + index;
-      *group_sum = 0;
-      quantize_group(args.x + row * args.x_stride + at, count, height, codes, sums, c,
-                     const_cast<float*>(tile.scales) + index, group_sum);
+// One row of a tile in a slab: q of every column, and which chunks need high codes.
+struct RoundedRow {
+  RoundedRow(const QuantizeArgs& args, const float* x, int64_t there, int64_t columns) {
+    float amax[kSlabChunks] = {};
+    float most = 0;
+    for (int64_t c = 0; c < there; ++c) {
+      amax[c / kChunkColumns] = larger_magnitude(amax[c / kChunkColumns], x[c]);
+      most = larger_magnitude(most, x[c]);
     }
+    scale = most / 127.0f;
+    if (!has_inverse(most)) return;
+    const int64_t chunks = columns / kChunkColumns;
+    const float top = top_of(amax, chunks, args.codes);
+    scale = top / 127.0f;
+    const float inverse = 127.0f / top;
+    for (int64_t c = 0; c < there; ++c) {
+      q[c] = static_cast<int32_t>(std::nearbyint(x[c] * inverse));
+      if (amax[c / kChunkColumns] <= top) continue;
+      high[c] = static_cast<int32_t>(std::nearbyint(static_cast<float>(q[c]) * (1.0f / 254.0f)));
+    }
+    for (int64_t c = 0; c < chunks; ++c) high_chunks |= (amax[c] > top ? 1 : 0) << c;
   }
+  float scale = 0;
+  int32_t q[kSlabColumns] = {}, high[kSlabColumns] = {};
+  int high_chunks = 0;
+};
+
+void put_plane(const InputPlane& plane, int64_t c, int32_t height, int32_t m, int32_t code) {
+  plane.codes[c / 4 * 4 * height + 4 * m + c % 4] = static_cast<int8_t>(code);
+  int32_t& sum = plane.sums[c / 16 * height + m];
+  sum = (c % 16 == 0 ? 0 : sum) + code;
+  int32_t& chunk_sum = plane.chunk_sums[c / kChunkColumns * height + m];
+  chunk_sum = (c % kChunkColumns == 0 ? 0 : chunk_sum) + code;
 }
 
 void quantize(const QuantizeArgs& args) {
-  for (int32_t t = 0; t < tile_count(args.out); ++t) {
-    const int32_t first = tile_begin(args.out, t), end = tile_begin(args.out, t + 1);
-    for (int32_t row = std::max(first, args.row_begin); row < std::min(end, args.row_end); ++row) {
-      quantize_row(args, row, first, end - first);
+  for (int32_t t = args.tile_begin; t < args.tile_end; ++t) {
+    const int32_t first = tile_begin(args.out, t), height = tile_begin(args.out, t + 1) - first;
+    for (int64_t slab = args.slab_begin; slab < args.slab_end; ++slab) {
+      const SlabTile tile = slab_tile(args.out, slab, t);
+      const int64_t columns = quantized_columns(args.out, slab);
+      const int64_t there = std::min(columns, args.out.columns - slab * kSlabColumns);
+      std::vector<RoundedRow> rows;
+      int high_chunks = 0;
+      for (int32_t m = 0; m < height; ++m) {
+        const float* x =
+            args.x + (first + m) * args.x_stride + (slab - args.slab_begin) * kSlabColumns;
+        high_chunks |= rows.emplace_back(args, x, there, columns).high_chunks;
+      }
+      *tile.high_chunks = static_cast<uint8_t>(high_chunks);
+      for (int32_t m = 0; m < height; ++m) {
+        const RoundedRow& row = rows[static_cast<size_t>(m)];
+        tile.scales[m] = row.scale;
+        for (int64_t c = 0; c < columns; ++c) {
+          put_plane(tile.low, c, height, m, row.q[c] - kHighStep * row.high[c]);
+          if ((high_chunks >> c / kChunkColumns & 1) == 0) continue;
+          put_plane(tile.high, c, height, m, row.high[c]);
+        }
+      }
     }
   }
 }
 
 // One row of inputs in one slab.
 struct InputRow {
-  InputRow(const QuantizedRows& x, int64_t slab, int32_t row) : group(x.group) {
+  InputRow(const QuantizedRows& x, int64_t slab, int32_t row) {
     int32_t t = 0;
     while (tile_begin(x, t + 1) <= row) ++t;
     const int32_t first = tile_begin(x, t);
     height = tile_begin(x, t + 1) - first;
     m = row - first;
-    tile = slab_tile(x, slab, first);
+    tile = slab_tile(x, slab, t);
   }
-  int32_t code(int64_t c) const { return tile.codes[c / 4 * 4 * height + 4 * m + c % 4]; }
-  float scale(int64_t c) const { return tile.scales[c / group * height + m]; }
+  int32_t code(const InputPlane& plane, int64_t c) const {
+    return plane.codes[c / 4 * 4 * height + 4 * m + c % 4];
+  }
+  float scale() const { return tile.scales[m]; }
+  // Whether the row has high codes in the chunk of a column.
+  bool has_high(int64_t c) const {
+    const int64_t begin = c / kChunkColumns * kChunkColumns;
+    if ((*tile.high_chunks >> c / kChunkColumns & 1) == 0) return false;
+    for (int64_t i = begin; i < begin + kChunkColumns; ++i) {
+      if (code(tile.high, i) != 0) return true;
+    }
+    return false;
+  }
 
-  int64_t group;
   SlabTile tile;
   int32_t height = 0, m = 0;
 };
-
-struct Sums {
-  int32_t products = 0;
-  int32_t codes = 0;
-};
-template <class Weight>
-Sums sum_products(const InputRow& x, int64_t begin, int64_t end, const Weight& weight) {
-  Sums sums;
-  for (int64_t c = begin; c < end; ++c) {
-    sums.products += weight(c) * x.code(c);
-    sums.codes += x.code(c);
-  }
-  return sums;
-}
 
 float offset_of(const PackedGroup& group, const PackedLayout& layout) {
   return layout.offsets == PackedOffsets::minimum ? group.minimum : -(group.zero * group.scale);
@@ -124,139 +153,51 @@ struct WeightRow {
   PackedGroup groups[kSlabColumns / 16];
 };
 
+// What columns [c, end) add to `part`, of one plane of inputs whose codes count `step`.
+float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane, float step,
+                 int64_t c, int64_t end, float part) {
+  int32_t products = 0, codes = 0;
+  for (int64_t i = c; i < end; ++i) {
+    products += w.level(i) * x.code(plane, i);
+    codes += x.code(plane, i);
+  }
+  const PackedGroup group = w.group(c);
+  part = std::fma(static_cast<float>(products), step * group.scale, part);
+  if (w.layout.offsets == PackedOffsets::none) return part;
+  return std::fma(step * offset_of(group, w.layout), static_cast<float>(codes), part);
+}
+
 // y of the slabs before, and of this one.
-float direct_cell(const WeightRow& w, const InputRow& x, float y) {
+float cell(const WeightRow& w, const InputRow& x, float y) {
   const int64_t step = w.layout.group == 16 ? 16 : kChunkColumns;
-  for (int64_t c = 0; c < w.columns; c += step) {
-    const int64_t end = std::min(c + step, w.columns);
-    const Sums sums = sum_products(x, c, end, [&](int64_t i) { return w.level(i); });
-    const PackedGroup group = w.group(c);
-    y = std::fma(static_cast<float>(sums.products), group.scale * x.scale(c), y);
-    if (w.layout.offsets != PackedOffsets::none) {
-      y = std::fma(offset_of(group, w.layout), x.scale(c) * static_cast<float>(sums.codes), y);
-    }
-  }
-  return y;
-}
-
-float exact_part(const WeightRow& w, const InputRow& x, int64_t begin, int64_t end) {
-  const int64_t step = std::min<int64_t>(w.layout.group, end - begin);
   float part = 0;
-  for (int64_t c = begin; c < end; c += step) {
-    const int64_t stop = std::min(c + step, end);
-    const Sums sums = sum_products(x, c, stop, [&](int64_t i) { return w.level(i); });
-    const PackedGroup group = w.group(c);
-    part = std::fma(static_cast<float>(sums.products), group.scale, part);
-    if (w.layout.offsets != PackedOffsets::none) {
-      part = std::fma(offset_of(group, w.layout), static_cast<float>(sums.codes), part);
+  for (int64_t chunk = 0; chunk < w.columns; chunk += kChunkColumns) {
+    const int64_t end = std::min<int64_t>(chunk + kChunkColumns, w.columns);
+    for (int64_t c = chunk; c < end; c += step) {
+      part = plane_part(w, x, x.tile.low, 1, c, std::min(c + step, end), part);
+    }
+    for (int64_t c = chunk; c < end && x.has_high(chunk); c += step) {
+      part = plane_part(w, x, x.tile.high, kHighStep, c, std::min(c + step, end), part);
     }
   }
-  return part;
+  return std::fma(part, x.scale(), y);
 }
 
-int32_t top_code(PackedCodes codes) {
-  switch (codes) {
-    case PackedCodes::bits2:
-      return 3;
-    case PackedCodes::bits3:
-      return 7;
-    case PackedCodes::bits4:
-      return 15;
-    case PackedCodes::bits5:
-      return 31;
-    case PackedCodes::bits6:
-      return 63;
-    default:
-      return 255;
-  }
-}
-
-// regroup() of columns [begin, end), for every column at once.
-struct Regrouped {
-  float scale = 0;
-  int32_t codes[kSlabColumns] = {};
-};
-
-void regroup_book(const WeightRow& w, int64_t begin, int64_t end, Regrouped& out) {
-  const int32_t boost = book_boost(w.layout.book);
-  float bound = 0;
-  for (int64_t c = begin; c < end; ++c) bound = larger_magnitude(bound, w.group(c).scale);
-  out.scale = bound / static_cast<float>(boost);
-  if (!has_inverse(bound)) return;
-  const float inverse = 32768.0f / bound;
-  for (int64_t c = begin; c < end; ++c) {
-    const auto ratio =
-        std::min(32767, static_cast<int>(std::nearbyint(w.group(c).scale * inverse)));
-    out.codes[c - begin] = (boost * w.level(c) * ratio + (1 << 14)) >> 15;
-  }
-}
-
-void regroup(const WeightRow& w, int64_t begin, int64_t end, Regrouped& out) {
-  if (w.layout.book != PackedBook::linear) return regroup_book(w, begin, end, out);
-  const auto zero = static_cast<float>(w.layout.zero);
-  const float top = static_cast<float>(top_code(w.layout.codes)) - zero;
-  float bound = 0;
-  for (int64_t c = begin; c < end; ++c) {
-    const PackedGroup group = w.group(c);
-    const float offset = w.layout.offsets == PackedOffsets::none ? 0 : offset_of(group, w.layout);
-    bound = larger_magnitude(bound, std::fma(group.scale, -zero, offset));
-    bound = larger_magnitude(bound, std::fma(group.scale, top, offset));
-  }
-  out.scale = bound / 127.0f;
-  if (!has_inverse(bound)) return;
-  const float inverse = 32512.0f / bound;
-  for (int64_t c = begin; c < end; ++c) {
-    const PackedGroup group = w.group(c);
-    const float offset = w.layout.offsets == PackedOffsets::none ? 0 : offset_of(group, w.layout);
-    const int factor = static_cast<int>(std::nearbyint(group.scale * inverse));
-    const int start = static_cast<int>(std::nearbyint(offset * inverse));
-    out.codes[c - begin] = static_cast<int16_t>(factor * w.level(c) + start + 128) >> 8;
-  }
-}
-
-// compute(weight row, slab, y) for every slab of every row; y, at [0], begins as 0.
-template <class Compute>
-void each_weight_row(const PackedProductArgs& args, const Compute& compute) {
+// For every slab of every row of weights.
+void product(const PackedProductArgs& args) {
   const PackedMatrix& weights = *args.weights;
-  const int64_t end = std::min(args.panel_end * kPackedRows, weights.rows);
-  for (int64_t r = args.panel_begin * kPackedRows; r < end; ++r) {
-    for (int32_t m = 0; m < args.x.rows; ++m) args.y[m * args.y_stride + r] = 0;
+  const int64_t last = std::min(args.panel_end * kPackedRows, weights.rows);
+  for (int64_t r = args.panel_begin * kPackedRows; r < last; ++r) {
+    for (int32_t m = 0; m < args.x.rows; ++m) args.y[m * args.y_stride + r - args.y_row] = 0;
     for (int64_t slab = 0; slab < slab_count(weights.layout); ++slab) {
       const WeightRow row(weights.layout, weights.panel(r / kPackedRows),
                           static_cast<int>(r % kPackedRows), slab);
-      compute(row, slab, args.y + r);
-    }
-  }
-}
-
-void direct(const PackedProductArgs& args) {
-  each_weight_row(args, [&](const WeightRow& w, int64_t slab, float* y) {
-    for (int32_t m = 0; m < args.x.rows; ++m, y += args.y_stride) {
-      *y = direct_cell(w, InputRow(args.x, slab, m), *y);
-    }
-  });
-}
-
-void gemm(const PackedProductArgs& args) {
-  const bool regrouped = args.scales == PanelScales::regrouped;
-  each_weight_row(args, [&](const WeightRow& w, int64_t slab, float* y) {
-    for (int64_t c = 0; c < w.columns; c += args.x.group) {
-      const int64_t end = std::min<int64_t>(c + args.x.group, w.columns);
-      Regrouped again;
-      if (regrouped) regroup(w, c, end, again);
       for (int32_t m = 0; m < args.x.rows; ++m) {
-        const InputRow x(args.x, slab, m);
-        float part = 0;
-        if (regrouped) {
-          const auto weight = [&](int64_t i) { return again.codes[i - c]; };
-          part = static_cast<float>(sum_products(x, c, end, weight).products) * again.scale;
-        } else {
-          part = exact_part(w, x, c, end);
-        }
-        y[m * args.y_stride] = std::fma(part, x.scale(c), y[m * args.y_stride]);
+        float& y = args.y[m * args.y_stride + r - args.y_row];
+        y = cell(row, InputRow(args.x, slab, m), y);
       }
     }
-  });
+  }
 }
 
 void unpack(const PackedUnpackArgs& args) {
@@ -269,11 +210,8 @@ void unpack(const PackedUnpackArgs& args) {
   }
 }
 
-PanelScales gemm_scales(const PackedLayout&) { return PanelScales::exact; }
-
 }  // namespace
 
-constexpr PackedKernels kReferencePacked = {"reference", 8,    8,      quantize,
-                                            direct,      gemm, unpack, gemm_scales};
+constexpr PackedKernels kReferencePacked = {"reference", 8, 8, quantize, product, product, unpack};
 
 }  // namespace phial

@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 
+#include "kernels/packed_layout.h"
 #include "kernels/packed_tables.h"
 #include "kernels/test_support.h"
 #include "tensor/test_affine.h"
@@ -81,31 +82,46 @@ Weights affine_weights(const AffineGrid& grid, int64_t rows, int64_t columns, Rn
 // Rows rounded by `kernels`.
 struct Inputs {
   Inputs(const PackedKernels& kernels, const std::vector<float>& x, int32_t rows, int64_t columns,
-         int32_t tile_rows, int32_t group) {
+         int32_t tile_rows, InputCodes codes = InputCodes::as_needed) {
     QuantizedRows shape;
     shape.rows = rows;
     shape.tile_rows = tile_rows;
-    shape.group = group;
     shape.columns = columns;
     memory = std::make_unique<Aligned>(quantized_bytes(shape));
     quantized = place_quantized(shape, memory->data());
-    kernels.quantize({x.data(), columns, 0, rows / 2, quantized});
-    kernels.quantize({x.data(), columns, rows / 2, rows, quantized});
+    const int32_t tiles = tile_count(shape);
+    const int64_t slabs = slab_count(shape), half = slabs / 2 * kSlabColumns;
+    kernels.quantize({x.data(), columns, 0, tiles / 2, 0, slabs, codes, quantized});
+    kernels.quantize({x.data(), columns, tiles / 2, tiles, 0, slabs / 2, codes, quantized});
+    kernels.quantize(
+        {x.data() + half, columns, tiles / 2, tiles, slabs / 2, slabs, codes, quantized});
   }
   std::unique_ptr<Aligned> memory;
   QuantizedRows quantized;
 };
 
+// Rows as layers see them: a few columns with large values in most rows, a few such values
+// elsewhere.
+std::vector<float> input_rows(Rng& rng, int32_t rows, int64_t columns) {
+  std::vector<float> x = random_row(rng, rows * columns, 3);
+  for (int32_t m = 0; m < rows; ++m) {
+    float* row = x.data() + m * columns;
+    if (m % 4 != 1) row[columns / 3] *= 40;
+    if (m % 2 == 0) row[columns - 1] *= 300;
+    row[rng.next() % static_cast<uint64_t>(columns)] *= 20;
+  }
+  return x;
+}
+
 enum class Product { direct, gemm };
 
 std::vector<float> product(const PackedKernels& kernels, Product kind, const PackedMatrix& weights,
-                           const QuantizedRows& x, PanelScales scales = PanelScales::exact) {
+                           const QuantizedRows& x) {
   Guarded y(x.rows * weights.rows);
   Aligned scratch(gemm_scratch_bytes(x.rows));
   PackedProductArgs args;
   args.weights = &weights;
   args.x = x;
-  args.scales = scales;
   args.y = y.data();
   args.y_stride = weights.rows;
   args.scratch = scratch.data();
@@ -114,10 +130,37 @@ std::vector<float> product(const PackedKernels& kernels, Product kind, const Pac
   (kind == Product::direct ? kernels.direct : kernels.gemm)(args);
   args.panel_begin = args.panel_end;
   args.panel_end = weights.panels();
+  args.y_row = args.panel_begin * kPackedRows;
+  args.y += args.y_row;
   (kind == Product::direct ? kernels.direct : kernels.gemm)(args);
   EXPECT_TRUE(y.intact());
   EXPECT_TRUE(scratch.intact());
   return y.copy();
+}
+
+// Parts of slabs that differ; high codes count where there are any.
+int64_t differing_parts(const QuantizedRows& a, const QuantizedRows& b) {
+  int64_t differing = 0;
+  const auto compare = [&differing](const void* p, const void* q, int64_t bytes) {
+    differing += std::memcmp(p, q, static_cast<size_t>(bytes)) != 0 ? 1 : 0;
+  };
+  for (int64_t slab = 0; slab * kSlabColumns < a.columns; ++slab) {
+    for (int32_t t = 0; t < tile_count(a); ++t) {
+      const SlabTile x = slab_tile(a, slab, t), y = slab_tile(b, slab, t);
+      const int32_t rows = tile_begin(a, t + 1) - tile_begin(a, t);
+      compare(x.scales, y.scales, rows * 4);
+      compare(x.high_chunks, y.high_chunks, 1);
+      for (int64_t c = 0; c < quantized_columns(a, slab) / kChunkColumns; ++c) {
+        const int64_t codes = c * kChunkColumns * rows, sums = c * 2 * rows;
+        compare(x.low.codes + codes, y.low.codes + codes, kChunkColumns * rows);
+        compare(x.low.sums + sums, y.low.sums + sums, 2 * rows * 4);
+        if ((*x.high_chunks >> c & 1) == 0) continue;
+        compare(x.high.codes + codes, y.high.codes + codes, kChunkColumns * rows);
+        compare(x.high.sums + sums, y.high.sums + sums, 2 * rows * 4);
+      }
+    }
+  }
+  return differing;
 }
 
 class PackedTest : public testing::TestWithParam<const PackedKernels*> {
@@ -129,27 +172,21 @@ class PackedTest : public testing::TestWithParam<const PackedKernels*> {
   }
   const PackedKernels& kernels() const { return *GetParam(); }
 
-  void expect_direct(const Weights& w, int32_t rows, const std::string& name) {
+  void expect_product(Product kind, const Weights& w, int32_t rows, const std::string& name) {
     Rng rng(11);
     const int64_t columns = w.layout.columns;
-    const std::vector<float> x = random_row(rng, rows * columns, 3);
-    const Inputs a(kReferencePacked, x, rows, columns, kReferencePacked.direct_tile_rows, 32);
-    const Inputs b(kernels(), x, rows, columns, kernels().direct_tile_rows, 32);
-    EXPECT_TRUE(same_bits(product(kReferencePacked, Product::direct, w.matrix, a.quantized),
-                          product(kernels(), Product::direct, w.matrix, b.quantized)))
-        << name << ", rows " << rows;
-  }
-  void expect_gemm(const Weights& w, int32_t rows, int32_t group, PanelScales scales,
-                   const std::string& name) {
-    Rng rng(12);
-    const int64_t columns = w.layout.columns;
-    const std::vector<float> x = random_row(rng, rows * columns, 3);
-    const Inputs a(kReferencePacked, x, rows, columns, kReferencePacked.gemm_tile_rows, group);
-    const Inputs b(kernels(), x, rows, columns, kernels().gemm_tile_rows, group);
-    EXPECT_TRUE(same_bits(product(kReferencePacked, Product::gemm, w.matrix, a.quantized, scales),
-                          product(kernels(), Product::gemm, w.matrix, b.quantized, scales)))
-        << name << ", rows " << rows << ", group " << group << ", scales "
-        << static_cast<int>(scales);
+    const std::vector<float> x = input_rows(rng, rows, columns);
+    const auto tile_rows = [kind](const PackedKernels& k) {
+      return kind == Product::direct ? k.direct_tile_rows : k.gemm_tile_rows;
+    };
+    for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
+      const Inputs a(kReferencePacked, x, rows, columns, tile_rows(kReferencePacked), codes);
+      const Inputs b(kernels(), x, rows, columns, tile_rows(kernels()), codes);
+      EXPECT_TRUE(same_bits(product(kReferencePacked, kind, w.matrix, a.quantized),
+                            product(kernels(), kind, w.matrix, b.quantized)))
+          << name << ", rows " << rows << (kind == Product::direct ? ", direct" : ", gemm")
+          << (codes == InputCodes::wide ? ", wide" : "");
+    }
   }
   void expect_unpack(const Weights& w, const std::string& name) {
     const int64_t columns = w.layout.columns;
@@ -173,15 +210,8 @@ class PackedTest : public testing::TestWithParam<const PackedKernels*> {
                   const std::vector<int32_t>& gemm) {
     expect_unpack(w, name);
     if (!w.layout.is_integer()) return;
-    for (const int32_t rows : direct) expect_direct(w, rows, name);
-    for (const int32_t rows : gemm) {
-      for (const int32_t group : {32, 128, 256}) {
-        expect_gemm(w, rows, group, PanelScales::exact, name);
-        if (w.layout.codes != PackedCodes::bits6 && w.layout.codes != PackedCodes::bits8) {
-          expect_gemm(w, rows, group, PanelScales::regrouped, name);
-        }
-      }
-    }
+    for (const int32_t rows : direct) expect_product(Product::direct, w, rows, name);
+    for (const int32_t rows : gemm) expect_product(Product::gemm, w, rows, name);
   }
 };
 
@@ -212,53 +242,45 @@ TEST_P(PackedTest, EveryAffineGridIsTheReference) {
   }
 }
 
-// The rows of inputs of one call do not see each other, nor how panels are divided.
+// The rows of inputs of one call do not see each other, nor how panels are divided; and a prompt's
+// rows are those of single tokens.
 TEST_P(PackedTest, ARowDoesNotDependOnTheOthers) {
   Rng rng(3);
   const Weights w = block_weights(Grid::q4_k, 200, 512, rng);
-  const std::vector<float> x = random_row(rng, 31 * 512);
-  const Inputs all(kernels(), x, 31, 512, kernels().direct_tile_rows, 32);
-  const std::vector<float> want = product(kernels(), Product::direct, w.matrix, all.quantized);
-  for (int32_t rows = 1; rows < 31; ++rows) {
-    const Inputs some(kernels(), x, rows, 512, kernels().direct_tile_rows, 32);
+  const std::vector<float> x = input_rows(rng, 40, 512);
+  const Inputs all(kernels(), x, 40, 512, kernels().gemm_tile_rows);
+  const std::vector<float> want = product(kernels(), Product::gemm, w.matrix, all.quantized);
+  for (int32_t rows = 1; rows <= 31; ++rows) {
+    const Inputs some(kernels(), x, rows, 512, kernels().direct_tile_rows);
     const std::vector<float> got = product(kernels(), Product::direct, w.matrix, some.quantized);
     EXPECT_TRUE(same_bits(got, {want.begin(), want.begin() + static_cast<int64_t>(got.size())}))
         << rows;
   }
 }
 
+// Inputs that are hard to round.
+std::vector<float> awkward_rows(Rng& rng, int32_t rows, int64_t columns) {
+  std::vector<float> x = input_rows(rng, rows, columns);
+  // Halves between two codes, zeros, subnormals, large values.
+  for (size_t i = 0; i < x.size(); i += 7) x[i] = static_cast<float>(rng.next() % 256) / 2;
+  if (columns >= 64) {
+    std::fill_n(x.begin(), 32, 0.0f);
+    std::fill_n(x.begin() + 32, 32, 1e-41f);
+    x.back() = 3e38f;
+  }
+  return x;
+}
+
 TEST_P(PackedTest, QuantizedRowsAreTheReference) {
   Rng rng(4);
   for (const int64_t columns : {1, 31, 33, 256, 300, 576, 1504}) {
     for (const int32_t rows : {1, 5, 7, 40}) {
-      std::vector<float> x = random_row(rng, rows * columns, 1e3);
-      // Halves between two codes, zeros, subnormals, large values.
-      for (size_t i = 0; i < x.size(); i += 7) x[i] = static_cast<float>(rng.next() % 256) / 2;
-      if (columns >= 64) {
-        std::fill_n(x.begin(), 32, 0.0f);
-        std::fill_n(x.begin() + 32, 32, 1e-41f);
-        x.back() = 3e38f;
-      }
-      for (const int32_t group : {32, 64, 128, 256}) {
-        const Inputs a(kReferencePacked, x, rows, columns, 6, group);
-        const Inputs b(kernels(), x, rows, columns, 6, group);
+      const std::vector<float> x = awkward_rows(rng, rows, columns);
+      for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
+        const Inputs a(kReferencePacked, x, rows, columns, 6, codes);
+        const Inputs b(kernels(), x, rows, columns, 6, codes);
         ASSERT_TRUE(a.memory->intact() && b.memory->intact());
-        for (int64_t slab = 0; slab * kSlabColumns < columns; ++slab) {
-          const int64_t left = std::min<int64_t>(columns - slab * kSlabColumns, kSlabColumns);
-          const int64_t padded = (left + 31) / 32 * 32, groups = (padded + group - 1) / group;
-          const int64_t at = slab * kSlabColumns * rows;
-          const auto same = [&](const void* p, const void* q, int64_t bytes) {
-            return std::memcmp(p, q, static_cast<size_t>(bytes)) == 0;
-          };
-          ASSERT_TRUE(same(a.quantized.codes + at, b.quantized.codes + at, padded * rows))
-              << columns << " " << rows << " " << group;
-          ASSERT_TRUE(
-              same(a.quantized.sums + at / 16, b.quantized.sums + at / 16, padded / 16 * rows * 4));
-          ASSERT_TRUE(same(a.quantized.scales + at / group, b.quantized.scales + at / group,
-                           groups * rows * 4));
-          ASSERT_TRUE(same(a.quantized.group_sums + at / group, b.quantized.group_sums + at / group,
-                           groups * rows * 4));
-        }
+        EXPECT_EQ(differing_parts(a.quantized, b.quantized), 0) << columns << " " << rows;
       }
     }
   }
@@ -272,12 +294,11 @@ TEST_P(PackedTest, NonFiniteInputsStayInTheirRow) {
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x = random_row(rng, 4 * 320);
     x[320 + 77] = bad;
-    const Inputs in(kernels(), x, 4, 320, kernels().direct_tile_rows, 32);
-    const Inputs wide(kernels(), x, 4, 320, kernels().gemm_tile_rows, 256);
+    const Inputs in(kernels(), x, 4, 320, kernels().direct_tile_rows);
+    const Inputs wide(kernels(), x, 4, 320, kernels().gemm_tile_rows, InputCodes::wide);
     for (const std::vector<float>& y :
          {product(kernels(), Product::direct, w.matrix, in.quantized),
-          product(kernels(), Product::gemm, w.matrix, wide.quantized),
-          product(kernels(), Product::gemm, w.matrix, wide.quantized, PanelScales::regrouped)}) {
+          product(kernels(), Product::gemm, w.matrix, wide.quantized)}) {
       for (size_t i = 0; i < y.size(); ++i) {
         EXPECT_EQ(std::isnan(y[i]), i / 64 == 1) << bad << " at " << i;
       }
@@ -298,16 +319,11 @@ TEST_P(PackedTest, NonFiniteScalesStayInTheirRow) {
       store_number<uint16_t>(0x7c00, scale);
     }
     const std::vector<float> x = random_row(rng, 2 * 320);
-    const Inputs in(kernels(), x, 2, 320, kernels().direct_tile_rows, 32);
-    const Inputs wide(kernels(), x, 2, 320, kernels().gemm_tile_rows, 256);
-    std::vector<std::vector<float>> results = {
-        product(kernels(), Product::direct, w.matrix, in.quantized),
-        product(kernels(), Product::gemm, w.matrix, wide.quantized)};
-    if (grid != Grid::q8_0) {
-      results.push_back(
-          product(kernels(), Product::gemm, w.matrix, wide.quantized, PanelScales::regrouped));
-    }
-    for (const std::vector<float>& y : results) {
+    const Inputs in(kernels(), x, 2, 320, kernels().direct_tile_rows);
+    const Inputs wide(kernels(), x, 2, 320, kernels().gemm_tile_rows, InputCodes::wide);
+    for (const std::vector<float>& y :
+         {product(kernels(), Product::direct, w.matrix, in.quantized),
+          product(kernels(), Product::gemm, w.matrix, wide.quantized)}) {
       for (size_t i = 0; i < y.size(); ++i) {
         EXPECT_EQ(!std::isfinite(y[i]), i % 64 == 17) << grid_info(grid).name << " at " << i;
       }
@@ -321,6 +337,37 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PackedTest);
 INSTANTIATE_TEST_SUITE_P(Tables, PackedTest, testing::ValuesIn(packed_tables().subspan(1)),
                          [](const auto& param) { return std::string(param.param->isa); });
 
+// What codes mean: each is off by at most half a step, but for the rounding of x * (127 / top),
+// three times 2^-24 of a q of at most 254 * 127; wide ones have steps of most / 254 / 127.
+TEST(PackedReference, CodesAreNearTheirInputs) {
+  Rng rng(8);
+  const int64_t columns = 300;
+  const std::vector<float> x = input_rows(rng, 7, columns);
+  for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
+    const Inputs in(kReferencePacked, x, 7, columns, 7, codes);
+    for (int64_t slab = 0; slab < 2; ++slab) {
+      const SlabTile tile = slab_tile(in.quantized, slab, 0);
+      const int64_t there = std::min<int64_t>(kSlabColumns, columns - slab * kSlabColumns);
+      for (int64_t m = 0; m < 7; ++m) {
+        const float* row = x.data() + m * columns + slab * kSlabColumns;
+        float most = 0;
+        for (int64_t c = 0; c < there; ++c) most = std::max(most, std::fabs(row[c]));
+        const double scale = tile.scales[m];
+        EXPECT_LE(scale, most / 127);
+        if (codes == InputCodes::wide) {
+          EXPECT_LE(scale, most / 127 / 254 * (1 + 0x1p-22));
+        }
+        for (int64_t c = 0; c < there; ++c) {
+          const int64_t at = c / 4 * 4 * 7 + 4 * m + c % 4;
+          const bool high = (*tile.high_chunks >> c / kChunkColumns & 1) != 0;
+          const int q = tile.low.codes[at] + (high ? kHighStep * tile.high.codes[at] : 0);
+          EXPECT_NEAR(scale * q, row[c], scale * (0.5 + 254 * 127 * 3 * 0x1p-24));
+        }
+      }
+    }
+  }
+}
+
 // What int8 costs against the exact product: each rounding of an input is at most half a step of
 // amax / 127, so a result is off by at most the sum of |w| times those steps.
 TEST(PackedReference, IsNearTheExactProduct) {
@@ -329,7 +376,7 @@ TEST(PackedReference, IsNearTheExactProduct) {
   for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::q8_0, Grid::q5_1, Grid::mxfp4}) {
     const Weights w = block_weights(grid, 64, columns, rng);
     const std::vector<float> x = random_row(rng, columns);
-    const Inputs in(kReferencePacked, x, 1, columns, 8, 32);
+    const Inputs in(kReferencePacked, x, 1, columns, 8);
     const std::vector<float> y = product(kReferencePacked, Product::direct, w.matrix, in.quantized);
     std::vector<float> row(static_cast<size_t>(columns));
     for (int64_t r = 0; r < 64; ++r) {

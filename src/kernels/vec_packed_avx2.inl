@@ -4,7 +4,7 @@
 //   kDirectTileRows, kGemmTileRows   rows of inputs in a tile
 //   direct_vecs(top, rows, others)   registers of weights in flight for that many rows, where
 //                    `others` are taken
-//   kNarrowScales    what gemm does best with codes of up to 5 bits
+//   kPartsInRegisters  gemm has registers for float32 parts beside those of the sums
 //   part_steps(top)  steps whose products of codes 0 ... top may be added before they are widened
 //   kPartsAreTotals  Part is Words, and begin_part and end_part do nothing
 //   code_bias(top)   what products lack: they are of code - code_bias
@@ -13,10 +13,6 @@
 //   look_up          bytes of a table of 16
 //   as_factor<top>   what multiply_add takes beside the codes, of the codes alone
 //   begin_part(total), multiply_add, end_part(part, total)   total + the products of a part
-//   twice            the low half of each word in both halves
-//   round_products(codes, factors, starts)   upper byte of code * factor + start in 16 bits; of
-//                    all 4 codes of a word
-//   round_levels(levels, ratios)        (level * ratio + 2^14) >> 15, plus 128; levels are signed
 //   larger_magnitude, largest_magnitude   by their bits: NaN is larger than infinity
 //   where_inverse(magnitude, a)         a, or 0 where magnitude < 2^-100 or not finite
 //   store_codes      lanes rounded to the nearest integer, as int8
@@ -27,8 +23,7 @@ using Words = __m256i;
 constexpr int kDirectTileRows = 4;
 constexpr int kGemmTileRows = 4;
 constexpr int kGemmTileVecs = 2;
-// Sums of 16 bits hold 8 products of two codes of 4 bits, but only one of int8.
-constexpr PanelScales kNarrowScales = PanelScales::exact;
+constexpr bool kPartsInRegisters = false;
 
 // Two products of a byte of at most `top` and one of at most 127 are added in 16 bits.
 constexpr bool kPartsAreTotals = false;
@@ -41,6 +36,7 @@ constexpr int direct_vecs(int top, int rows, int others) {
 }
 
 PHIAL_INLINE void own_register(Words& w) { __asm__ volatile("" : "+x"(w)); }
+PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+x"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p));
 }
@@ -49,7 +45,6 @@ PHIAL_INLINE void store_words(uint8_t* p, Words w) {
 }
 PHIAL_INLINE Words words_of(int32_t word) { return _mm256_set1_epi32(word); }
 PHIAL_INLINE Vec float_of(Words w) { return _mm256_cvtepi32_ps(w); }
-PHIAL_INLINE Words integer_of(Vec v) { return _mm256_cvtps_epi32(v); }
 
 template <int kShift, int kMask>
 PHIAL_INLINE Words byte_field(Words w) {
@@ -95,29 +90,6 @@ PHIAL_INLINE Words end_part(Part part, Words total) {
   total = _mm256_add_epi32(total, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
   own_register(total);
   return total;
-}
-
-PHIAL_INLINE Words twice(Words words) {
-  return _mm256_or_si256(_mm256_slli_epi32(words, 16),
-                         _mm256_and_si256(words, _mm256_set1_epi32(0xffff)));
-}
-PHIAL_INLINE Words round_products(Words codes, Words factors, Words starts) {
-  const Words low = _mm256_set1_epi16(0xff);
-  const Words even = _mm256_and_si256(codes, low), odd = _mm256_srli_epi16(codes, 8);
-  const Words a = _mm256_add_epi16(_mm256_mullo_epi16(even, factors), starts);
-  const Words b = _mm256_add_epi16(_mm256_mullo_epi16(odd, factors), starts);
-  return _mm256_or_si256(_mm256_srli_epi16(a, 8), _mm256_andnot_si256(low, b));
-}
-PHIAL_INLINE Words round_levels(Words levels, Words ratios) {
-  const Words low = _mm256_set1_epi16(0xff);
-  const Words even = _mm256_srai_epi16(_mm256_slli_epi16(levels, 8), 8);
-  const Words a = _mm256_mulhrs_epi16(even, ratios);
-  const Words b = _mm256_mulhrs_epi16(_mm256_srai_epi16(levels, 8), ratios);
-  const Words bytes = _mm256_or_si256(_mm256_and_si256(a, low), _mm256_slli_epi16(b, 8));
-  return _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80)));
-}
-PHIAL_INLINE Words at_most(Words words, int32_t limit) {
-  return _mm256_min_epi32(words, _mm256_set1_epi32(limit));
 }
 
 PHIAL_INLINE Vec larger_magnitude(Vec a, Vec b) {

@@ -5,8 +5,8 @@ using Words = __m512i;
 
 constexpr int kDirectTileRows = 8;
 constexpr int kGemmTileRows = 6;
-constexpr int kGemmTileVecs = 4;
-constexpr PanelScales kNarrowScales = PanelScales::regrouped;
+constexpr int kGemmTileVecs = 2;
+constexpr bool kPartsInRegisters = true;
 
 // Registers of weights in flight for `rows` rows of inputs, beside `others` registers.
 constexpr int direct_vecs(int, int rows, int others) { return 4 * rows + 4 + others <= 31 ? 4 : 2; }
@@ -17,11 +17,11 @@ constexpr int part_steps(int) { return kSlabColumns / 4; }
 constexpr int code_bias(int) { return 0; }
 
 PHIAL_INLINE void own_register(Words& w) { __asm__ volatile("" : "+v"(w)); }
+PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+v"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) { return _mm512_loadu_si512(p); }
 PHIAL_INLINE void store_words(uint8_t* p, Words w) { _mm512_storeu_si512(p, w); }
 PHIAL_INLINE Words words_of(int32_t word) { return _mm512_set1_epi32(word); }
 PHIAL_INLINE Vec float_of(Words w) { return _mm512_cvtepi32_ps(w); }
-PHIAL_INLINE Words integer_of(Vec v) { return _mm512_cvtps_epi32(v); }
 
 template <int kShift, int kMask>
 PHIAL_INLINE Words byte_field(Words w) {
@@ -54,32 +54,6 @@ PHIAL_INLINE Part multiply_add(Part part, Words codes, Words, Words inputs) {
 }
 PHIAL_INLINE Part begin_part(Words total) { return total; }
 PHIAL_INLINE Words end_part(Part part, Words) { return part; }
-
-// Bytes times 16-bit factors, and halves of words.
-PHIAL_INLINE Words twice(Words words) {
-  return _mm512_or_si512(_mm512_slli_epi32(words, 16),
-                         _mm512_and_si512(words, _mm512_set1_epi32(0xffff)));
-}
-PHIAL_INLINE Words round_products(Words codes, Words factors, Words starts) {
-  const Words low = _mm512_set1_epi16(0xff);
-  const Words even = _mm512_and_si512(codes, low), odd = _mm512_srli_epi16(codes, 8);
-  const Words a = _mm512_add_epi16(_mm512_mullo_epi16(even, factors), starts);
-  const Words b = _mm512_add_epi16(_mm512_mullo_epi16(odd, factors), starts);
-  // The upper bytes of both: (b & ~low) | (a >> 8).
-  return _mm512_ternarylogic_epi32(_mm512_srli_epi16(a, 8), b, low, 0xf4);
-}
-PHIAL_INLINE Words round_levels(Words levels, Words ratios) {
-  const Words low = _mm512_set1_epi16(0xff);
-  const Words even = _mm512_srai_epi16(_mm512_slli_epi16(levels, 8), 8);
-  const Words a = _mm512_mulhrs_epi16(even, ratios);
-  const Words b = _mm512_mulhrs_epi16(_mm512_srai_epi16(levels, 8), ratios);
-  const Words bytes =
-      _mm512_ternarylogic_epi32(_mm512_and_si512(a, low), _mm512_slli_epi16(b, 8), low, 0xf4);
-  return _mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80)));
-}
-PHIAL_INLINE Words at_most(Words words, int32_t limit) {
-  return _mm512_min_epi32(words, _mm512_set1_epi32(limit));
-}
 
 PHIAL_INLINE Vec larger_magnitude(Vec a, Vec b) {
   const Words sign = _mm512_set1_epi32(0x7fffffff);

@@ -7,6 +7,7 @@
 #include "engine/cpu/attention.h"
 #include "engine/cpu/linear.h"
 #include "engine/cpu/rope_table.h"
+#include "kernels/packed_layout.h"
 
 namespace phial {
 namespace {
@@ -14,6 +15,9 @@ namespace {
 // Up to this many rows every worker norms all of them for itself: that takes less time than waiting
 // for the others.
 constexpr int64_t kOwnRows = 2;
+
+// Slabs of an mlp's inner columns per worker from which on they are shared out evenly enough.
+constexpr int64_t kManySlabs = 8;
 
 // Undoes RowOrder::interleaved_heads for one head's values.
 void restore_head_order(float* x, int64_t head_dim, float* scratch) {
@@ -28,6 +32,8 @@ struct alignas(64) WorkerScratch {
   std::vector<float> normed;  // [kOwnRows, hidden]
   CacheLines normed_int8;     // [kOwnRows, hidden]
   CacheLines input_int8;      // [kOwnRows, q_width or intermediate]
+  std::vector<float> gate;    // [rows, kSlabColumns]
+  std::vector<float> up;      // [rows, kPackedRows]
 };
 
 }  // namespace
@@ -116,6 +122,13 @@ struct CpuExecutor::Impl {
     }
     return input_rows > kMaxGemvRows || rows >= 16 * kPanelRows * size() ? kPanelRows : 16;
   }
+  // Calls fn(begin, end) for parts of a range of columns, so small that results are in a cache
+  // still when something is done with them: panels where there are many rows.
+  template <class Fn>
+  void by_panels(int64_t begin, int64_t end, const Fn& fn) const {
+    const int64_t step = batch->rows >= kMinPackedGemmRows ? kPackedRows : end - begin;
+    for (; begin < end; begin += step) fn(begin, std::min(end, begin + step));
+  }
   // Calls fn(index of one of `linears`, begin, end) for the ranges of weight rows that `worker`
   // takes of all of them, which are dealt out together.
   template <class Fn>
@@ -133,8 +146,8 @@ struct CpuExecutor::Impl {
     });
   }
   void apply(const CpuLinear& linear, const LinearInput& input, int64_t begin, int64_t end,
-             float* y, int64_t y_stride, int worker) {
-    apply_linear(kernels, packed, linear, input, begin, end, y, y_stride,
+             const LinearOutput& output, int worker) {
+    apply_linear(kernels, packed, linear, input, begin, end, output,
                  workers[static_cast<size_t>(worker)].linear);
   }
 
@@ -145,10 +158,12 @@ struct CpuExecutor::Impl {
   void observe(const PlanStep& step, int worker, const float* input, int64_t rows, int64_t width);
   void norm_row(const NormWeights& norm, const float* x, float* out) const;
   LinearInput input_of(const float* x, int64_t rows, int64_t width, CacheLines* int8) const;
-  void quantize(const LinearInput& input, Share rows) const;
+  Share share_rows(const LinearInput& input, int worker) const;
+  void quantize(const LinearInput& input, Share rows, InputCodes codes) const;
   LinearInput normed_rows(bool int8, int worker);
   void norm_rows(const NormWeights& norm, bool int8, int worker);
-  LinearInput read_rows(const float* x, int64_t rows, int64_t width, bool int8, int worker);
+  LinearInput read_rows(const float* x, int64_t rows, int64_t width, bool int8, int worker,
+                        InputCodes codes = InputCodes::as_needed);
   void add_projected(const PlanStep& step, const CpuLinear& linear, const NormWeights& post_norm,
                      const float* input, int worker);
   void add_to_hidden(int64_t row, int64_t begin, int64_t count);
@@ -160,7 +175,9 @@ struct CpuExecutor::Impl {
   void embed(int worker);
   void attention_input(const PlanStep& step, int worker);
   void mlp_input(const PlanStep& step, int worker);
-  void activate(int64_t at, int64_t count);
+  void activate(int64_t count, float* gate_values, float* up_values) const;
+  bool gates_by_slabs(const PlanStep& step) const;
+  void gate_slab(const CpuLayer& layer, const LinearInput& input, int64_t slab, int worker);
   void head(const PlanStep& step, int worker);
 };
 
@@ -222,6 +239,10 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
       fit_int8(w.normed_int8, kOwnRows, spec.hidden);
       fit_int8(w.input_int8, kOwnRows, std::max({spec.hidden, q_width, spec.intermediate}));
       w.linear.gemm.reserve(lines_of(gemm_scratch_bytes(static_cast<int32_t>(batch->rows))));
+      if (batch->rows >= kMinPackedGemmRows) {
+        fit(w.gate, kSlabColumns);
+        fit(w.up, kPackedRows);
+      }
     }
   }
   if (any_int8) {
@@ -327,10 +348,22 @@ LinearInput CpuExecutor::Impl::input_of(const float* x, int64_t rows, int64_t wi
   return input;
 }
 
-void CpuExecutor::Impl::quantize(const LinearInput& input, Share rows) const {
-  if (input.quantized.codes == nullptr || rows.begin >= rows.end) return;
-  packed.quantize({input.x, input.width, static_cast<int32_t>(rows.begin),
-                   static_cast<int32_t>(rows.end), input.quantized});
+// A worker's rows: whole tiles where they are quantized.
+Share CpuExecutor::Impl::share_rows(const LinearInput& input, int worker) const {
+  const QuantizedRows& tiled = input.quantized;
+  if (tiled.scales == nullptr) return share(input.rows, 1, worker);
+  const Share tiles = share(tile_count(tiled), 1, worker);
+  return {tile_begin(tiled, static_cast<int32_t>(tiles.begin)),
+          tile_begin(tiled, static_cast<int32_t>(tiles.end))};
+}
+
+// REQUIRES: rows of whole tiles
+void CpuExecutor::Impl::quantize(const LinearInput& input, Share rows, InputCodes codes) const {
+  const QuantizedRows& tiled = input.quantized;
+  if (tiled.scales == nullptr) return;
+  packed.quantize({input.x, input.width, tile_of(tiled, static_cast<int32_t>(rows.begin)),
+                   tile_of(tiled, static_cast<int32_t>(rows.end)), 0, slab_count(tiled), codes,
+                   tiled});
 }
 
 // What norm_rows made, also in a step before.
@@ -345,23 +378,23 @@ LinearInput CpuExecutor::Impl::normed_rows(bool int8, int worker) {
 void CpuExecutor::Impl::norm_rows(const NormWeights& norm, bool int8, int worker) {
   const LinearInput input = normed_rows(int8, worker);
   const bool own = batch->rows <= kOwnRows;
-  const Share mine = own ? Share{0, batch->rows} : share(batch->rows, 1, worker);
+  const Share mine = own ? Share{0, batch->rows} : share_rows(input, worker);
   float* out = own ? workers[static_cast<size_t>(worker)].normed.data() : normed.data();
   for (int64_t r = mine.begin; r < mine.end; ++r) {
     norm_row(norm, hidden + r * spec.hidden, out + r * spec.hidden);
   }
-  quantize(input, mine);
+  quantize(input, mine, InputCodes::as_needed);
   if (!own) barrier();
 }
 
 // Rows that all workers see already.
 LinearInput CpuExecutor::Impl::read_rows(const float* x, int64_t rows, int64_t width, bool int8,
-                                         int worker) {
+                                         int worker, InputCodes codes) {
   if (!int8) return input_of(x, rows, width, nullptr);
   const bool own = rows <= kOwnRows;
   const LinearInput input = input_of(
       x, rows, width, own ? &workers[static_cast<size_t>(worker)].input_int8 : &input_int8);
-  quantize(input, own ? Share{0, rows} : share(rows, 1, worker));
+  quantize(input, own ? Share{0, rows} : share_rows(input, worker), codes);
   if (!own) barrier();
   return input;
 }
@@ -376,10 +409,11 @@ void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
   norm_rows(weights(step).attention_norm, int8, worker);
   const LinearInput input = normed_rows(int8, worker);
   observe(step, worker, input.x, batch->rows, spec.hidden);
-  take_rows(step, linears, unit_rows(linears, batch->rows), worker,
-            [&](size_t i, int64_t begin, int64_t end) {
-              apply(*linears[i], input, begin, end, outputs[i]->data(), linears[i]->rows(), worker);
-            });
+  take_rows(
+      step, linears, unit_rows(linears, batch->rows), worker,
+      [&](size_t i, int64_t begin, int64_t end) {
+        apply(*linears[i], input, begin, end, {outputs[i]->data(), linears[i]->rows()}, worker);
+      });
   if (attender.pieces_stand_alone()) return;
   barrier();
   turn_and_store_all(step, worker);
@@ -456,15 +490,19 @@ void CpuExecutor::Impl::add_projected(const PlanStep& step, const CpuLinear& lin
                                       const NormWeights& post_norm, const float* x, int worker) {
   const int64_t width = linear.layer->weight.columns;
   observe(step, worker, x, batch->rows, width);
-  const LinearInput input = read_rows(x, batch->rows, width, linear.int8, worker);
+  const LinearInput input = step.op == PlanOp::mlp_output && gates_by_slabs(step)
+                                ? input_of(nullptr, batch->rows, width, &input_int8)
+                                : read_rows(x, batch->rows, width, linear.int8, worker);
   const bool adds = spec.norm_place == NormPlace::before;
   const CpuLinear* const linears[] = {&linear};
   take_rows(step, linears, unit_rows(linears, batch->rows), worker,
-            [&](size_t, int64_t begin, int64_t end) {
-              apply(linear, input, begin, end, projected.data(), spec.hidden, worker);
-              for (int64_t r = 0; adds && r < batch->rows; ++r) {
-                add_to_hidden(r, begin, end - begin);
-              }
+            [&](size_t, int64_t first, int64_t last) {
+              by_panels(first, last, [&](int64_t begin, int64_t end) {
+                apply(linear, input, begin, end, {projected.data(), spec.hidden}, worker);
+                for (int64_t r = 0; adds && r < batch->rows; ++r) {
+                  add_to_hidden(r, begin, end - begin);
+                }
+              });
             });
   if (adds) return;
   barrier();
@@ -484,29 +522,68 @@ void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
   const LinearInput input = normed_rows(int8, worker);
   observe(step, worker, input.x, batch->rows, spec.hidden);
   const int64_t width = spec.intermediate;
+  if (gates_by_slabs(step)) {
+    const int64_t slabs = ceil_div<int64_t>(width, kSlabColumns);
+    deal(step).take(slabs, worker, size(), [&](int64_t begin, int64_t end) {
+      for (int64_t slab = begin; slab < end; ++slab) gate_slab(layer, input, slab, worker);
+    });
+    return;
+  }
   const CpuLinear* const linears[] = {&layer.up, gated ? &layer.gate : &layer.up};
   // Each worker has gate and up of the same columns.
   take_rows(step, std::span(linears).first(1), unit_rows(linears, batch->rows), worker,
-            [&](size_t, int64_t begin, int64_t end) {
-              apply(layer.up, input, begin, end, up.data(), width, worker);
-              if (gated) apply(layer.gate, input, begin, end, gate.data(), width, worker);
-              for (int64_t r = 0; r < batch->rows; ++r) activate(r * width + begin, end - begin);
+            [&](size_t, int64_t first, int64_t last) {
+              by_panels(first, last, [&](int64_t begin, int64_t end) {
+                apply(layer.up, input, begin, end, {up.data(), width}, worker);
+                if (gated) apply(layer.gate, input, begin, end, {gate.data(), width}, worker);
+                for (int64_t r = 0; r < batch->rows; ++r) {
+                  const int64_t at = r * width + begin;
+                  activate(end - begin, gate.data() + (gated ? at : 0), up.data() + at);
+                }
+              });
             });
 }
 
-// The mlp's nonlinearity, where its result belongs.
-void CpuExecutor::Impl::activate(int64_t at, int64_t count) {
+// The mlp's nonlinearity: its result replaces the gate's values, or, without a gate, those of up.
+void CpuExecutor::Impl::activate(int64_t count, float* gate_values, float* up_values) const {
   switch (spec.mlp) {
     case MlpKind::silu_gated:
-      kernels.silu_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
+      kernels.silu_mul(count, gate_values, up_values, gate_values);
       break;
     case MlpKind::gelu_tanh_gated:
-      kernels.gelu_tanh_mul(count, gate.data() + at, up.data() + at, gate.data() + at);
+      kernels.gelu_tanh_mul(count, gate_values, up_values, gate_values);
       break;
     case MlpKind::gelu_tanh:
-      kernels.gelu_tanh(count, up.data() + at);
+      kernels.gelu_tanh(count, up_values);
       break;
   }
+}
+
+// Whether mlp_input leaves what mlp_output reads quantized, and in no other way: with many rows,
+// the floats would go to memory and come back from there.
+bool CpuExecutor::Impl::gates_by_slabs(const PlanStep& step) const {
+  const CpuLayer& layer = layer_of(step);
+  return is_gated(spec.mlp) && observer == nullptr && batch->rows >= kMinPackedGemmRows &&
+         layer.up.int8 && layer.gate.int8 && layer.down.int8 &&
+         ceil_div<int64_t>(spec.intermediate, kSlabColumns) >= kManySlabs * size();
+}
+
+void CpuExecutor::Impl::gate_slab(const CpuLayer& layer, const LinearInput& input, int64_t slab,
+                                  int worker) {
+  WorkerScratch& own = workers[static_cast<size_t>(worker)];
+  const int64_t first = slab * kSlabColumns;
+  const int64_t last = std::min(first + kSlabColumns, spec.intermediate);
+  by_panels(first, last, [&](int64_t begin, int64_t end) {
+    float* gates = own.gate.data() + (begin - first);
+    apply(layer.up, input, begin, end, {own.up.data(), kPackedRows, begin}, worker);
+    apply(layer.gate, input, begin, end, {gates, kSlabColumns, begin}, worker);
+    for (int64_t r = 0; r < batch->rows; ++r) {
+      activate(end - begin, gates + r * kSlabColumns, own.up.data() + r * kPackedRows);
+    }
+  });
+  const LinearInput gated = input_of(nullptr, batch->rows, spec.intermediate, &input_int8);
+  packed.quantize({own.gate.data(), kSlabColumns, 0, tile_count(gated.quantized), slab, slab + 1,
+                   InputCodes::as_needed, gated.quantized});
 }
 
 void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
@@ -521,11 +598,14 @@ void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
   barrier();
   observe(step, worker, head_input.data(), wanted, spec.hidden);
   const CpuLinear& linear = matrices->lm_head;
-  const LinearInput input = read_rows(head_input.data(), wanted, spec.hidden, linear.int8, worker);
+  // Errors of logits are errors of the result: here a second plane of codes pays, and few rows get
+  // that far.
+  const LinearInput input =
+      read_rows(head_input.data(), wanted, spec.hidden, linear.int8, worker, InputCodes::wide);
   const CpuLinear* const linears[] = {&linear};
   take_rows(step, linears, unit_rows(linears, wanted), worker,
             [&](size_t, int64_t begin, int64_t end) {
-              apply(linear, input, begin, end, batch->logits, spec.vocabulary, worker);
+              apply(linear, input, begin, end, {batch->logits, spec.vocabulary}, worker);
               for (int64_t i = 0; i < wanted; ++i) {
                 float* logits = batch->logits + i * spec.vocabulary + begin;
                 if (spec.logits_softcap > 0) {

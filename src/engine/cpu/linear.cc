@@ -8,7 +8,7 @@ namespace phial {
 namespace {
 
 void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearInput& input,
-                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) {
+                  int64_t row_begin, int64_t row_end, const LinearOutput& output) {
   GemvArgs args;
   args.weights = w.data;
   args.row_stride = w.row_stride;
@@ -18,14 +18,14 @@ void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearI
   args.x = input.x;
   args.x_stride = input.width;
   args.x_rows = static_cast<int32_t>(input.rows);
-  args.y = y;
-  args.y_stride = y_stride;
+  args.y = output.y;
+  args.y_stride = output.stride;
   args.affine = &w.affine;
   (w.is_affine() ? kernels.gemv_affine : kernels.gemv[static_cast<size_t>(w.grid)])(args);
 }
 
 void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearInput& input,
-                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                  int64_t row_begin, int64_t row_end, const LinearOutput& output,
                   LinearScratch& scratch) {
   // Whole blocks of every grid fit a panel: kPanelColumns is a multiple of all block sizes.
   scratch.panel.resize(static_cast<size_t>(kPanelColumns * kPanelRows));
@@ -44,31 +44,31 @@ void apply_panels(const KernelTable& kernels, const MatrixView& w, const LinearI
       unpack.k = std::min(kPanelColumns, w.columns - column);
       unpack_fn(unpack);
       kernels.gemm(input.rows, unpack.n, unpack.k, input.x + column, input.width,
-                   scratch.panel.data(), kPanelRows, y + row, y_stride, column > 0);
+                   scratch.panel.data(), kPanelRows, output.at(row), output.stride, column > 0);
     }
   }
 }
 
 void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const LinearInput& input,
-                int64_t row_begin, int64_t row_end, float* y, int64_t y_stride,
+                int64_t row_begin, int64_t row_end, const LinearOutput& output,
                 LinearScratch& scratch) {
   PackedProductArgs args;
   args.weights = &panels;
   args.panel_begin = row_begin / kPackedRows;
   args.panel_end = ceil_div<int64_t>(row_end, kPackedRows);
   args.x = input.quantized;
-  args.y = y;
-  args.y_stride = y_stride;
+  args.y = output.y;
+  args.y_stride = output.stride;
+  args.y_row = output.first_row;
   if (input.rows < kMinPackedGemmRows) return packed.direct(args);
   scratch.gemm.resize(lines_of(gemm_scratch_bytes(args.x.rows)));
   args.scratch = scratch.gemm.data();
-  args.scales = packed.gemm_scales(panels.layout);
   packed.gemm(args);
 }
 
 void apply_unpacked(const KernelTable& kernels, const PackedKernels& packed,
                     const PackedMatrix& panels, const LinearInput& input, int64_t row_begin,
-                    int64_t row_end, float* y, int64_t y_stride, LinearScratch& scratch) {
+                    int64_t row_end, const LinearOutput& output, LinearScratch& scratch) {
   static_assert(kPanelRows == kPackedRows && kPanelColumns % kChunkColumns == 0);
   // Few rows read an unpacked panel once: it should not leave the first-level cache. (A sum is one
   // chain over the columns, however they are cut.)
@@ -86,7 +86,7 @@ void apply_unpacked(const KernelTable& kernels, const PackedKernels& packed,
       unpack.k = std::min(part, panels.columns() - column);
       packed.unpack(unpack);
       kernels.gemm(input.rows, n, unpack.k, input.x + column, input.width, scratch.panel.data(),
-                   kPanelRows, y + row, y_stride, column > 0);
+                   kPanelRows, output.at(row), output.stride, column > 0);
     }
   }
 }
@@ -98,28 +98,27 @@ QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_
   shape.rows = static_cast<int32_t>(rows);
   const bool direct = rows < kMinPackedGemmRows;
   shape.tile_rows = direct ? kernels.direct_tile_rows : kernels.gemm_tile_rows;
-  shape.group = direct ? kDirectInputGroup : kGemmInputGroup;
   shape.columns = width;
   return shape;
 }
 
 void apply_linear(const KernelTable& kernels, const PackedKernels& packed, const CpuLinear& linear,
-                  const LinearInput& input, int64_t row_begin, int64_t row_end, float* y,
-                  int64_t y_stride, LinearScratch& scratch) {
+                  const LinearInput& input, int64_t row_begin, int64_t row_end,
+                  const LinearOutput& output, LinearScratch& scratch) {
   if (row_begin >= row_end) return;
   if (linear.int8) {
-    apply_int8(packed, linear.panels, input, row_begin, row_end, y, y_stride, scratch);
+    apply_int8(packed, linear.panels, input, row_begin, row_end, output, scratch);
   } else if (linear.is_packed()) {
-    apply_unpacked(kernels, packed, linear.panels, input, row_begin, row_end, y, y_stride, scratch);
+    apply_unpacked(kernels, packed, linear.panels, input, row_begin, row_end, output, scratch);
   } else if (input.rows <= kMaxGemvRows) {
-    apply_direct(kernels, linear.layer->weight, input, row_begin, row_end, y, y_stride);
+    apply_direct(kernels, linear.layer->weight, input, row_begin, row_end, output);
   } else {
-    apply_panels(kernels, linear.layer->weight, input, row_begin, row_end, y, y_stride, scratch);
+    apply_panels(kernels, linear.layer->weight, input, row_begin, row_end, output, scratch);
   }
   if (!linear.bias.empty()) {
     for (int64_t m = 0; m < input.rows; ++m) {
       kernels.add(row_end - row_begin, linear.bias.data() + row_begin,
-                  y + m * y_stride + row_begin);
+                  output.at(row_begin) + m * output.stride);
     }
   }
 }

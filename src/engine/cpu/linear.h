@@ -50,19 +50,25 @@ struct LinearInput {
   QuantizedRows quantized = {};
 };
 
-// How the inputs of int8 layers are quantized: columns that share a scale. Small groups round more
-// finely; with few rows they cost nothing, with many the products wait for them.
-inline constexpr int32_t kDirectInputGroup = 32;
-inline constexpr int32_t kGemmInputGroup = 128;
+// Where results go: [rows, stride], of weight row r at column r - first_row, which is 0 but for
+// int8 layers.
+struct LinearOutput {
+  float* y = nullptr;
+  int64_t stride = 0;
+  int64_t first_row = 0;
+
+  // Of the first input and weight row r.
+  float* at(int64_t r) const { return y + (r - first_row); }
+};
 
 // Where and how `rows` rows of `width` columns are quantized, without memory.
 QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_t width);
 
 // y[m][r] = W x (+ bias) for weight rows r in [row_begin, row_end): of panels in the natural order,
-// else in the order of the file. y is [rows, y_stride] and holds row r at column r.
+// else in the order of the file.
 // REQUIRES: of panels, row_begin is a multiple of kPackedRows, and so is row_end, or the last row
 void apply_linear(const KernelTable& kernels, const PackedKernels& packed, const CpuLinear& linear,
-                  const LinearInput& input, int64_t row_begin, int64_t row_end, float* y,
-                  int64_t y_stride, LinearScratch& scratch);
+                  const LinearInput& input, int64_t row_begin, int64_t row_end,
+                  const LinearOutput& output, LinearScratch& scratch);
 
 }  // namespace phial
