@@ -4,6 +4,9 @@
 //                                           of what a plain read reaches (probe_%)
 //   gemm/ISA/m/threads                      a panel of 64 columns, k = 1024: GFLOPS, and the share
 //                                           of fused multiply-adds in registers (probe_%)
+//   gemm_bf16/m/threads                     the same with k = 2048 in bfloat16, where the processor
+//   has
+//                                           products of it
 //   unpack/ISA/GRID                         64 rows x 1024 columns into a panel: GB/s of panel, and
 //                                           its time as a share of gemm with 256 rows (gemm256_%)
 //
@@ -25,6 +28,7 @@
 
 #include "base/rng.h"
 #include "eval/probes.h"
+#include "kernels/bf16.h"
 #include "tensor/random_rows.h"
 
 namespace phial {
@@ -94,27 +98,49 @@ void bench_gemv(benchmark::State& state, const GemvCase& c) {
   state.counters["probe_%"] = median_of(shares);
 }
 
-// Seconds of the fastest of `passes` panels.
-double time_gemm(const KernelTable& table, ThreadPool& pool, int64_t m, int passes) {
-  const std::vector<float> a = random_floats(m * kPanelDepth);
-  std::vector<std::vector<float>> b;
-  std::vector<std::vector<float>> c;
-  for (int t = 0; t < pool.size(); ++t) {
-    b.push_back(random_floats(kPanelDepth * kPanelRows));
-    c.emplace_back(static_cast<size_t>(m * kPanelRows));
-  }
+// Seconds of the fastest of `passes` panels: `a` is [m, kPanelDepth], `b` [kPanelDepth,
+// kPanelRows], and each thread has a copy of it.
+template <class Gemm, class Element>
+double time_panels(const Gemm& gemm, ThreadPool& pool, int64_t m, const std::vector<Element>& a,
+                   const std::vector<Element>& b, int passes) {
+  const std::vector<std::vector<Element>> panels(static_cast<size_t>(pool.size()), b);
+  std::vector<std::vector<float>> c(panels.size(),
+                                    std::vector<float>(static_cast<size_t>(m * kPanelRows)));
   double best = 1e9;
   for (int pass = 0; pass < passes; ++pass) {
     const auto start = std::chrono::steady_clock::now();
     pool.run([&](int worker) {
       const auto own = static_cast<size_t>(worker);
-      table.gemm(m, kPanelRows, kPanelDepth, a.data(), kPanelDepth, b[own].data(), kPanelRows,
-                 c[own].data(), kPanelRows, false);
+      gemm(m, kPanelRows, kPanelDepth, a.data(), kPanelDepth, panels[own].data(), kPanelRows,
+           c[own].data(), kPanelRows, false);
     });
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     best = std::min(best, took.count());
   }
   return best;
+}
+
+double time_gemm(const KernelTable& table, ThreadPool& pool, int64_t m, int passes) {
+  return time_panels(table.gemm, pool, m, random_floats(m * kPanelDepth),
+                     random_floats(kPanelDepth * kPanelRows), passes);
+}
+
+void bench_gemm_bf16(benchmark::State& state, const Bf16Kernels* kernels, const KernelTable* table,
+                     int64_t m, int threads) {
+  const auto pool = make_pool(threads);
+  const double probe = operations_per_second(*pool, probe_table(*table).bf16);
+  const auto pairs = [kernels](int64_t count) {
+    std::vector<uint32_t> rounded(static_cast<size_t>(count));
+    kernels->round(2 * count, random_floats(2 * count).data(), rounded.data());
+    return rounded;
+  };
+  const std::vector<uint32_t> a = pairs(m * kPanelDepth), b = pairs(kPanelDepth * kPanelRows);
+  double best = 1e9;
+  for (auto _ : state) best = std::min(best, time_panels(kernels->gemm, *pool, m, a, b, 5));
+  const double flops = 4.0 * static_cast<double>(m * kPanelRows * kPanelDepth) * threads;
+  state.counters["GFLOPS"] = flops / best / 1e9;
+  state.counters["probe_GFLOPS"] = probe / 1e9;
+  state.counters["probe_%"] = 100 * flops / best / probe;
 }
 
 void bench_gemm(benchmark::State& state, const KernelTable* table, int64_t m, int threads) {
@@ -178,6 +204,15 @@ void register_all() {
     }
     for (const int64_t m : {16, 96, 256}) {
       for (const int t : threads) {
+        if (const Bf16Kernels* bf16 = bf16_kernels(*table)) {
+          benchmark::RegisterBenchmark(
+              ("gemm_bf16/" + std::to_string(m) + "/" + std::to_string(t)).c_str(),
+              [bf16, table, m, t](benchmark::State& state) {
+                bench_gemm_bf16(state, bf16, table, m, t);
+              })
+              ->UseRealTime()
+              ->Iterations(20);
+        }
         benchmark::RegisterBenchmark(
             ("gemm/" + isa + "/" + std::to_string(m) + "/" + std::to_string(t)).c_str(),
             [table, m, t](benchmark::State& state) { bench_gemm(state, table, m, t); })

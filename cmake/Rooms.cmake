@@ -28,14 +28,16 @@ function(phial_room name)
   endforeach()
 endfunction()
 
-# A unit named *_avx2.cc, *_avx512.cc or *_avx512vnni.cc is compiled for that instruction set, and
-# only it.
+# A unit named *_avx2.cc, *_avxvnni.cc, *_avx512.cc, *_avx512vnni.cc or *_avx512bf16.cc is compiled
+# for that instruction set, and only it.
 function(phial_isa_unit source)
   if(source MATCHES "_avx2\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
-  elseif(source MATCHES "_avx512(vnni)?\\.cc$")
+  elseif(source MATCHES "_avxvnni\\.cc$")
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-mavxvnni")
+  elseif(source MATCHES "_avx512(vnni|bf16)?\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-      "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl$<$<STREQUAL:${CMAKE_MATCH_1},vnni>:;-mavx512vnni>")
+      "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl$<$<BOOL:${CMAKE_MATCH_1}>:;-mavx512${CMAKE_MATCH_1}>")
   endif()
 endfunction()
 

@@ -209,8 +209,10 @@ class Numbers(Case):
         for kv in ("f16", "bf16", "int8", "int4"):
             self.good(*run, "--kv", kv)
         self.bad(2, *run, "--kv", "int3", says="int3", name="usage")
-        for flag, known, unknown in (("--compute", "bf16", "fp8"), ("--device", "cuda", "abacus")):
-            self.bad(4, *run, flag, known, says=known)
+        for compute in ("bf16", "int8"):
+            self.good(*run, "--compute", compute)
+        self.bad(4, *run, "--device", "cuda", says="cuda")
+        for flag, unknown in (("--compute", "fp8"), ("--device", "abacus")):
             self.bad(2, *run, flag, unknown, says=unknown, name="usage")
         self.bad(2, *run, "--isa", "sse9", name="usage")
 

@@ -71,7 +71,7 @@ class Bash(unittest.TestCase):
         self.assertEqual(self.complete("chat", "m", "--load", "ta"), ["talk.json"])
         self.assertEqual(self.complete("chat", "m", "--load", "a"), ["a file.json"])
         self.assertEqual(self.complete("run", "m", "--top-k", ""), [])
-        self.assertEqual(self.complete("run", "m", "--compute", ""), ["fp32", "int8"])
+        self.assertEqual(self.complete("run", "m", "--compute", ""), ["fp32", "bf16", "int8"])
 
     def test_models(self):
         self.assertEqual(sorted(self.complete("run", "tiny")), ["tiny-one", "tiny-two"])

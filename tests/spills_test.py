@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fails where a hot loop of the packed kernels or of attention keeps vector registers on the stack.
+"""Fails where a hot loop of the packed or bfloat16 kernels or of attention keeps vector registers
+on the stack.
 
     tests/spills_test.py OBJECT...
 
@@ -20,10 +21,12 @@ MULTIPLIES = re.compile(r"vpdpbusd|vpmaddubsw|vdpbf16ps")
 UNITS = {
     "packed_avx512vnni": ("zmm", 20),
     "packed_avx2": ("ymm", 20),
+    "packed_avxvnni": ("ymm", 20),
+    "bf16_avx512bf16": ("zmm", 20),
     "attention_avx512vnni": ("zmm", 4),
 }
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
-INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(?:\{vex\} )?(\S+)\s*(.*)$")
 JUMP = re.compile(r"^([0-9a-f]+)\b")
 FEWEST = 4
 

@@ -35,9 +35,10 @@ void CommonOptions::declare(CommandLine& line) {
   line.flag("--quiet", quiet, "nothing on stderr but errors");
   line.integer("--threads", "N", threads, 1, kMaxThreads,
                "compute threads, 1..1024 (default: one per core)");
-  line.text("--isa", "NAME", isa,
-            "instruction set: avx512, avx2, neon, reference (default: $PHIAL_ISA, else the best "
-            "here)");
+  line.text(
+      "--isa", "NAME", isa,
+      "instruction set: avx512, avxvnni, avx2, neon, reference (default: $PHIAL_ISA, else the best "
+      "here)");
   line.bytes("--max-memory", "SIZE", max_memory,
              "most memory for computing, such as 4G: what does not fit is refused before it is "
              "begun (mapped weights do not count; default: no limit)");
@@ -63,8 +64,9 @@ phial::Model load_model(const phial::Context& context, const CommonOptions& comm
 
 void NumericsOptions::declare_numerics(CommandLine& line, const std::string& suffix,
                                        const std::string& what) {
-  line.choice("--compute" + suffix, {{"fp32", true}, {"bf16", false}, {"int8", true}}, compute,
-              "precision of the arithmetic" + what + ": fp32, or int8 inputs of packed weights");
+  line.choice("--compute" + suffix, {{"fp32", true}, {"bf16", true}, {"int8", true}}, compute,
+              "precision of products" + what +
+                  ": fp32; bf16 in prompts; int8 inputs of packed weights (default: fp32)");
   line.choice("--kv" + suffix,
               {{"f32", true}, {"f16", true}, {"bf16", true}, {"int8", true}, {"int4", true}}, kv,
               "precision of the key-value cache" + what + " (default: f32)");

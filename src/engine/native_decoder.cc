@@ -414,10 +414,6 @@ Status NativeDecoder::check_numbers(const Logits& logits) const {
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,
                                                      std::shared_ptr<const Model> model,
                                                      const Numerics& numerics) {
-  if (numerics.compute == Compute::bf16) {
-    return unsupported("compute", fmt::format("{} is not available in this version",
-                                              compute_name(numerics.compute)));
-  }
   PHIAL_ASSIGN(auto weights, make_cpu_weights(*runtime, *model, numerics.compute));
   return std::shared_ptr<Decoder>(std::make_shared<NativeDecoder>(
       std::move(runtime), std::move(model), std::move(weights), numerics));

@@ -12,8 +12,13 @@ namespace phial {
 // What products with weights are made of. fp32: nothing is rounded below float32.
 enum class Compute : uint8_t {
   fp32,
-  bf16,  // inputs of products as bfloat16, sums in float32
-  int8,  // inputs of products as int8 with a scale per group of columns, sums in int32 and float32
+  // In passes over many rows, inputs and weights of products as bfloat16 and sums in float32, where
+  // the processor has an instruction for that and the weights are not plain numbers of more bits;
+  // else as fp32.
+  bf16,
+  // Inputs of products as int8 with a scale per group of columns, sums in int32 and float32, where
+  // weights are integers; else as bf16.
+  int8,
 };
 
 struct Numerics {

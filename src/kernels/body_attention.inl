@@ -33,12 +33,14 @@ constexpr int kept_rows(int rows) { return rows < kProductRows ? rows : kProduct
 // acc[r][v] += sum over k of a[r][k] * b[k][v], one chain each.
 template <class B, int Rows, int Vecs>
 PHIAL_INLINE void product_chains(int64_t k, const float* a, int64_t a_stride, const uint8_t* b,
-                                 int64_t b_stride, Vec (&acc)[Rows][Vecs]) {
+                                 int64_t b_stride, uintptr_t ahead, Vec (&acc)[Rows][Vecs]) {
   for (int64_t i = 0; i < k; i += B::kDepth, b += b_stride) {
     Vec columns[Vecs][B::kDepth];
     PHIAL_UNROLL
     for (int v = 0; v < Vecs; ++v) {
-      B::load(b + v * kLanes * B::kBytes, columns[v]);
+      const uint8_t* p = b + v * kLanes * B::kBytes;
+      if (v * kLanes * B::kBytes % 64 == 0) prefetch(reinterpret_cast<uintptr_t>(p) + ahead);
+      B::load(p, columns[v]);
     }
     PHIAL_UNROLL
     for (int d = 0; d < B::kDepth; ++d) {
@@ -55,7 +57,8 @@ PHIAL_INLINE void product_chains(int64_t k, const float* a, int64_t a_stride, co
 // c[r][.] = c[r][.] * factors[r] + sum over k of a[r][k] * b[k][.]; without factors, from 0.
 template <class B, int Rows, int Vecs>
 static void product_tile(int64_t k, const float* a, int64_t a_stride, const uint8_t* b,
-                         int64_t b_stride, const float* factors, float* c, int64_t c_stride) {
+                         int64_t b_stride, uintptr_t ahead, const float* factors, float* c,
+                         int64_t c_stride) {
   Vec acc[Rows][Vecs];
   PHIAL_UNROLL
   for (int r = 0; r < Rows; ++r) {
@@ -66,7 +69,7 @@ static void product_tile(int64_t k, const float* a, int64_t a_stride, const uint
                       : mul(load(c + r * c_stride + v * kLanes), broadcast(factors[r]));
     }
   }
-  product_chains<B, Rows, Vecs>(k, a, a_stride, b, b_stride, acc);
+  product_chains<B, Rows, Vecs>(k, a, a_stride, b, b_stride, ahead, acc);
   PHIAL_UNROLL
   for (int r = 0; r < Rows; ++r) {
     PHIAL_UNROLL
@@ -74,8 +77,8 @@ static void product_tile(int64_t k, const float* a, int64_t a_stride, const uint
   }
 }
 
-using ProductTile = void (*)(int64_t, const float*, int64_t, const uint8_t*, int64_t, const float*,
-                             float*, int64_t);
+using ProductTile = void (*)(int64_t, const float*, int64_t, const uint8_t*, int64_t, uintptr_t,
+                             const float*, float*, int64_t);
 // By rows - 1; the last ones repeat where fewer are used.
 template <class B, int Vecs>
 constexpr ProductTile kProductTiles[6] = {
@@ -85,17 +88,24 @@ constexpr ProductTile kProductTiles[6] = {
 
 template <class B>
 static void product(PageRows rows, int64_t n, int64_t k, const float* a, const uint8_t* b,
-                    int64_t b_stride, const float* factors, float* c) {
+                    int64_t b_stride, uintptr_t ahead, const float* factors, float* c) {
   each_columns(n, [&]<int Vecs>(int64_t at, Count<Vecs>) {
     // Pairs of columns take registers of their own.
     constexpr int kRows = B::kDepth == 2 && kProductRows == 6 ? 4 : kProductRows;
+    uintptr_t distance = ahead;
     for (int64_t r = rows.first; r < rows.last; r += kRows) {
       const int64_t count = at_most(rows.last - r, kRows);
-      kProductTiles<B, Vecs>[count - 1](k, a + r * k, k, b + at * B::kBytes, b_stride,
+      kProductTiles<B, Vecs>[count - 1](k, a + r * k, k, b + at * B::kBytes, b_stride, distance,
                                         factors == nullptr ? nullptr : factors + r, c + r * n + at,
                                         n);
+      distance = 0;
     }
   });
+}
+
+// How far ahead of what is read something is fetched with it; 0: attend_page fetches by itself.
+PHIAL_INLINE uintptr_t distance_to_next(const AttentionPageArgs& args) {
+  return reinterpret_cast<uintptr_t>(args.next) - reinterpret_cast<uintptr_t>(args.block);
 }
 
 template <class B>
@@ -104,12 +114,12 @@ struct WidenedPage {
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     product<B>(rows, kPagePositions, head.width, args.q, args.block, kPagePositions * head.key_unit,
-               nullptr, args.scores);
+               distance_to_next(args), nullptr, args.scores);
   }
   static void values(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     product<B>(rows, head.width, kPagePositions, args.scores, args.block + head.values,
-               head.value_row, args.factors, args.out);
+               head.value_row, distance_to_next(args), args.factors, args.out);
   }
 };
 
@@ -138,7 +148,7 @@ struct FloatPage {
 // done(r, v, float32 of 128 * hi sums + lo sums + correction).
 template <int Rows, int Vecs, class Done>
 PHIAL_INLINE void dots_tile(int64_t groups, const int8_t* a, const uint8_t* b, int64_t b_stride,
-                            const int32_t* correction, const Done& done) {
+                            uintptr_t ahead, const int32_t* correction, const Done& done) {
   const int64_t plane = 4 * groups;
   Dots hi[Rows][Vecs], lo[Rows][Vecs];
   PHIAL_UNROLL
@@ -152,7 +162,11 @@ PHIAL_INLINE void dots_tile(int64_t groups, const int8_t* a, const uint8_t* b, i
   for (int64_t i = 0; i < groups; ++i, a += 4, b += b_stride) {
     Codes columns[Vecs];
     PHIAL_UNROLL
-    for (int v = 0; v < Vecs; ++v) columns[v] = load_code_lanes(b + v * 4 * kLanes);
+    for (int v = 0; v < Vecs; ++v) {
+      const uint8_t* p = b + v * 4 * kLanes;
+      if (v * 4 * kLanes % 64 == 0) prefetch(reinterpret_cast<uintptr_t>(p) + ahead);
+      columns[v] = load_code_lanes(p);
+    }
     PHIAL_UNROLL
     for (int r = 0; r < Rows; ++r) {
       const Codes high = broadcast_four(a + 2 * r * plane);
@@ -182,23 +196,23 @@ struct DotsOut {
 
 template <int Rows, int Vecs>
 static void score_tile(int64_t groups, const int8_t* a, const uint8_t* b, int64_t b_stride,
-                       const int32_t* correction, const DotsOut& out) {
-  dots_tile<Rows, Vecs>(groups, a, b, b_stride, correction, [&](int r, int v, Vec total) {
+                       uintptr_t ahead, const int32_t* correction, const DotsOut& out) {
+  dots_tile<Rows, Vecs>(groups, a, b, b_stride, ahead, correction, [&](int r, int v, Vec total) {
     store(out.c + r * out.c_stride + v * kLanes, mul(total, load(out.column_scale + v * kLanes)));
   });
 }
 template <int Rows, int Vecs>
 static void value_tile(int64_t groups, const int8_t* a, const uint8_t* b, int64_t b_stride,
-                       const int32_t* correction, const DotsOut& out) {
-  dots_tile<Rows, Vecs>(groups, a, b, b_stride, correction, [&](int r, int v, Vec total) {
+                       uintptr_t ahead, const int32_t* correction, const DotsOut& out) {
+  dots_tile<Rows, Vecs>(groups, a, b, b_stride, ahead, correction, [&](int r, int v, Vec total) {
     float* at = out.c + r * out.c_stride + v * kLanes;
     const Vec before = mul(load(at), broadcast(out.factors[r]));
     store(at, fma(total, broadcast(out.row_scale[r]), before));
   });
 }
 
-using DotsTile = void (*)(int64_t, const int8_t*, const uint8_t*, int64_t, const int32_t*,
-                          const DotsOut&);
+using DotsTile = void (*)(int64_t, const int8_t*, const uint8_t*, int64_t, uintptr_t,
+                          const int32_t*, const DotsOut&);
 constexpr int kept_dots_rows(int rows) { return rows < kDotsRows ? rows : kDotsRows; }
 template <int Vecs>
 constexpr DotsTile kScoreTiles[3] = {score_tile<1, Vecs>, score_tile<kept_dots_rows(2), Vecs>,
@@ -207,44 +221,60 @@ template <int Vecs>
 constexpr DotsTile kValueTiles[3] = {value_tile<1, Vecs>, value_tile<kept_dots_rows(2), Vecs>,
                                      value_tile<kept_dots_rows(3), Vecs>};
 
-static void code_scores(const AttentionPageArgs& args, PageRows rows, const uint8_t* keys) {
+static void code_scores(const AttentionPageArgs& args, PageRows rows, const uint8_t* keys,
+                        uintptr_t ahead) {
   const int64_t width = args.head->width;
   float scales[kPagePositions];
   for (int64_t i = 0; i < kPagePositions; i += kLanes) {
     store(scales + i, load_bf16(args.block + args.head->key_scales + 2 * i));
   }
   each_columns(kPagePositions, [&]<int Vecs>(int64_t at, Count<Vecs>) {
+    uintptr_t distance = ahead;
     for (int64_t r = rows.first; r < rows.last; r += kDotsRows) {
       const int64_t count = at_most(rows.last - r, kDotsRows);
       kScoreTiles<Vecs>[count - 1](
-          width / 4, args.planes.codes + 2 * r * width, keys + 4 * at, 4 * kPagePositions,
+          width / 4, args.planes.codes + 2 * r * width, keys + 4 * at, 4 * kPagePositions, distance,
           args.planes.correction + r,
           {nullptr, scales + at, nullptr, args.scores + r * kPagePositions + at, kPagePositions});
+      distance = 0;
     }
   });
 }
 
-static void code_values(const AttentionPageArgs& args, PageRows rows, const uint8_t* values) {
+static void code_values(const AttentionPageArgs& args, PageRows rows, const uint8_t* values,
+                        uintptr_t ahead) {
   const int64_t width = args.head->width;
   each_columns(width, [&]<int Vecs>(int64_t at, Count<Vecs>) {
+    uintptr_t distance = ahead;
     for (int64_t r = rows.first; r < rows.last; r += kDotsRows) {
       const int64_t count = at_most(rows.last - r, kDotsRows);
-      kValueTiles<Vecs>[count - 1](kPagePositions / 4,
-                                   args.value_planes.codes + 2 * r * kPagePositions,
-                                   values + 4 * at, 4 * width, args.value_planes.correction + r,
-                                   {args.value_planes.scale + r, nullptr, args.factors + r,
-                                    args.out + r * width + at, width});
+      kValueTiles<Vecs>[count - 1](
+          kPagePositions / 4, args.value_planes.codes + 2 * r * kPagePositions, values + 4 * at,
+          4 * width, distance, args.value_planes.correction + r,
+          {args.value_planes.scale + r, nullptr, args.factors + r, args.out + r * width + at,
+           width});
+      distance = 0;
     }
   });
+}
+
+// One row has little to do for each byte: mixed with its products, so many requests make them wait
+// for each other, and memory rests during the softmax. So the next page is asked for at once.
+PHIAL_INLINE bool fetches_at_once(PageRows rows) { return rows.last - rows.first == 1; }
+PHIAL_INLINE uintptr_t code_distance(const AttentionPageArgs& args, PageRows rows) {
+  return fetches_at_once(rows) ? 0 : distance_to_next(args);
+}
+PHIAL_INLINE void fetch(const uint8_t* p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) prefetch(reinterpret_cast<uintptr_t>(p + i));
 }
 
 struct BytePage {
   static constexpr bool kCodes = true;
   static void scores(const AttentionPageArgs& args, PageRows rows) {
-    code_scores(args, rows, args.block);
+    code_scores(args, rows, args.block, code_distance(args, rows));
   }
   static void values(const AttentionPageArgs& args, PageRows rows) {
-    code_values(args, rows, args.block + args.head->values);
+    code_values(args, rows, args.block + args.head->values, code_distance(args, rows));
   }
 };
 
@@ -254,41 +284,40 @@ struct NibblePage {
   static void scores(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
     constexpr int64_t kRow = 4 * kPagePositions;
+    const uintptr_t ahead = code_distance(args, rows);
     for (int64_t r = 0; r < head.key_rows; ++r) {
       for (int64_t i = 0; i < kRow; i += 64) {
         const uint8_t* p = args.block + r * kRow + i;
+        prefetch(reinterpret_cast<uintptr_t>(p) + ahead);
         unpack_nibble_codes(p, args.codes + 2 * r * kRow + i, args.codes + (2 * r + 1) * kRow + i);
       }
     }
-    code_scores(args, rows, args.codes);
+    code_scores(args, rows, args.codes, 0);
   }
   static void values(const AttentionPageArgs& args, PageRows rows) {
     const KvHead& head = *args.head;
+    const uintptr_t ahead = code_distance(args, rows);
     for (int64_t g = 0; g < kPagePositions / head.value_group; ++g) {
       const uint8_t* from = args.block + head.values + g * head.value_row;
       uint8_t* to = args.codes + 2 * g * head.value_row;
       for (int64_t i = 0; i < head.value_row; i += 64) {
+        prefetch(reinterpret_cast<uintptr_t>(from + i) + ahead);
         unpack_nibble_codes(from + i, to + 2 * i, to + 2 * i + 64);
       }
     }
-    code_values(args, rows, args.codes);
+    code_values(args, rows, args.codes, 0);
   }
 };
-
-// Asks for what is read next, all at once: mixed with the products of a page, as many requests made
-// them wait for each other, and memory rested during its softmax.
-PHIAL_INLINE void fetch(const uint8_t* p, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) prefetch(reinterpret_cast<uintptr_t>(p + i));
-}
 
 template <class Page>
 static void attend_page(const AttentionPageArgs& args) {
   const PageRows rows = rows_that_see(args);
   if (rows.first >= rows.last) return;
   const KvHead& head = *args.head;
-  fetch(args.next, head.values);
+  const bool fetches = Page::kCodes && fetches_at_once(rows);
+  if (fetches) fetch(args.next, head.values);
   Page::scores(args, rows);
-  fetch(args.next + head.values, head.bytes - head.values);
+  if (fetches) fetch(args.next + head.values, head.bytes - head.values);
   if (args.cap > 0) cap_scores<Page::kCodes>(args, rows);
   weigh<Page::kCodes>(args, rows);
   Page::values(args, rows);

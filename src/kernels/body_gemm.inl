@@ -1,15 +1,28 @@
 // gemm: a register tile of kTileRows x kTileVecs accumulators, over a slice of B that stays in the
 // first-level cache. Storing an accumulator between slices and loading it again is exact, so each
 // element remains one chain in the order of k.
+//
+// Products says what the elements of A and B are: Element; Lanes, kLanes of them; load_lanes,
+// load_first_lanes and every_lane; add(sum, a, b), a step of the chain.
+
+struct FloatProducts {
+  using Element = float;
+  using Lanes = Vec;
+  PHIAL_INLINE Lanes load_lanes(const float* p) { return load(p); }
+  PHIAL_INLINE Lanes load_first_lanes(const float* p, int64_t n) { return load_first(p, n); }
+  PHIAL_INLINE Lanes every_lane(float value) { return broadcast(value); }
+  PHIAL_INLINE Vec add(Vec sum, Lanes a, Lanes b) { return fma(a, b, sum); }
+};
 
 // Depth of a slice: 32 KB of B.
-constexpr int64_t kSlice = 32768 / (kTileVecs * kLanes * static_cast<int>(sizeof(float)));
+constexpr int64_t kSlice = 32768 / (kTileVecs * kLanes * 4);
 
 // One tile of C, `Rows` x `Vecs` vectors; of the last vector the first `last` lanes exist
 // (all of them unless Part).
-template <int Rows, int Vecs, bool Part>
-static void gemm_tile(int64_t k, const float* a, int64_t a_stride, const float* b, int64_t b_stride,
-                      float* c, int64_t c_stride, bool accumulate, int64_t last) {
+template <class Products, int Rows, int Vecs, bool Part>
+static void gemm_tile(int64_t k, const typename Products::Element* a, int64_t a_stride,
+                      const typename Products::Element* b, int64_t b_stride, float* c,
+                      int64_t c_stride, bool accumulate, int64_t last) {
   Vec acc[Rows][Vecs];
   PHIAL_UNROLL
   for (int r = 0; r < Rows; ++r) {
@@ -20,16 +33,17 @@ static void gemm_tile(int64_t k, const float* a, int64_t a_stride, const float* 
     }
   }
   for (int64_t i = 0; i < k; ++i, ++a, b += b_stride) {
-    Vec row[Vecs];
+    typename Products::Lanes row[Vecs];
     PHIAL_UNROLL
     for (int v = 0; v < Vecs; ++v) {
-      row[v] = Part && v == Vecs - 1 ? load_first(b + v * kLanes, last) : load(b + v * kLanes);
+      row[v] = Part && v == Vecs - 1 ? Products::load_first_lanes(b + v * kLanes, last)
+                                     : Products::load_lanes(b + v * kLanes);
     }
     PHIAL_UNROLL
     for (int r = 0; r < Rows; ++r) {
-      const Vec factor = broadcast(a[r * a_stride]);
+      const typename Products::Lanes factor = Products::every_lane(a[r * a_stride]);
       PHIAL_UNROLL
-      for (int v = 0; v < Vecs; ++v) acc[r][v] = fma(factor, row[v], acc[r][v]);
+      for (int v = 0; v < Vecs; ++v) acc[r][v] = Products::add(acc[r][v], factor, row[v]);
     }
   }
   PHIAL_UNROLL
@@ -46,30 +60,35 @@ static void gemm_tile(int64_t k, const float* a, int64_t a_stride, const float* 
   }
 }
 
-using GemmTile = void (*)(int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t,
-                          bool, int64_t);
+template <class Element>
+using GemmTile = void (*)(int64_t, const Element*, int64_t, const Element*, int64_t, float*,
+                          int64_t, bool, int64_t);
 
 // By rows - 1.
-template <int Vecs, bool Part>
-constexpr GemmTile kGemmTiles[kTileRows] = {gemm_tile<1, Vecs, Part>, gemm_tile<2, Vecs, Part>,
-                                            gemm_tile<3, Vecs, Part>, gemm_tile<4, Vecs, Part>,
-                                            gemm_tile<5, Vecs, Part>, gemm_tile<6, Vecs, Part>};
+template <class Products, int Vecs, bool Part>
+constexpr GemmTile<typename Products::Element> kGemmTiles[kTileRows] = {
+    gemm_tile<Products, 1, Vecs, Part>, gemm_tile<Products, 2, Vecs, Part>,
+    gemm_tile<Products, 3, Vecs, Part>, gemm_tile<Products, 4, Vecs, Part>,
+    gemm_tile<Products, 5, Vecs, Part>, gemm_tile<Products, 6, Vecs, Part>};
 
 // The tiles for `columns` columns, as many of them as one tile takes.
-PHIAL_INLINE const GemmTile* gemm_tiles(int64_t columns) {
-  if (columns >= kTileVecs * kLanes) return kGemmTiles<kTileVecs, false>;
+template <class Products>
+PHIAL_INLINE const GemmTile<typename Products::Element>* gemm_tiles(int64_t columns) {
+  if (columns >= kTileVecs * kLanes) return kGemmTiles<Products, kTileVecs, false>;
   static_assert(kTileVecs == 2 || kTileVecs == 4);
   if constexpr (kTileVecs == 4) {
-    if (columns > 3 * kLanes) return kGemmTiles<4, true>;
-    if (columns > 2 * kLanes) return kGemmTiles<3, true>;
+    if (columns > 3 * kLanes) return kGemmTiles<Products, 4, true>;
+    if (columns > 2 * kLanes) return kGemmTiles<Products, 3, true>;
   }
-  return columns > kLanes ? kGemmTiles<2, true> : kGemmTiles<1, true>;
+  return columns > kLanes ? kGemmTiles<Products, 2, true> : kGemmTiles<Products, 1, true>;
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride, const float* b,
-                 int64_t b_stride, float* c, int64_t c_stride, bool accumulate) {
+template <class Products>
+static void gemm_of(int64_t m, int64_t n, int64_t k, const typename Products::Element* a,
+                    int64_t a_stride, const typename Products::Element* b, int64_t b_stride,
+                    float* c, int64_t c_stride, bool accumulate) {
   for (int64_t n0 = 0; n0 < n; n0 += kTileVecs * kLanes) {
-    const GemmTile* tiles = gemm_tiles(n - n0);
+    const auto* tiles = gemm_tiles<Products>(n - n0);
     const int64_t last = (n - n0 - 1) % kLanes + 1;
     int64_t k0 = 0;
     do {  // also for k = 0, which may have to write zeros
@@ -86,4 +105,10 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stri
       k0 += depth;
     } while (k0 < k);
   }
+}
+
+PHIAL_INLINE void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_stride,
+                       const float* b, int64_t b_stride, float* c, int64_t c_stride,
+                       bool accumulate) {
+  gemm_of<FloatProducts>(m, n, k, a, a_stride, b, b_stride, c, c_stride, accumulate);
 }

@@ -13,6 +13,7 @@ constexpr const KernelTable* kTables[] = {
     &kReferenceKernels,
 #if defined(__x86_64__)
     &kAvx2Kernels,
+    &kAvxVnniKernels,
     &kAvx512Kernels,
 #elif defined(__aarch64__)
     &kNeonKernels,
@@ -23,6 +24,7 @@ constexpr const KernelTable* kTables[] = {
 constexpr const char* kForeign[] = {
 #if !defined(__x86_64__)
     "avx2",
+    "avxvnni",
     "avx512",
 #endif
 #if !defined(__aarch64__)
@@ -45,6 +47,7 @@ bool is_supported(const KernelTable& table) {
 #if defined(__x86_64__)
   const CpuInfo cpu = probe_cpu();
   if (&table == &kAvx512Kernels) return cpu.avx512;
+  if (&table == &kAvxVnniKernels) return cpu.avx2 && cpu.avx_vnni;
   if (&table == &kAvx2Kernels || &table == &kEmulated512Kernels) return cpu.avx2;
 #elif defined(__aarch64__)
   // Part of every AArch64 processor.

@@ -14,6 +14,7 @@ namespace avx2 {
 }  // namespace
 
 constexpr KernelTable kAvx2Kernels = avx2::make_table("avx2", &kAvx2Attention);
+constexpr KernelTable kAvxVnniKernels = avx2::make_table("avxvnni", &kAvx2Attention);
 
 }  // namespace phial
 #endif

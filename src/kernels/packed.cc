@@ -12,6 +12,7 @@ constexpr const PackedKernels* kTables[] = {
     &kReferencePacked,
 #if defined(__x86_64__)
     &kAvx2Packed,
+    &kAvxVnniPacked,
     &kAvx512VnniPacked,
 #endif
 };
@@ -71,6 +72,7 @@ bool is_supported(const PackedKernels& kernels) {
 #if defined(__x86_64__)
   const CpuInfo cpu = probe_cpu();
   if (&kernels == &kAvx512VnniPacked) return cpu.avx512_vnni;
+  if (&kernels == &kAvxVnniPacked) return cpu.avx2 && cpu.avx_vnni;
   if (&kernels == &kAvx2Packed) return cpu.avx2;
 #endif
   return &kernels == &kReferencePacked;
@@ -79,6 +81,7 @@ bool is_supported(const PackedKernels& kernels) {
 const PackedKernels& packed_kernels([[maybe_unused]] const KernelTable& table) {
 #if defined(__x86_64__)
   if (&table == &kAvx512Kernels && is_supported(kAvx512VnniPacked)) return kAvx512VnniPacked;
+  if (&table == &kAvxVnniKernels) return kAvxVnniPacked;
   if (&table == &kAvx512Kernels || &table == &kAvx2Kernels) return kAvx2Packed;
 #endif
   return kReferencePacked;

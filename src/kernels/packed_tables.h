@@ -9,6 +9,7 @@ extern const PackedKernels kReferencePacked;
 
 #if defined(__x86_64__)
 extern const PackedKernels kAvx2Packed;
+extern const PackedKernels kAvxVnniPacked;
 extern const PackedKernels kAvx512VnniPacked;
 #endif
 

@@ -11,6 +11,7 @@ extern const ProbeTable kReferenceProbes;
 #if defined(__x86_64__)
 extern const ProbeTable kAvx2Probes;
 extern const ProbeTable kAvx512Probes;
+extern const ArithmeticProbe kAvxVnniProbe;
 extern const ArithmeticProbe kAvx512VnniProbe;
 extern const ArithmeticProbe kAvx512Bf16Probe;
 #elif defined(__aarch64__)

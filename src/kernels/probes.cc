@@ -17,6 +17,11 @@ ProbeTable probe_table(const KernelTable& table) {
     if (cpu.avx512_bf16) probes.bf16 = kAvx512Bf16Probe;
     return probes;
   }
+  if (isa == "avxvnni") {
+    ProbeTable probes = kAvx2Probes;
+    probes.int8 = probes.int8_wide = kAvxVnniProbe;
+    return probes;
+  }
   if (isa != kReferenceProbes.isa) return kAvx2Probes;
 #elif defined(__aarch64__)
   if (isa != kReferenceProbes.isa) return kNeonProbes;

@@ -37,7 +37,7 @@ TEST(SelectKernels, EachNameGivesItsTableOrSaysItIsUnavailable) {
 }
 
 TEST(SelectKernels, NamesOfOtherProcessorsAreKnownButUnavailable) {
-  for (const char* name : {"avx2", "avx512", "neon"}) {
+  for (const char* name : {"avx2", "avxvnni", "avx512", "neon"}) {
     bool here = false;
     for (const KernelTable* table : kernel_tables()) here = here || table->isa == std::string(name);
     const auto selected = select_kernels(name);
@@ -62,7 +62,10 @@ TEST(SelectKernels, SupportFollowsTheProcessor) {
   const CpuInfo cpu = probe_cpu();
   for (const KernelTable* table : kernel_tables()) {
     const std::string isa = table->isa;
-    const bool expected = isa == "avx512" ? cpu.avx512 : isa == "avx2" ? cpu.avx2 : true;
+    const bool expected = isa == "avx512"    ? cpu.avx512
+                          : isa == "avxvnni" ? cpu.avx2 && cpu.avx_vnni
+                          : isa == "avx2"    ? cpu.avx2
+                                             : true;
     EXPECT_EQ(is_supported(*table), expected) << isa;
   }
 }

@@ -11,6 +11,8 @@ extern const AttentionKernels kReferenceAttention;
 
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
+// The same kernels: what differs are packed ones (kernels/packed.h).
+extern const KernelTable kAvxVnniKernels;
 extern const KernelTable kAvx512Kernels;
 // The bodies as AVX-512 runs them, over AVX2: for tests where the processor lacks AVX-512.
 extern const KernelTable kEmulated512Kernels;

@@ -4,7 +4,8 @@
 // users. All vocabularies offer the same names:
 //
 //   kLanes              lanes of a Vec
-//   kTileRows, kTileVecs   the register tile of gemm; kGemvTile accumulators of gemv
+//   kTileRows, kTileVecs   the register tile of gemm; kGemvTile accumulators of gemv, and
+//                       kPlainTile of that of plain numbers
 //   load_first, store_first   the first n lanes, 0 <= n <= kLanes; the others load as 0
 //   keep_first(v, n, other)   the first n lanes of v, the others of other
 //   min, max            the second operand when either is NaN
@@ -34,6 +35,7 @@ constexpr int kLanes = 8;
 constexpr int kTileRows = 6;
 constexpr int kTileVecs = 2;
 constexpr int kGemvTile = 12;
+constexpr int kPlainTile = 12;
 constexpr bool kGemvSharesX = false;
 
 using Vec = __m256;

@@ -6,6 +6,7 @@ constexpr int kLanes = 16;
 constexpr int kTileRows = 6;
 constexpr int kTileVecs = 4;
 constexpr int kGemvTile = 16;
+constexpr int kPlainTile = 24;
 constexpr bool kGemvSharesX = true;
 
 struct Vec {

@@ -4,6 +4,7 @@ constexpr int kLanes = 4;
 constexpr int kTileRows = 6;
 constexpr int kTileVecs = 4;
 constexpr int kGemvTile = 16;
+constexpr int kPlainTile = 24;
 constexpr bool kGemvSharesX = false;
 
 using Vec = float32x4_t;

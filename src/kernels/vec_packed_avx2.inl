@@ -1,4 +1,5 @@
-// The vocabulary of the packed kernels over AVX2, beside vec_avx2.inl: 8 weight rows to a register.
+// The vocabulary of the packed kernels over AVX2, and AVX-VNNI where the unit is built for it,
+// beside vec_avx2.inl: 8 weight rows to a register.
 //
 //   Words            kLanes words: of a weight row's 4 codes, of 4 input codes, or an int32
 //   kDirectTileRows, kGemmTileRows   rows of inputs in a tile
@@ -21,9 +22,18 @@
 using Words = __m256i;
 
 constexpr int kDirectTileRows = 4;
-constexpr int kGemmTileRows = 4;
 constexpr int kGemmTileVecs = 2;
 constexpr bool kPartsInRegisters = false;
+#if defined(__AVXVNNI__)
+constexpr int kGemmTileRows = 6;
+
+// As in vec_packed_avx512vnni.inl, with 16 registers.
+constexpr int direct_vecs(int, int rows, int others) { return 4 * rows + 5 + others <= 14 ? 4 : 2; }
+constexpr bool kPartsAreTotals = true;
+constexpr int part_steps(int) { return kSlabColumns / 4; }
+constexpr int code_bias(int) { return 0; }
+#else
+constexpr int kGemmTileRows = 4;
 
 // Two products of a byte of at most `top` and one of at most 127 are added in 16 bits.
 constexpr bool kPartsAreTotals = false;
@@ -34,6 +44,7 @@ constexpr int code_bias(int top) { return top > 63 ? 128 : 0; }
 constexpr int direct_vecs(int top, int rows, int others) {
   return (rows <= 2 && rows * others <= 4 ? 4 : 2) / (part_steps(top) < 8 ? 2 : 1);
 }
+#endif
 
 PHIAL_INLINE void own_register(Words& w) { __asm__ volatile("" : "+x"(w)); }
 PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+x"(v)); }
@@ -67,6 +78,18 @@ PHIAL_INLINE Words look_up(ByteTable table, Words places) {
 }
 
 using Part = __m256i;
+#if defined(__AVXVNNI__)
+template <int kTop>
+PHIAL_INLINE Words as_factor(Words codes) {
+  return codes;
+}
+template <int kTop>
+PHIAL_INLINE Part multiply_add(Part part, Words codes, Words, Words inputs) {
+  return _mm256_dpbusd_avx_epi32(part, codes, inputs);
+}
+PHIAL_INLINE Part begin_part(Words total) { return total; }
+PHIAL_INLINE Words end_part(Part part, Words) { return part; }
+#else
 template <int kTop>
 PHIAL_INLINE Words as_factor(Words codes) {
   if constexpr (code_bias(kTop) == 0) return codes;
@@ -91,6 +114,7 @@ PHIAL_INLINE Words end_part(Part part, Words total) {
   own_register(total);
   return total;
 }
+#endif
 
 PHIAL_INLINE Vec larger_magnitude(Vec a, Vec b) {
   const Words sign = _mm256_set1_epi32(0x7fffffff);

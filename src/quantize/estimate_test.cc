@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <limits>
@@ -121,7 +122,7 @@ TEST_F(Estimates, WhatALayerWritesIsSeenBehindItAlone) {
 TEST_F(Estimates, BothQueryHeadsReadTheirKeyValueHead) {
   for (int64_t c = 0; c < kHidden; ++c) at(layer(0).v.weight, 2, c) *= 10;
   const std::vector<float> out = of(estimate(), Role::attention_out, 0);
-  for (int64_t d = 0; d < kHeadDim; ++d) EXPECT_EQ(out[d], out[d + kHeadDim]);
+  EXPECT_TRUE(std::equal(out.begin(), out.begin() + kHeadDim, out.begin() + kHeadDim));
   EXPECT_EQ(std::max_element(out.begin(), out.begin() + kHeadDim), out.begin() + 2);
 }
 

@@ -232,7 +232,6 @@ VARIANTS = [
             "model_type": "smollm3",
             "architectures": ["SmolLM3ForCausalLM"],
             "hidden_size": 16,
-            "intermediate_size": 24,
             "num_attention_heads": 2,
             "num_hidden_layers": 4,
             "pad_token_id": 0,
@@ -252,7 +251,7 @@ SEEDS = {
     "phi4-mini": 2,
     "qwen2": 2,
     "qwen3": 2,
-    "smollm3": 2,
+    "smollm3": 5,
 }
 
 

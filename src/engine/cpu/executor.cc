@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 
 #include "base/checked.h"
 #include "engine/cpu/attention.h"
@@ -30,8 +31,8 @@ struct alignas(64) WorkerScratch {
   LinearScratch linear;
   std::vector<float> head;    // [head_dim]
   std::vector<float> normed;  // [kOwnRows, hidden]
-  CacheLines normed_int8;     // [kOwnRows, hidden]
-  CacheLines input_int8;      // [kOwnRows, q_width or intermediate]
+  CacheLines rounded_normed;  // [kOwnRows, hidden]
+  CacheLines rounded_input;   // [kOwnRows, q_width or intermediate]
   std::vector<float> gate;    // [rows, kSlabColumns]
   std::vector<float> up;      // [rows, kPackedRows]
 };
@@ -44,12 +45,14 @@ struct CpuExecutor::Impl {
   std::shared_ptr<const CpuWeights> matrices;
   const KernelTable& kernels;
   const PackedKernels& packed;
+  const Bf16Kernels* const bf16;  // null: no layer is
   const ModelSpec& spec;
   const int64_t q_width;
   const int64_t kv_width;
   const Plan plan;
   bool any_int8 = false;  // layers
-  bool unpacks = false;   // panels into float32, however few rows there are
+  bool any_bf16 = false;
+  bool unpacks = false;  // panels into float32, however few rows there are
 
   // State of the rows of one pass, [rows, width] each.
   std::vector<float> normed;      // hidden
@@ -58,8 +61,8 @@ struct CpuExecutor::Impl {
   std::vector<float> gate, up;    // intermediate
   std::vector<float> projected;   // hidden; what attention and mlp add to the residual stream
   std::vector<float> head_input;  // hidden, of the rows that want logits
-  CacheLines normed_int8;         // what int8 layers read instead
-  CacheLines input_int8;
+  CacheLines rounded_normed;      // what int8 and bf16 layers read instead
+  CacheLines rounded_input;
   RopeTable rope;
   std::vector<WorkerScratch> workers;
   Attention attender;
@@ -79,6 +82,7 @@ struct CpuExecutor::Impl {
         matrices(std::move(w)),
         kernels(*runtime->kernels),
         packed(packed_kernels(kernels)),
+        bf16(bf16_kernels(kernels)),
         spec(model->spec),
         q_width(spec.attention.heads * spec.attention.head_dim),
         kv_width(spec.attention.kv_heads * spec.attention.head_dim),
@@ -88,6 +92,7 @@ struct CpuExecutor::Impl {
         deals(std::make_unique<Deal[]>(plan.size())) {
     const auto look_at = [this](const CpuLinear& linear) {
       any_int8 = any_int8 || linear.int8;
+      any_bf16 = any_bf16 || (linear.bf16 && !linear.int8);
       unpacks = unpacks || (linear.is_packed() && !linear.int8);
     };
     for (const CpuLayer& l : matrices->layers) {
@@ -122,6 +127,11 @@ struct CpuExecutor::Impl {
     }
     return input_rows > kMaxGemvRows || rows >= 16 * kPanelRows * size() ? kPanelRows : 16;
   }
+  // Whether one of `linears` rounds the rows of this pass.
+  bool any_rounds(std::initializer_list<const CpuLinear*> linears) const {
+    return std::any_of(linears.begin(), linears.end(),
+                       [this](const CpuLinear* linear) { return linear->rounds(batch->rows); });
+  }
   // Calls fn(begin, end) for parts of a range of columns, so small that results are in a cache
   // still when something is done with them: panels where there are many rows.
   template <class Fn>
@@ -147,7 +157,7 @@ struct CpuExecutor::Impl {
   }
   void apply(const CpuLinear& linear, const LinearInput& input, int64_t begin, int64_t end,
              const LinearOutput& output, int worker) {
-    apply_linear(kernels, packed, linear, input, begin, end, output,
+    apply_linear({kernels, packed, bf16}, linear, input, begin, end, output,
                  workers[static_cast<size_t>(worker)].linear);
   }
 
@@ -157,12 +167,12 @@ struct CpuExecutor::Impl {
 
   void observe(const PlanStep& step, int worker, const float* input, int64_t rows, int64_t width);
   void norm_row(const NormWeights& norm, const float* x, float* out) const;
-  LinearInput input_of(const float* x, int64_t rows, int64_t width, CacheLines* int8) const;
+  LinearInput input_of(const float* x, int64_t rows, int64_t width, CacheLines* rounded) const;
   Share share_rows(const LinearInput& input, int worker) const;
-  void quantize(const LinearInput& input, Share rows, InputCodes codes) const;
-  LinearInput normed_rows(bool int8, int worker);
-  void norm_rows(const NormWeights& norm, bool int8, int worker);
-  LinearInput read_rows(const float* x, int64_t rows, int64_t width, bool int8, int worker,
+  void round(const LinearInput& input, Share rows, InputCodes codes) const;
+  LinearInput normed_rows(bool rounded, int worker);
+  void norm_rows(const NormWeights& norm, bool rounded, int worker);
+  LinearInput read_rows(const float* x, int64_t rows, int64_t width, bool rounded, int worker,
                         InputCodes codes = InputCodes::as_needed);
   void add_projected(const PlanStep& step, const CpuLinear& linear, const NormWeights& post_norm,
                      const float* input, int worker);
@@ -221,23 +231,27 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
   fit(up, spec.intermediate);
   head_input.resize(batch->logits_rows.size() * static_cast<size_t>(spec.hidden));
   // For up to `most_rows` rows: just below the least that `gemm` takes, a few may need more.
-  const auto fit_int8 = [this](CacheLines& buffer, int64_t most_rows, int64_t width) {
+  const auto fit_rounded = [this](CacheLines& buffer, int64_t most_rows, int64_t width) {
+    size_t lines = 0;
     for (const int64_t n : {most_rows, std::min<int64_t>(most_rows, kMinPackedGemmRows - 1)}) {
-      const size_t lines = lines_of(quantized_bytes(quantized_shape(packed, n, width)));
-      if (buffer.size() < lines) buffer.resize(lines);
+      if (!any_int8) break;
+      lines = std::max(lines, lines_of(quantized_bytes(quantized_shape(packed, n, width))));
     }
+    if (any_bf16) lines += lines_of(most_rows * bf16_pairs(width) * kPairBytes);
+    if (buffer.size() < lines) buffer.resize(lines);
   };
 
   workers.resize(static_cast<size_t>(size()));
   for (WorkerScratch& w : workers) {
     if (unpacks || batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
       w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
+      if (any_bf16) w.linear.pairs.reserve(lines_of(kPanelPairs * kPanelRows * kPairBytes));
     }
     w.head.resize(static_cast<size_t>(spec.attention.head_dim));
     w.normed.resize(static_cast<size_t>(kOwnRows * spec.hidden));
     if (any_int8) {
-      fit_int8(w.normed_int8, kOwnRows, spec.hidden);
-      fit_int8(w.input_int8, kOwnRows, std::max({spec.hidden, q_width, spec.intermediate}));
+      fit_rounded(w.rounded_normed, kOwnRows, spec.hidden);
+      fit_rounded(w.rounded_input, kOwnRows, std::max({spec.hidden, q_width, spec.intermediate}));
       w.linear.gemm.reserve(lines_of(gemm_scratch_bytes(static_cast<int32_t>(batch->rows))));
       if (batch->rows >= kMinPackedGemmRows) {
         fit(w.gate, kSlabColumns);
@@ -245,10 +259,8 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
       }
     }
   }
-  if (any_int8) {
-    fit_int8(normed_int8, batch->rows, spec.hidden);
-    fit_int8(input_int8, batch->rows, std::max({spec.hidden, q_width, spec.intermediate}));
-  }
+  fit_rounded(rounded_normed, batch->rows, spec.hidden);
+  fit_rounded(rounded_input, batch->rows, std::max({spec.hidden, q_width, spec.intermediate}));
   for (size_t i = begin; i < end; ++i) deals[i].reset();
   const bool attends =
       std::any_of(plan.begin() + static_cast<int64_t>(begin),
@@ -337,13 +349,20 @@ void CpuExecutor::Impl::norm_row(const NormWeights& norm, const float* x, float*
   }
 }
 
-// Rows as layers read them, quantized in `int8` unless that is null; what is in there is another
-// matter.
+// Rows as layers read them, also as int8 or bfloat16 in `rounded` unless that is null; what is in
+// there is another matter.
 LinearInput CpuExecutor::Impl::input_of(const float* x, int64_t rows, int64_t width,
-                                        CacheLines* int8) const {
+                                        CacheLines* rounded) const {
   LinearInput input{x, rows, width};
-  if (int8 != nullptr) {
-    input.quantized = place_quantized(quantized_shape(packed, rows, width), int8->data());
+  if (rounded == nullptr) return input;
+  size_t lines = 0;
+  if (any_int8) {
+    const QuantizedRows shape = quantized_shape(packed, rows, width);
+    input.quantized = place_quantized(shape, rounded->data());
+    lines = lines_of(quantized_bytes(shape));
+  }
+  if (any_bf16 && rows > kMaxGemvRows) {
+    input.bf16 = reinterpret_cast<uint32_t*>(rounded->data() + lines);
   }
   return input;
 }
@@ -357,8 +376,11 @@ Share CpuExecutor::Impl::share_rows(const LinearInput& input, int worker) const 
           tile_begin(tiled, static_cast<int32_t>(tiles.end))};
 }
 
-// REQUIRES: rows of whole tiles
-void CpuExecutor::Impl::quantize(const LinearInput& input, Share rows, InputCodes codes) const {
+// REQUIRES: rows of whole tiles where they are quantized
+void CpuExecutor::Impl::round(const LinearInput& input, Share rows, InputCodes codes) const {
+  for (int64_t r = rows.begin; r < rows.end && input.bf16 != nullptr; ++r) {
+    bf16->round(input.width, input.x + r * input.width, input.bf16 + r * bf16_pairs(input.width));
+  }
   const QuantizedRows& tiled = input.quantized;
   if (tiled.scales == nullptr) return;
   packed.quantize({input.x, input.width, tile_of(tiled, static_cast<int32_t>(rows.begin)),
@@ -367,34 +389,35 @@ void CpuExecutor::Impl::quantize(const LinearInput& input, Share rows, InputCode
 }
 
 // What norm_rows made, also in a step before.
-LinearInput CpuExecutor::Impl::normed_rows(bool int8, int worker) {
+LinearInput CpuExecutor::Impl::normed_rows(bool rounded, int worker) {
   WorkerScratch& own = workers[static_cast<size_t>(worker)];
   if (batch->rows <= kOwnRows) {
-    return input_of(own.normed.data(), batch->rows, spec.hidden, int8 ? &own.normed_int8 : nullptr);
+    return input_of(own.normed.data(), batch->rows, spec.hidden,
+                    rounded ? &own.rounded_normed : nullptr);
   }
-  return input_of(normed.data(), batch->rows, spec.hidden, int8 ? &normed_int8 : nullptr);
+  return input_of(normed.data(), batch->rows, spec.hidden, rounded ? &rounded_normed : nullptr);
 }
 
-void CpuExecutor::Impl::norm_rows(const NormWeights& norm, bool int8, int worker) {
-  const LinearInput input = normed_rows(int8, worker);
+void CpuExecutor::Impl::norm_rows(const NormWeights& norm, bool rounded, int worker) {
+  const LinearInput input = normed_rows(rounded, worker);
   const bool own = batch->rows <= kOwnRows;
   const Share mine = own ? Share{0, batch->rows} : share_rows(input, worker);
   float* out = own ? workers[static_cast<size_t>(worker)].normed.data() : normed.data();
   for (int64_t r = mine.begin; r < mine.end; ++r) {
     norm_row(norm, hidden + r * spec.hidden, out + r * spec.hidden);
   }
-  quantize(input, mine, InputCodes::as_needed);
+  round(input, mine, InputCodes::as_needed);
   if (!own) barrier();
 }
 
 // Rows that all workers see already.
-LinearInput CpuExecutor::Impl::read_rows(const float* x, int64_t rows, int64_t width, bool int8,
+LinearInput CpuExecutor::Impl::read_rows(const float* x, int64_t rows, int64_t width, bool rounded,
                                          int worker, InputCodes codes) {
-  if (!int8) return input_of(x, rows, width, nullptr);
+  if (!rounded) return input_of(x, rows, width, nullptr);
   const bool own = rows <= kOwnRows;
   const LinearInput input = input_of(
-      x, rows, width, own ? &workers[static_cast<size_t>(worker)].input_int8 : &input_int8);
-  quantize(input, own ? Share{0, rows} : share_rows(input, worker), codes);
+      x, rows, width, own ? &workers[static_cast<size_t>(worker)].rounded_input : &rounded_input);
+  round(input, own ? Share{0, rows} : share_rows(input, worker), codes);
   if (!own) barrier();
   return input;
 }
@@ -404,10 +427,9 @@ void CpuExecutor::Impl::attention_input(const PlanStep& step, int worker) {
   const CpuLinear* const linears[] = {&layer.q, &layer.k, &layer.v};
   std::vector<float>* const outputs[] = {&q, &k, &v};
   // A parallel block's mlp reads what is normed here as well.
-  const bool int8 =
-      layer.q.int8 || layer.k.int8 || layer.v.int8 || layer.up.int8 || layer.gate.int8;
-  norm_rows(weights(step).attention_norm, int8, worker);
-  const LinearInput input = normed_rows(int8, worker);
+  const bool rounded = any_rounds({&layer.q, &layer.k, &layer.v, &layer.up, &layer.gate});
+  norm_rows(weights(step).attention_norm, rounded, worker);
+  const LinearInput input = normed_rows(rounded, worker);
   observe(step, worker, input.x, batch->rows, spec.hidden);
   take_rows(
       step, linears, unit_rows(linears, batch->rows), worker,
@@ -490,9 +512,10 @@ void CpuExecutor::Impl::add_projected(const PlanStep& step, const CpuLinear& lin
                                       const NormWeights& post_norm, const float* x, int worker) {
   const int64_t width = linear.layer->weight.columns;
   observe(step, worker, x, batch->rows, width);
-  const LinearInput input = step.op == PlanOp::mlp_output && gates_by_slabs(step)
-                                ? input_of(nullptr, batch->rows, width, &input_int8)
-                                : read_rows(x, batch->rows, width, linear.int8, worker);
+  const LinearInput input =
+      step.op == PlanOp::mlp_output && gates_by_slabs(step)
+          ? input_of(nullptr, batch->rows, width, &rounded_input)
+          : read_rows(x, batch->rows, width, linear.rounds(batch->rows), worker);
   const bool adds = spec.norm_place == NormPlace::before;
   const CpuLinear* const linears[] = {&linear};
   take_rows(step, linears, unit_rows(linears, batch->rows), worker,
@@ -517,9 +540,9 @@ void CpuExecutor::Impl::add_projected(const PlanStep& step, const CpuLinear& lin
 void CpuExecutor::Impl::mlp_input(const PlanStep& step, int worker) {
   const CpuLayer& layer = layer_of(step);
   const bool gated = is_gated(spec.mlp);
-  const bool int8 = layer.up.int8 || layer.gate.int8;
-  if (!step.reuses_norm) norm_rows(weights(step).mlp_norm, int8, worker);
-  const LinearInput input = normed_rows(int8, worker);
+  const bool rounded = any_rounds({&layer.up, &layer.gate});
+  if (!step.reuses_norm) norm_rows(weights(step).mlp_norm, rounded, worker);
+  const LinearInput input = normed_rows(rounded, worker);
   observe(step, worker, input.x, batch->rows, spec.hidden);
   const int64_t width = spec.intermediate;
   if (gates_by_slabs(step)) {
@@ -581,7 +604,7 @@ void CpuExecutor::Impl::gate_slab(const CpuLayer& layer, const LinearInput& inpu
       activate(end - begin, gates + r * kSlabColumns, own.up.data() + r * kPackedRows);
     }
   });
-  const LinearInput gated = input_of(nullptr, batch->rows, spec.intermediate, &input_int8);
+  const LinearInput gated = input_of(nullptr, batch->rows, spec.intermediate, &rounded_input);
   packed.quantize({own.gate.data(), kSlabColumns, 0, tile_count(gated.quantized), slab, slab + 1,
                    InputCodes::as_needed, gated.quantized});
 }
@@ -600,8 +623,8 @@ void CpuExecutor::Impl::head(const PlanStep& step, int worker) {
   const CpuLinear& linear = matrices->lm_head;
   // Errors of logits are errors of the result: here a second plane of codes pays, and few rows get
   // that far.
-  const LinearInput input =
-      read_rows(head_input.data(), wanted, spec.hidden, linear.int8, worker, InputCodes::wide);
+  const LinearInput input = read_rows(head_input.data(), wanted, spec.hidden, linear.rounds(wanted),
+                                      worker, InputCodes::wide);
   const CpuLinear* const linears[] = {&linear};
   take_rows(step, linears, unit_rows(linears, wanted), worker,
             [&](size_t, int64_t begin, int64_t end) {

@@ -48,6 +48,14 @@ std::optional<PackedLayout> layout_of(const MatrixView& weight, Compute compute)
   return layout && layout->is_integer() ? layout : std::nullopt;
 }
 
+// Of what is not packed, products of many rows may be taken in bfloat16; not of plain numbers with
+// more bits.
+bool keeps_its_bits(const MatrixView& weight) {
+  if (weight.is_packed()) return weight.packed.layout.codes == PackedCodes::f16;
+  return !weight.is_affine() &&
+         (weight.grid == Grid::f16 || weight.grid == Grid::f32 || weight.grid == Grid::f64);
+}
+
 // Where a layer's file has the row `r` of the natural order.
 size_t natural_row(const Linear& layer, size_t r) {
   const auto head_rows = static_cast<size_t>(layer.weight.head_rows);
@@ -156,10 +164,12 @@ Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtim
   std::vector<std::unique_ptr<Job>> jobs;
   uint8_t* next = weights->panels.data();
   int64_t units = 0;
+  const bool has_bf16 = compute != Compute::fp32 && bf16_kernels(*runtime.kernels) != nullptr;
   each_linear(model, *weights, [&](const Linear& from, CpuLinear& to) {
     to.layer = &from;
     to.bias = from.bias;
     const std::optional<PackedLayout> layout = layout_of(from.weight, compute);
+    to.bf16 = has_bf16 && !keeps_its_bits(from.weight);
     if (from.weight.is_packed()) {
       to.panels = from.weight.packed;
       to.int8 = compute == Compute::int8 && to.panels.layout.is_integer();
