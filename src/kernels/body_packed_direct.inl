@@ -19,7 +19,9 @@ struct DirectSlab {
   PackedBook book;
   const SlabScales* scales[2];  // for low and for high codes
   SlabTile x;
-  float* y;  // [rows][kPackedRows]
+  float* y;      // [rows][kPackedRows]
+  float* parts;  // likewise, of this slab and tile; not on a loop's own stack, where it would hide
+                 // spills
 };
 
 // Steps first ... first + steps - 1 of kVecs registers of rows against M rows of inputs.
@@ -160,7 +162,7 @@ PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, int plane, Byt
 template <class Codes, bool Halves, int M>
 PHIAL_APART void direct_slab(const DirectSlab& slab) {
   const ByteTable table = table_of_book(slab.book);
-  alignas(64) float parts[M * kPackedRows];
+  float* parts = slab.parts;
   for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(parts + i, zero());
   for (int32_t c = 0; c < slab.count; ++c) {
     prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
@@ -231,6 +233,7 @@ static void direct_panels(const PackedProductArgs& args) {
   const QuantizedRows& x = args.x;
   constexpr int64_t kUnit = Halves ? 16 : kChunkColumns;
   alignas(64) float y[kMinPackedGemmRows * kPackedRows];
+  alignas(64) float parts[kMostTileRows * kPackedRows];
   SlabScales scales, high_scales;
   DirectSlab slab;
   slab.chunk_bytes = layout.chunk_bytes;
@@ -238,6 +241,7 @@ static void direct_panels(const PackedProductArgs& args) {
   slab.zero = zero_of_codes(layout);
   slab.has_offsets = layout.offsets != PackedOffsets::none;
   slab.book = layout.book;
+  slab.parts = parts;
   slab.scales[0] = &scales;
   slab.scales[1] = &high_scales;
   const int64_t slabs = slab_count(layout);

@@ -11,7 +11,12 @@ struct GemmSlab {
   const SlabScales* scales[2];  // for low and for high codes
   SlabTile x;
   float* y;  // [rows][kPackedRows]
+  // For vocabularies with too few registers, 64-byte aligned: the same of this slab alone, and a
+  // word for each sum that is in flight.
+  float* parts;
+  uint8_t* waiting;
 };
+constexpr int kWaitingBytes = kGemmTileRows * kGemmTileVecs * 4 * kLanes;
 
 // The inputs of a tile as sums begin with them, and as they meet offsets: of chunks, or of halves.
 template <int M>
@@ -108,9 +113,8 @@ PHIAL_INLINE void sum_short_parts(const uint8_t* codes, const int32_t* words, in
 // the last one.
 template <int kTop, int kSteps, int M, int kVecs>
 PHIAL_INLINE void sum_long_parts(const uint8_t* codes, const int32_t* words, const int32_t* starts,
-                                 Words (&total)[M][kVecs]) {
+                                 uint8_t* waiting, Words (&total)[M][kVecs]) {
   constexpr int kPart = part_steps(kTop) < kSteps ? part_steps(kTop) : kSteps;
-  alignas(64) uint8_t waiting[M * kVecs * 4 * kLanes];
   PHIAL_UNROLL
   for (int s = 0; s < kSteps; s += kPart) {
     Part part[M][kVecs];
@@ -138,9 +142,9 @@ PHIAL_INLINE void sum_long_parts(const uint8_t* codes, const int32_t* words, con
 // starts + sums of products over kSteps steps.
 template <int kTop, int kSteps, int M, int kVecs>
 PHIAL_INLINE void sum_products(const uint8_t* codes, const int32_t* words, const int32_t* starts,
-                               Words (&total)[M][kVecs]) {
+                               [[maybe_unused]] uint8_t* waiting, Words (&total)[M][kVecs]) {
   if constexpr (!kPartsAreTotals && part_steps(kTop) > 2) {
-    sum_long_parts<kTop, kSteps, M>(codes, words, starts, total);
+    sum_long_parts<kTop, kSteps, M>(codes, words, starts, waiting, total);
     return;
   }
   PHIAL_UNROLL
@@ -195,7 +199,8 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, const TileSums<M>& tile, int32
   each_piece<Halves, M>(
       slab, tile, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
         Words total[M][kVecs];
-        sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, total);
+        sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
+                                              total);
         load_again();
         PHIAL_UNROLL
         for (int v = 0; v < kVecs; ++v) {
@@ -233,7 +238,8 @@ PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, const TileSums<M>& t
   each_piece<Halves, M>(
       slab, tile, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
         Words total[M][kVecs];
-        sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, total);
+        sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
+                                              total);
         add_totals<M, kVecs>(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums,
                              parts);
       });
@@ -265,7 +271,7 @@ PHIAL_APART void gemm_slab(const GemmSlab& slab) {
       gemm_rows<kTop, Offsets, Halves, M>(slab, tile, r);
     }
   } else {
-    alignas(64) float parts[M * kPackedRows];
+    float* parts = slab.parts;
     for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(parts + i, zero());
     for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
       gemm_rows_in_memory<kTop, Offsets, Halves, M>(slab, tile, r, parts + r);
@@ -309,6 +315,8 @@ PHIAL_APART void unpack_codes(const uint8_t* chunks, int32_t chunk_bytes, int32_
 struct GemmWeights {
   alignas(64) uint8_t codes[kSlabColumns * kPackedRows];
   SlabScales scales, high_scales;
+  alignas(64) float parts[kGemmTileRows * kPackedRows];
+  alignas(64) uint8_t waiting[kWaitingBytes];
 };
 
 template <class Codes, bool Halves>
@@ -320,6 +328,8 @@ static void gemm_panels(const PackedProductArgs& args) {
   const ByteTable table = table_of_book(layout.book);
   GemmSlab slab;
   slab.codes = weights.codes;
+  slab.parts = weights.parts;
+  slab.waiting = weights.waiting;
   slab.group_shift = shift_of(layout.group, Halves ? 16 : kChunkColumns);
   slab.zero = zero_of_codes(layout);
   slab.scales[0] = &weights.scales;

@@ -5,6 +5,7 @@
 struct TileCodes {
   alignas(64) int8_t low[kMostTileRows][kSlabColumns];
   alignas(64) int8_t high[kMostTileRows][kSlabColumns];
+  alignas(64) int32_t sums[2][16];  // of the halves of a chunk
   uint8_t high_chunks;
 };
 
@@ -92,7 +93,7 @@ PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)
 
 // Chunk c of `height` rows to where the tile has it.
 PHIAL_INLINE void put_chunk(const int8_t (&rows)[kMostTileRows][kSlabColumns], int32_t height,
-                            int64_t c, const InputPlane& plane) {
+                            int64_t c, int32_t (&halves)[2][16], const InputPlane& plane) {
   int8_t* words = plane.codes + c * kChunkColumns * height;
   for (int32_t m = 0; m < height; ++m) {
     const int8_t* codes = rows[m] + c * kChunkColumns;
@@ -101,25 +102,24 @@ PHIAL_INLINE void put_chunk(const int8_t (&rows)[kMostTileRows][kSlabColumns], i
       __builtin_memcpy(words + 4 * (i * height + m), codes + 4 * i, 4);
     }
   }
-  int32_t first[16], second[16];
-  sum_words(words, height, first);
-  sum_words(words + 16 * height, height, second);
+  sum_words(words, height, halves[0]);
+  sum_words(words + 16 * height, height, halves[1]);
   int32_t* sums = plane.sums + c * 2 * height;
   int32_t* chunk_sums = plane.chunk_sums + c * height;
   for (int32_t m = 0; m < height; ++m) {
-    sums[m] = first[m];
-    sums[height + m] = second[m];
-    chunk_sums[m] = first[m] + second[m];
+    sums[m] = halves[0][m];
+    sums[height + m] = halves[1][m];
+    chunk_sums[m] = halves[0][m] + halves[1][m];
   }
 }
 
-static void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab) {
+PHIAL_APART void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab,
+                               TileCodes& codes) {
   const QuantizedRows& out = args.out;
   const SlabTile tile = slab_tile(out, slab, t);
   const int32_t begin = tile_begin(out, t), height = tile_begin(out, t + 1) - begin;
   const int64_t columns = quantized_columns(out, slab);
   const int64_t there = out.columns - slab * kSlabColumns;
-  TileCodes codes;
   codes.high_chunks = 0;
   for (int32_t m = 0; m < height; ++m) {
     const float* x = args.x + (begin + m) * args.x_stride + (slab - args.slab_begin) * kSlabColumns;
@@ -133,13 +133,15 @@ static void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab) {
   }
   *tile.high_chunks = codes.high_chunks;
   for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
-    put_chunk(codes.low, height, c, tile.low);
-    if ((codes.high_chunks >> c & 1) != 0) put_chunk(codes.high, height, c, tile.high);
+    put_chunk(codes.low, height, c, codes.sums, tile.low);
+    if ((codes.high_chunks >> c & 1) != 0) put_chunk(codes.high, height, c, codes.sums, tile.high);
   }
 }
 
 static void quantize(const QuantizeArgs& args) {
+  TileCodes codes;
   for (int32_t t = args.tile_begin; t < args.tile_end; ++t) {
-    for (int64_t slab = args.slab_begin; slab < args.slab_end; ++slab) quantize_tile(args, t, slab);
+    for (int64_t slab = args.slab_begin; slab < args.slab_end; ++slab)
+      quantize_tile(args, t, slab, codes);
   }
 }

@@ -57,12 +57,13 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
   return placed;
 }
 
-// Float32 results of one panel, and what a slab of its weights becomes: its codes, and tables of
-// its groups' scales and offsets, twice.
+// Float32 results of one panel, what a slab of its weights becomes (its codes, and tables of its
+// groups' scales and offsets, twice), and the parts and sums of a tile.
 int64_t gemm_scratch_bytes(int32_t rows) {
   constexpr int64_t kCodes = int64_t{kSlabColumns} * kPackedRows;
   constexpr int64_t kScaleTables = 4 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
-  return int64_t{rows} * kPackedRows * 4 + kCodes + kScaleTables;
+  constexpr int64_t kTile = 2 * int64_t{kMostTileRows} * kPackedRows * 4;
+  return int64_t{rows} * kPackedRows * 4 + kCodes + kScaleTables + kTile;
 }
 
 std::span<const PackedKernels* const> packed_tables() { return kTables; }
