@@ -19,6 +19,7 @@ ProbeTable probe_table(const KernelTable& table) {
   }
   if (isa == "avxvnni") {
     ProbeTable probes = kAvx2Probes;
+    probes.isa = table.isa;
     probes.int8 = probes.int8_wide = kAvxVnniProbe;
     return probes;
   }
