@@ -245,12 +245,14 @@ PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, const TileSums<M>& t
       });
 }
 
-// Of a whole slab, however many chunks there are: numbers behind the last tile's are unused memory.
+// Of a whole slab, however many chunks there are: numbers behind the last tile's are unused memory,
+// and may be any.
 template <int kCount>
 PHIAL_INLINE void load_sums(const int32_t* sums, int32_t minus_zero, int32_t* starts,
                             float* floats) {
   for (int32_t i = 0; i < kCount; ++i) {
-    starts[i] = minus_zero * sums[i];
+    starts[i] =
+        static_cast<int32_t>(static_cast<uint32_t>(minus_zero) * static_cast<uint32_t>(sums[i]));
     floats[i] = static_cast<float>(sums[i]);
   }
 }
