@@ -5,8 +5,7 @@
 //   gemm/ISA/m/threads                      a panel of 64 columns, k = 1024: GFLOPS, and the share
 //                                           of fused multiply-adds in registers (probe_%)
 //   gemm_bf16/m/threads                     the same with k = 2048 in bfloat16, where the processor
-//   has
-//                                           products of it
+//                                           has products of it
 //   unpack/ISA/GRID                         64 rows x 1024 columns into a panel: GB/s of panel, and
 //                                           its time as a share of gemm with 256 rows (gemm256_%)
 //

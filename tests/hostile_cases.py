@@ -474,6 +474,9 @@ def packed_files():
     for field, values in (("codes", ("f8", "")), ("scale", ("f64", "F16")), ("offset", ("half", ""))):
         for value in values:
             yield described(f"affine-{field}-{value}", 4, {**good, "grid": {**affine, field: value}}, field)
+    for offset in ("minimum", "real"):
+        yield described(f"affine-e8m0-{offset}", 4, {**good, "grid": {**affine, "scale": "e8m0", "offset": offset}},
+                        "offset")
     for field in affine:
         yield described(f"affine-without-{field}", 3,
                         {**good, "grid": {k: affine[k] for k in affine if k != field}}, field)

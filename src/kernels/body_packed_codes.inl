@@ -4,8 +4,7 @@
 //   kLines    of a chunk
 //   kOthers   registers that step() needs beside its result
 //   step<s>(chunk, table) the codes of kLanes rows in step s, as bytes; `chunk` is at the rows'
-//   first
-//             word in the first line
+//             first word in the first line
 
 // No load before it is used again after it: better loaded twice than kept in memory on the stack.
 PHIAL_INLINE void load_again() { __asm__ volatile("" : : : "memory"); }

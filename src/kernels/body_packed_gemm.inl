@@ -247,11 +247,14 @@ PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, int32_t r, float* pa
 
 // `count` numbers, of the tile after the one that is computed with: what was just stored in whole
 // registers is slow to load word by word. Rounded up to registers: what lies behind the last tile's
-// is read, too, and means nothing.
+// is read, too, may be any number and means nothing.
 PHIAL_INLINE void load_plane_sums(const int32_t* from, int32_t count, int32_t minus_zero,
                                   bool with_floats, int32_t* starts, float* sums) {
   for (int32_t i = 0; i < count; i += 16) {
-    for (int32_t j = i; j < i + 16; ++j) starts[j] = minus_zero * from[j];
+    for (int32_t j = i; j < i + 16; ++j) {
+      starts[j] =
+          static_cast<int32_t>(static_cast<uint32_t>(minus_zero) * static_cast<uint32_t>(from[j]));
+    }
   }
   for (int32_t i = 0; with_floats && i < count; i += 16) {
     for (int32_t j = i; j < i + 16; ++j) sums[j] = static_cast<float>(from[j]);

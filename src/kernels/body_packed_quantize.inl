@@ -5,6 +5,9 @@
 struct TileCodes {
   alignas(64) int8_t low[kMostTileRows][kSlabColumns];
   alignas(64) int8_t high[kMostTileRows][kSlabColumns];
+  // A chunk's words, and room for a register of what its last ones are loaded with: where the words
+  // belong, that would be another tile's, which another thread may be writing.
+  alignas(64) int8_t words[kChunkColumns * kMostTileRows + 64] = {};
   alignas(64) int32_t sums[2][16];  // of the halves of a chunk
   uint8_t high_chunks;
 };
@@ -84,7 +87,7 @@ PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)
   const Words ones = words_of(0x01010101);
   Part part = begin_part(words_of(0));
   for (int i = 0; i < 4; ++i) {
-    // Beyond the rows of the tile lies what comes behind its codes.
+    // Beyond the rows of the tile lies what comes behind these words; nobody looks at its sums.
     const Words codes = load_words(reinterpret_cast<const uint8_t*>(words + 4 * i * height));
     part = multiply_add<1>(part, ones, ones, codes);
   }
@@ -93,8 +96,9 @@ PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)
 
 // Chunk c of `height` rows to where the tile has it.
 PHIAL_INLINE void put_chunk(const int8_t (&rows)[kMostTileRows][kSlabColumns], int32_t height,
-                            int64_t c, int32_t (&halves)[2][16], const InputPlane& plane) {
-  int8_t* words = plane.codes + c * kChunkColumns * height;
+                            int64_t c, TileCodes& tile, const InputPlane& plane) {
+  int8_t* words = tile.words;
+  int32_t(&halves)[2][16] = tile.sums;
   for (int32_t m = 0; m < height; ++m) {
     const int8_t* codes = rows[m] + c * kChunkColumns;
     PHIAL_UNROLL
@@ -102,6 +106,8 @@ PHIAL_INLINE void put_chunk(const int8_t (&rows)[kMostTileRows][kSlabColumns], i
       __builtin_memcpy(words + 4 * (i * height + m), codes + 4 * i, 4);
     }
   }
+  __builtin_memcpy(plane.codes + c * kChunkColumns * height, words,
+                   static_cast<size_t>(kChunkColumns) * static_cast<size_t>(height));
   sum_words(words, height, halves[0]);
   sum_words(words + 16 * height, height, halves[1]);
   int32_t* sums = plane.sums + c * 2 * height;
@@ -133,8 +139,8 @@ PHIAL_APART void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab
   }
   *tile.high_chunks = codes.high_chunks;
   for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
-    put_chunk(codes.low, height, c, codes.sums, tile.low);
-    if ((codes.high_chunks >> c & 1) != 0) put_chunk(codes.high, height, c, codes.sums, tile.high);
+    put_chunk(codes.low, height, c, codes, tile.low);
+    if ((codes.high_chunks >> c & 1) != 0) put_chunk(codes.high, height, c, codes, tile.high);
   }
 }
 

@@ -108,6 +108,10 @@ Result<AffineGrid> read_affine(const Reader& reader, const Json& object) {
   PHIAL_ASSIGN(const int64_t group, reader.integer(object, "group", INT32_MAX));
   PHIAL_ASSIGN(grid.scale, reader.choice(object, "scale", kScales));
   PHIAL_ASSIGN(grid.offset, reader.choice(object, "offset", kOffsets));
+  const bool has_numbers = grid.offset == OffsetKind::real || grid.offset == OffsetKind::minimum;
+  if (grid.scale == ScaleKind::e8m0 && has_numbers) {
+    return reader.unknown("offset", "of the kind e8m0");
+  }
   grid.bits = static_cast<int32_t>(bits);
   grid.group_columns = static_cast<int32_t>(group);
   return grid;

@@ -44,7 +44,9 @@ Numbers numbers_of(Grid grid) {
 Numbers numbers_of(const AffineGrid& grid) {
   const bool has_minimums = grid.codes == CodeKind::unsigned_bits &&
                             grid.offset == OffsetKind::minimum && grid.group_rows == 1;
-  if (!has_minimums || grid.group_columns % kGroup != 0) return {};
+  // Numbers of one byte would be no scales of the targets, whose minimums are of the same kind.
+  if (!has_minimums || grid.scale == ScaleKind::e8m0) return {};
+  if (grid.group_columns % kGroup != 0) return {};
   return {0, (1 << grid.bits) - 1, true, grid.group_columns, grid.scale};
 }
 
@@ -316,7 +318,8 @@ StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor) {
     }
   } else if (format == TargetFormat::mlx) {
     candidates.push_back({.grid = Grid::mxfp4, .group_columns = kGroup});
-    const ScaleKind scale = view.has_affine_grid() ? view.affine.grid.scale : ScaleKind::f16;
+    const bool has_scales = view.has_affine_grid() && view.affine.grid.scale != ScaleKind::e8m0;
+    const ScaleKind scale = has_scales ? view.affine.grid.scale : ScaleKind::f16;
     for (const int bits : {2, 3, 4, 5, 6, 8}) {
       for (const int group : {128, 64, 32}) {
         candidates.push_back({.group_columns = group, .bits = bits, .scale = scale});

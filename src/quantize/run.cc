@@ -433,10 +433,15 @@ TensorCut cut_of(const PlannedTensor& tensor) {
   TensorCut cut;
   cut.rows_per_task = std::max<int64_t>(1, kTaskValues / columns);
   if (tensor.panels) {
-    // A wave is whole panels.
-    cut.rows_per_task = ceil_div<int64_t>(cut.rows_per_task, kPackedRows) * kPackedRows;
+    const auto most = std::min<int64_t>(cut.rows_per_task, kPackedRows);
+    cut.rows_per_task = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(most)));
   }
   cut.tasks_per_wave = std::max<int64_t>(1, kWaveValues / (cut.rows_per_task * columns));
+  if (tensor.panels) {
+    // A wave is whole panels.
+    const int64_t tasks = kPackedRows / cut.rows_per_task;
+    cut.tasks_per_wave = ceil_div(cut.tasks_per_wave, tasks) * tasks;
+  }
   return cut;
 }
 
