@@ -12,6 +12,7 @@
 static_assert(kDirectTileRows <= kMostTileRows && kGemmTileRows <= kMostTileRows);
 static_assert(kMostTileRows <= kMinPackedGemmRows);
 
+template <class Form = ByRows>
 constexpr PackedKernels make_packed(const char* isa) {
-  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed, unpack_panel};
+  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed<Form>, unpack_panel};
 }

@@ -107,6 +107,21 @@ template <int kTop, int lane>
 PHIAL_INLINE Part multiply_add(Part part, Words codes, Words, InputLane<lane> inputs) {
   return vusdotq_laneq_s32(part, vreinterpretq_u8_s32(codes), inputs.words, lane);
 }
+
+// For body_packed_pairs.inl.
+PHIAL_INLINE Words zip_low(Words a, Words b) { return vzip1q_s32(a, b); }
+PHIAL_INLINE Words zip_high(Words a, Words b) { return vzip2q_s32(a, b); }
+PHIAL_INLINE Vec even_lanes(Vec a, Vec b) { return vuzp1q_f32(a, b); }
+PHIAL_INLINE Vec odd_lanes(Vec a, Vec b) { return vuzp2q_f32(a, b); }
+PHIAL_INLINE Words multiply_pairs(Words sums, Words codes, Words inputs) {
+  return vusmmlaq_s32(sums, vreinterpretq_u8_s32(codes), vreinterpretq_s8_s32(inputs));
+}
+PHIAL_INLINE Words two_words(const void* p) {
+  int64_t both;
+  __builtin_memcpy(&both, p, sizeof(both));
+  return vreinterpretq_s32_s64(vdupq_n_s64(both));
+}
+PHIAL_INLINE Vec as_floats(Words w) { return vreinterpretq_f32_s32(w); }
 #else
 template <int kTop>
 PHIAL_INLINE Part multiply_add(Part part, Words, Words factor, Words inputs) {
