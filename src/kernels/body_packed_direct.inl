@@ -183,11 +183,12 @@ PHIAL_INLINE void direct_rows(int32_t rows, const DirectSlab& slab) {
   }
 }
 
-// y of one panel, from the results of its slabs.
-PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const float* sums) {
+// y of one panel and `rows` rows of inputs, from the results of its slabs.
+template <class Args>
+PHIAL_INLINE void put_rows(const Args& args, int32_t rows, int64_t panel, const float* sums) {
   const int64_t row = panel * kPackedRows;
   const int64_t left = args.weights->rows - row;
-  for (int32_t m = 0; m < args.x.rows; ++m, sums += kPackedRows) {
+  for (int32_t m = 0; m < rows; ++m, sums += kPackedRows) {
     float* y = args.y + m * args.y_stride + row - args.y_row;
     for (int64_t r = 0; r < kPackedRows && r < left; r += kLanes) {
       if (left - r >= kLanes) {
@@ -197,6 +198,9 @@ PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const 
       }
     }
   }
+}
+PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const float* sums) {
+  put_rows(args, args.x.rows, panel, sums);
 }
 
 template <class Codes, bool Halves>

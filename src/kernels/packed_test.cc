@@ -138,6 +138,43 @@ std::vector<float> product(const PackedKernels& kernels, Product kind, const Pac
   return y.copy();
 }
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Whether `a` begins `b`; any NaN is another one.
+bool same_numbers(const std::vector<float>& a, const std::vector<float>& b) {
+  const auto same = [](float x, float y) {
+    return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y) ||
+           (std::isnan(x) && std::isnan(y));
+  };
+  return a.size() <= b.size() && std::equal(a.begin(), a.end(), b.begin(), same);
+}
+
+// Rows of float32, each between numbers that do not count.
+std::vector<float> float_product(const PackedKernels& kernels, const PackedMatrix& weights,
+                                 const std::vector<float>& x, int32_t rows) {
+  const int64_t columns = weights.columns(), stride = columns + 3;
+  Guarded in(rows * stride, std::numeric_limits<float>::quiet_NaN()), y(rows * weights.rows);
+  for (int32_t m = 0; m < rows; ++m) {
+    std::copy_n(x.data() + m * columns, columns, in.data() + m * stride);
+  }
+  PackedFloatArgs args;
+  args.weights = &weights;
+  args.x = in.data();
+  args.x_stride = stride;
+  args.rows = rows;
+  args.y = y.data();
+  args.y_stride = weights.rows;
+  args.panel_end = weights.panels() / 2;
+  kernels.direct_floats(args);
+  args.panel_begin = args.panel_end;
+  args.panel_end = weights.panels();
+  args.y_row = args.panel_begin * kPackedRows;
+  args.y += args.y_row;
+  kernels.direct_floats(args);
+  EXPECT_TRUE(y.intact());
+  return y.copy();
+}
+
 // Parts of slabs that differ; high codes count where there are any.
 int64_t differing_parts(const QuantizedRows& a, const QuantizedRows& b) {
   int64_t differing = 0;
@@ -208,9 +245,33 @@ class PackedTest : public testing::TestWithParam<const PackedKernels*> {
       EXPECT_TRUE(panel.intact()) << name;
     }
   }
+  // The reference; and what the matrix kernel makes of unpacked panels, which many rows take.
+  void expect_floats(const Weights& w, const std::string& name) {
+    Rng rng(12);
+    const int64_t columns = w.layout.columns;
+    const std::vector<float> x = random_row(rng, kMaxGemvRows * columns);
+    const std::vector<float> want = float_product(kReferencePacked, w.matrix, x, kMaxGemvRows);
+    for (int32_t rows = 1; rows <= kMaxGemvRows; ++rows) {
+      EXPECT_TRUE(same_numbers(float_product(kernels(), w.matrix, x, rows), want))
+          << name << ", rows " << rows << " in float32";
+    }
+    const int64_t panel = w.matrix.panels() - 1, first = panel * kPackedRows;
+    std::vector<float> weights(static_cast<size_t>(columns * kPackedRows));
+    kReferencePacked.unpack({&w.matrix, panel, 0, columns, weights.data()});
+    std::vector<float> y(static_cast<size_t>(kMaxGemvRows * kPackedRows));
+    kReferenceKernels.gemm(kMaxGemvRows, kPackedRows, columns, x.data(), columns, weights.data(),
+                           kPackedRows, y.data(), kPackedRows, false);
+    for (int64_t m = 0; m < kMaxGemvRows; ++m) {
+      const auto got = want.begin() + m * w.matrix.rows;
+      EXPECT_TRUE(same_numbers({got + first, got + w.matrix.rows},
+                               {y.begin() + m * kPackedRows, y.begin() + (m + 1) * kPackedRows}))
+          << name << ", row " << m << " of unpacked panels";
+    }
+  }
   void expect_all(const Weights& w, const std::string& name, const std::vector<int32_t>& direct,
                   const std::vector<int32_t>& gemm) {
     expect_unpack(w, name);
+    expect_floats(w, name);
     if (!w.layout.is_integer()) return;
     for (const int32_t rows : direct) expect_product(Product::direct, w, rows, name);
     for (const int32_t rows : gemm) expect_product(Product::gemm, w, rows, name);
@@ -240,6 +301,38 @@ TEST_P(PackedTest, EveryAffineGridIsTheReference) {
       if (!packed_layout(grid, columns)) continue;
       expect_all(affine_weights(grid, 20, columns, rng),
                  test::affine_name(grid) + ", group " + std::to_string(group), {1, 6}, {5});
+    }
+  }
+}
+
+// Numbers that are hard to multiply: NaN and infinities, also in scales; what is subnormal or
+// becomes so; columns that end inside a step.
+TEST_P(PackedTest, FloatsAreTheReferenceWhateverTheNumbers) {
+  Rng rng(10);
+  for (const ScaleKind scale : {ScaleKind::f32, ScaleKind::f16, ScaleKind::bf16}) {
+    for (const OffsetKind offset : {OffsetKind::none, OffsetKind::minimum, OffsetKind::real}) {
+      for (const int64_t columns : {1, 31, 34, 289, 1027}) {
+        AffineGrid grid;
+        grid.bits = 5;
+        grid.group_columns = 32;
+        grid.scale = scale;
+        grid.offset = offset;
+        const Weights w = affine_weights(grid, 66, columns, rng);
+        uint8_t* scales = w.panels->data() + slab_parts(w.layout, 0).scales;
+        for (int i = 0; i < w.layout.scale_bytes; ++i) {
+          scales[i] = static_cast<uint8_t>(rng.next());
+        }
+        std::vector<float> x = random_row(rng, kMaxGemvRows * columns, 3);
+        for (size_t i = 0; i < x.size(); i += 5) x[i] = 1e-41f;
+        for (size_t i = 3; i < x.size(); i += 7) x[i] = 1e38f;
+        x[static_cast<size_t>(2 * columns)] = kInfinity;
+        x[static_cast<size_t>(3 * columns)] = std::numeric_limits<float>::quiet_NaN();
+        const std::vector<float> want = float_product(kReferencePacked, w.matrix, x, 8);
+        for (const int32_t rows : {1, 3, 8}) {
+          EXPECT_TRUE(same_numbers(float_product(kernels(), w.matrix, x, rows), want))
+              << test::affine_name(grid) << ", " << columns << " columns, rows " << rows;
+        }
+      }
     }
   }
 }
