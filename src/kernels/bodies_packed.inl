@@ -4,7 +4,9 @@
 #include "kernels/body_packed_codes.inl"
 #include "kernels/body_packed_scales.inl"
 #include "kernels/body_packed_quantize.inl"
+#include "kernels/body_packed_apart.inl"
 #include "kernels/body_packed_direct.inl"
+#include "kernels/body_packed_floats.inl"
 #include "kernels/body_packed_gemm.inl"
 #include "kernels/body_packed_unpack.inl"
 // clang-format on
@@ -13,5 +15,6 @@ static_assert(kDirectTileRows <= kMostTileRows && kGemmTileRows <= kMostTileRows
 static_assert(kMostTileRows <= kMinPackedGemmRows);
 
 constexpr PackedKernels make_packed(const char* isa) {
-  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed, unpack_panel};
+  return {isa,    kDirectTileRows, kGemmTileRows, quantize,
+          direct, gemm_packed,     unpack_panel,  direct_floats};
 }

@@ -183,11 +183,12 @@ PHIAL_INLINE void direct_rows(int32_t rows, const DirectSlab& slab) {
   }
 }
 
-// y of one panel, from the results of its slabs.
-PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const float* sums) {
+// y of one panel and `rows` rows of inputs, from the results of its slabs.
+template <class Args>
+PHIAL_INLINE void put_rows(const Args& args, int32_t rows, int64_t panel, const float* sums) {
   const int64_t row = panel * kPackedRows;
   const int64_t left = args.weights->rows - row;
-  for (int32_t m = 0; m < args.x.rows; ++m, sums += kPackedRows) {
+  for (int32_t m = 0; m < rows; ++m, sums += kPackedRows) {
     float* y = args.y + m * args.y_stride + row - args.y_row;
     for (int64_t r = 0; r < kPackedRows && r < left; r += kLanes) {
       if (left - r >= kLanes) {
@@ -198,33 +199,8 @@ PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const 
     }
   }
 }
-
-PHIAL_INLINE bool has_high_codes(const QuantizedRows& x, int64_t slab) {
-  const uint8_t* chunks = x.high_chunks + slab * tile_count(x);
-  int any = 0;
-  for (int32_t t = 0; t < tile_count(x); ++t) any |= chunks[t];
-  return any != 0;
-}
-
-// The scales that high codes count with.
-static void scale_for_high(const PackedLayout& layout, int64_t slab, const SlabScales& scales,
-                           SlabScales& out) {
-  const Vec step = broadcast(static_cast<float>(kHighStep));
-  const int64_t group = layout.is_wide() ? kSlabColumns : layout.group;
-  const int64_t groups = (slab_columns(layout, slab) + group - 1) / group;
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int r = 0; r < kPackedRows; r += kLanes) {
-      store(out.scale[g] + r, mul(step, load(scales.scale[g] + r)));
-      if (layout.offsets == PackedOffsets::none) continue;
-      store(out.offset[g] + r, mul(step, load(scales.offset[g] + r)));
-    }
-  }
-}
-
-PHIAL_INLINE int32_t shift_of(int64_t columns, int64_t unit) {
-  int32_t shift = 0;
-  while (unit << shift < columns && shift < 8) ++shift;
-  return shift;
+PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const float* sums) {
+  put_rows(args, args.x.rows, panel, sums);
 }
 
 template <class Codes, bool Halves>
@@ -251,7 +227,6 @@ static void direct_panels(const PackedProductArgs& args) {
     int64_t done = 0;
     for (int64_t s = 0; s < slabs; ++s) {
       load_slab_scales(layout, panel, s, Offsets::added, scales);
-      if (has_high_codes(x, s)) scale_for_high(layout, s, scales, high_scales);
       const int64_t chunks = slab_parts(layout, s).chunks;
       slab.chunks = panel + chunks;
       slab.count = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
@@ -260,6 +235,10 @@ static void direct_panels(const PackedProductArgs& args) {
       slab.begin = panel + done;
       slab.ahead_bytes = (end - done) / slab.count;
       done = end;
+      if (has_high_codes(x, s) && !scale_for_high(layout, s, scales, high_scales)) {
+        apart_slab<Codes, Halves>(layout, panel, s, scales, high_scales, x, y);
+        continue;
+      }
       for (int32_t t = 0; t < tile_count(x); ++t) {
         const int32_t first = tile_begin(x, t);
         slab.x = slab_tile(x, s, t);

@@ -366,7 +366,10 @@ static void gemm_panels(const PackedProductArgs& args) {
     for (int64_t s = 0; s < slabs; ++s) {
       slab.chunks = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
       load_slab_scales(layout, panel, s, Offsets::added, weights.scales);
-      if (has_high_codes(x, s)) scale_for_high(layout, s, weights.scales, weights.high_scales);
+      if (has_high_codes(x, s) && !scale_for_high(layout, s, weights.scales, weights.high_scales)) {
+        apart_slab<Codes, Halves>(layout, panel, s, weights.scales, weights.high_scales, x, y);
+        continue;
+      }
       unpack_codes<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes, slab.chunks,
                           table, weights.codes);
       SlabTile next = slab_tile(x, s, 0);

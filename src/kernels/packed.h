@@ -1,6 +1,6 @@
-// Products with packed weights (tensor/packed.h) in small integers: inputs are rounded to multiples
-// of a scale per 256 columns, mostly to int8 and where a few of them are large to 16 bits; products
-// are summed in int32 over 32 columns, and then in float32.
+// Products with packed weights (tensor/packed.h): in float32, or in small integers. There, inputs
+// are rounded to multiples of a scale per 256 columns, mostly to int8 and where a few of them are
+// large to 16 bits; products are summed in int32 over 32 columns, and then in float32.
 //
 // Every result is defined to the bit, and the plain reference, the kernels of every instruction set
 // and their emulation give the same bits: sums of integers are exact, and each float32 operation
@@ -94,6 +94,18 @@ struct PackedUnpackArgs {
   float* panel = nullptr;  // [k, kPackedRows]
 };
 
+// A few rows of inputs in float32, as they are.
+struct PackedFloatArgs {
+  const PackedMatrix* weights = nullptr;
+  int64_t panel_begin = 0, panel_end = 0;
+  const float* x = nullptr;  // [rows, x_stride], weights->columns() of each
+  int64_t x_stride = 0;
+  int32_t rows = 0;    // 1 ... kMaxGemvRows
+  float* y = nullptr;  // as in PackedProductArgs
+  int64_t y_stride = 0;
+  int64_t y_row = 0;
+};
+
 struct PackedKernels {
   const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni"
 
@@ -125,6 +137,11 @@ struct PackedKernels {
   void (*gemm)(const PackedProductArgs& args);
 
   void (*unpack)(const PackedUnpackArgs& args);
+
+  // y[m][r] from +0 by y = fma(weight, x, y), column after column, of the weights that unpack
+  // gives: the bits of KernelTable::gemm with unpacked panels, of whatever layout, for however many
+  // rows.
+  void (*direct_floats)(const PackedFloatArgs& args);
 };
 
 // The reference, then what this build has.

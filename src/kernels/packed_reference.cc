@@ -210,8 +210,24 @@ void unpack(const PackedUnpackArgs& args) {
   }
 }
 
+void direct_floats(const PackedFloatArgs& args) {
+  const PackedMatrix& weights = *args.weights;
+  const int64_t last = std::min(args.panel_end * kPackedRows, weights.rows);
+  std::vector<float> row(static_cast<size_t>(weights.columns()));
+  for (int64_t r = args.panel_begin * kPackedRows; r < last; ++r) {
+    decode_packed_row(weights, r, row.data());
+    for (int32_t m = 0; m < args.rows; ++m) {
+      const float* x = args.x + m * args.x_stride;
+      float sum = 0;
+      for (const float weight : row) sum = std::fma(weight, *x++, sum);
+      args.y[m * args.y_stride + r - args.y_row] = sum;
+    }
+  }
+}
+
 }  // namespace
 
-constexpr PackedKernels kReferencePacked = {"reference", 8, 8, quantize, product, product, unpack};
+constexpr PackedKernels kReferencePacked = {"reference", 8,       8,      quantize,
+                                            product,     product, unpack, direct_floats};
 
 }  // namespace phial
