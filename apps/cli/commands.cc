@@ -35,10 +35,9 @@ void CommonOptions::declare(CommandLine& line) {
   line.flag("--quiet", quiet, "nothing on stderr but errors");
   line.integer("--threads", "N", threads, 1, kMaxThreads,
                "compute threads, 1..1024 (default: one per core)");
-  line.text(
-      "--isa", "NAME", isa,
-      "instruction set: avx512, avxvnni, avx2, neon, reference (default: $PHIAL_ISA, else the best "
-      "here)");
+  line.text("--isa", "NAME", isa,
+            "instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; reference (default: "
+            "$PHIAL_ISA, else the best here)");
   line.bytes("--max-memory", "SIZE", max_memory,
              "most memory for computing, such as 4G: what does not fit is refused before it is "
              "begun (mapped weights do not count; default: no limit)");

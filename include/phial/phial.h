@@ -79,8 +79,8 @@ typedef struct phial_context_options {
   size_t size;
   /* Compute threads, 1..1024; 0: one per physical core. */
   int32_t threads;
-  /* Instruction set: "avx512", "avxvnni", "avx2", "neon", "reference"; NULL or "": the environment
-   * variable PHIAL_ISA, else the best this machine has. */
+  /* Instruction set: "avx512", "avxvnni", "avx2", of AArch64 "i8mm", "dotprod", "neon";
+   * "reference"; NULL or "": the environment variable PHIAL_ISA, else the best this machine has. */
   const char* isa;
   /* Most bytes that the models of this context may take for computing; 0: no limit. What counts are
    * the keys and values of each sequence's whole context, logits and buffers: what does not fit is

@@ -107,7 +107,7 @@ struct PackedFloatArgs {
 };
 
 struct PackedKernels {
-  const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni"
+  const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm"
 
   // Most rows of a tile for `direct`, and for `gemm`: QuantizedRows::tile_rows of their inputs.
   int32_t direct_tile_rows;

@@ -11,6 +11,10 @@ extern const PackedKernels kReferencePacked;
 extern const PackedKernels kAvx2Packed;
 extern const PackedKernels kAvxVnniPacked;
 extern const PackedKernels kAvx512VnniPacked;
+#elif defined(__aarch64__)
+extern const PackedKernels kNeonPacked;
+extern const PackedKernels kDotprodPacked;
+extern const PackedKernels kI8mmPacked;
 #endif
 
 }  // namespace phial
