@@ -24,7 +24,9 @@ TEST(SelectKernels, EmptyNameGivesTheBestSupported) {
   }
   EXPECT_TRUE(seen);
   // Where a processor is emulated, what it should have is known.
-  if (const char* known = std::getenv("PHIAL_TEST_BEST_ISA")) EXPECT_STREQ((*best)->isa, known);
+  if (const char* known = std::getenv("PHIAL_TEST_BEST_ISA")) {
+    EXPECT_STREQ((*best)->isa, known);
+  }
 }
 
 TEST(SelectKernels, EachNameGivesItsTableOrSaysItIsUnavailable) {
