@@ -4,7 +4,6 @@
 #include "kernels/body_packed_codes.inl"
 #include "kernels/body_packed_scales.inl"
 #include "kernels/body_packed_quantize.inl"
-#include "kernels/body_packed_apart.inl"
 #include "kernels/body_packed_direct.inl"
 #include "kernels/body_packed_floats.inl"
 #include "kernels/body_packed_gemm.inl"
