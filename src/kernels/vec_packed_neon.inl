@@ -39,7 +39,7 @@ PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+w"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
 PHIAL_INLINE void store_words(uint8_t* p, Words w) { vst1q_u8(p, vreinterpretq_u8_s32(w)); }
 PHIAL_INLINE Words words_of(int32_t word) { return vdupq_n_s32(word); }
-PHIAL_INLINE Words times(Words w, int32_t n) { return vmulq_n_s32(w, n); }
+PHIAL_INLINE Words times_254(Words w) { return vmulq_n_s32(w, 254); }
 PHIAL_INLINE Vec float_of(Words w) { return vcvtq_f32_s32(w); }
 
 template <int shift>
