@@ -5,6 +5,7 @@
 #include "kernels/body_packed_scales.inl"
 #include "kernels/body_packed_quantize.inl"
 #include "kernels/body_packed_direct.inl"
+#include "kernels/body_packed_floats.inl"
 #include "kernels/body_packed_gemm.inl"
 #include "kernels/body_packed_unpack.inl"
 // clang-format on
@@ -14,5 +15,6 @@ static_assert(kMostTileRows <= kMinPackedGemmRows);
 
 template <class Form = ByRows>
 constexpr PackedKernels make_packed(const char* isa) {
-  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed<Form>, unpack_panel};
+  return {isa,    kDirectTileRows,   kGemmTileRows, quantize,
+          direct, gemm_packed<Form>, unpack_panel,  direct_floats};
 }

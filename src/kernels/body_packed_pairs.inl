@@ -85,6 +85,14 @@ PHIAL_INLINE void sum_pairs(const uint8_t* codes, const int32_t* words, const in
   }
 }
 
+// As load_factor, of two rows of weights.
+template <int plane>
+PHIAL_INLINE Vec pair_factor(const float* p) {
+  const Words both = two_words(p);
+  const Vec factor = as_floats(zip_low(both, both));
+  return plane == 0 ? factor : where_finite(factor);
+}
+
 // As gemm_rows. `slab` has its inputs in pairs.
 template <bool Offsets, bool Halves, bool High, int M>
 PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
@@ -96,30 +104,28 @@ PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
     for (int v = 0; v < kPairVecs; ++v) part[p][v] = zero();
   }
   each_piece<Halves, High, M, 2 * kTilePairs>(
-      slab, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
+      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
+        constexpr int plane = decltype(of_plane)::value;
         Words total[kTilePairs][kPairVecs];
         sum_pairs<Halves ? 4 : 8>(piece.codes + 4 * r, piece.words, piece.starts, total);
         load_again();
-        const auto add_each = [&](const float* of_rows, const auto& multiplied)
-            __attribute__((always_inline)) {
+        PHIAL_UNROLL
+        for (int v = 0; v < kPairVecs; ++v) {
+          const Vec scale = pair_factor<plane>(piece.scale + 2 * v);
+          PHIAL_UNROLL
+          for (int p = 0; p < kTilePairs; ++p) {
+            part[p][v] = fma(value_of<plane>(total[p][v]), scale, part[p][v]);
+          }
+        }
+        if constexpr (Offsets) {
           PHIAL_UNROLL
           for (int v = 0; v < kPairVecs; ++v) {
-            const Words both = two_words(of_rows + 2 * v);
-            const Vec factor = as_floats(zip_low(both, both));
+            const Vec offset = pair_factor<plane>(piece.offset + 2 * v);
             PHIAL_UNROLL
-            for (int p = 0; p < kTilePairs; ++p)
-              part[p][v] = fma(factor, multiplied(p, v), part[p][v]);
+            for (int p = 0; p < kTilePairs; ++p) {
+              part[p][v] = fma(offset, as_floats(two_words(piece.sums + 2 * p)), part[p][v]);
+            }
           }
-        };
-        add_each(
-            piece.scale, [&](int p, int v)
-                             __attribute__((always_inline)) { return float_of(total[p][v]); });
-        if constexpr (Offsets) {
-          Vec sums[kTilePairs];
-          PHIAL_UNROLL
-          for (int p = 0; p < kTilePairs; ++p) sums[p] = as_floats(two_words(piece.sums + 2 * p));
-          add_each(
-              piece.offset, [&](int p, int) __attribute__((always_inline)) { return sums[p]; });
         }
         own_registers(part);
       });

@@ -39,6 +39,7 @@ PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+w"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
 PHIAL_INLINE void store_words(uint8_t* p, Words w) { vst1q_u8(p, vreinterpretq_u8_s32(w)); }
 PHIAL_INLINE Words words_of(int32_t word) { return vdupq_n_s32(word); }
+PHIAL_INLINE Words times_254(Words w) { return vmulq_n_s32(w, 254); }
 PHIAL_INLINE Vec float_of(Words w) { return vcvtq_f32_s32(w); }
 
 template <int shift>
@@ -173,13 +174,53 @@ PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
   const uint32x4_t finite = vcltq_f32(magnitude, vdupq_n_f32(__builtin_inff()));
   return vreinterpretq_f32_u32(vandq_u32(vandq_u32(large, finite), vreinterpretq_u32_f32(a)));
 }
+PHIAL_INLINE Vec where_finite(Vec v) {
+  const uint32x4_t finite = vcltq_f32(vabsq_f32(v), vdupq_n_f32(__builtin_inff()));
+  return vreinterpretq_f32_u32(vandq_u32(finite, vreinterpretq_u32_f32(v)));
+}
 PHIAL_INLINE void store_codes(int8_t* p, Vec v) { put_four_bytes(p, vcvtnq_s32_f32(v)); }
 
 template <int kColumn>
 PHIAL_INLINE Vec code_column(Words w) {
-  return to_float(bits_and(shift_right(vreinterpretq_u32_s32(w), 8 * kColumn), 0xff));
+  const uint32x4_t mask = vdupq_n_u32(0xffu << (8 * kColumn));
+  const uint32x4_t code = vandq_u32(vreinterpretq_u32_s32(w), mask);
+  // As a number with that many bits behind the point: without a shift.
+  if constexpr (kColumn > 0) return vcvtq_n_f32_u32(code, 8 * kColumn);
+  return vcvtq_f32_u32(code);
 }
 PHIAL_INLINE Vec bf16_low(Words w) { return vreinterpretq_f32_s32(vshlq_n_s32(w, 16)); }
 PHIAL_INLINE Vec bf16_high(Words w) {
   return vreinterpretq_f32_s32(vandq_s32(w, vdupq_n_s32(static_cast<int32_t>(0xffff0000))));
+}
+
+constexpr int kFloatTileRows = 4;
+constexpr int float_vecs(int rows) { return rows <= 2 ? 4 : 2; }
+
+PHIAL_INLINE Words bits_or(Words a, Words b) { return vorrq_s32(a, b); }
+PHIAL_INLINE Words shift_words(Words w, int n) {
+  return vreinterpretq_s32_u32(shift_right(vreinterpretq_u32_s32(w), n));
+}
+template <int kMask>
+PHIAL_INLINE Words and_bytes(Words w) {
+  return byte_field<0, kMask>(w);
+}
+template <int kShift>
+PHIAL_INLINE Words raise_bytes(Words w) {
+  return vreinterpretq_s32_u8(bytes_right<-kShift>(vreinterpretq_u8_s32(w)));
+}
+struct LevelTable {
+  ByteTable codes;  // of those of 4 bits
+  Vec zero;
+};
+PHIAL_INLINE LevelTable load_levels(const float (&)[32], const uint8_t (&codes)[16],
+                                    float zero_code) {
+  return {load_table(codes), broadcast(zero_code)};
+}
+template <int kTop>
+PHIAL_INLINE Words levels_to_look_up(const LevelTable& table, Words codes) {
+  return kTop == 15 ? look_up(table.codes, codes) : codes;
+}
+template <int kTop, int kColumn>
+PHIAL_INLINE Vec level_of(const LevelTable& table, Words codes) {
+  return sub(code_column<kColumn>(codes), table.zero);
 }
