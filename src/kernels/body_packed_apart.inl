@@ -31,12 +31,6 @@ static bool scale_for_high(const PackedLayout& layout, int64_t slab, const SlabS
   return sum(probe) == 0;
 }
 
-PHIAL_INLINE int32_t shift_of(int64_t columns, int64_t unit) {
-  int32_t shift = 0;
-  while (unit << shift < columns && shift < 8) ++shift;
-  return shift;
-}
-
 // In body_packed_gemm.inl.
 template <class Codes>
 PHIAL_APART void unpack_codes(const uint8_t* chunks, int32_t chunk_bytes, int32_t count,
