@@ -20,6 +20,20 @@ struct DirectSlab {
                  // spills
 };
 
+// One step of kVecs registers of rows against M rows of inputs.
+template <int kTop, int M, int kVecs, int m = 0>
+PHIAL_INLINE void multiply_rows(const Words (&codes)[kVecs], const Words (&factors)[kVecs],
+                                const int32_t* words, Part (&part)[M][kVecs]) {
+  if constexpr (m < M) {
+    const auto x = input_word<M, m>(words);
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      part[m][v] = multiply_add<kTop>(part[m][v], codes[v], factors[v], x);
+    }
+    multiply_rows<kTop, M, kVecs, m + 1>(codes, factors, words, part);
+  }
+}
+
 // Steps first ... first + steps - 1 of kVecs registers of rows against M rows of inputs.
 template <class Codes, int M, int kVecs, int first, int s, int steps>
 PHIAL_INLINE void add_steps(const uint8_t* chunk, const int32_t* words, ByteTable table,
@@ -32,14 +46,7 @@ PHIAL_INLINE void add_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
       codes[v] = Codes::template step<first + s>(chunk + v * 4 * kLanes, table);
       factors[v] = as_factor<Codes::kTop>(codes[v]);
     }
-    PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const Words x = words_of(words[(first + s) * M + m]);
-      PHIAL_UNROLL
-      for (int v = 0; v < kVecs; ++v) {
-        part[m][v] = multiply_add<Codes::kTop>(part[m][v], codes[v], factors[v], x);
-      }
-    }
+    multiply_rows<Codes::kTop>(codes, factors, words + (first + s) * M, part);
     add_steps<Codes, M, kVecs, first, s + 1, steps>(chunk, words, table, part);
   }
 }

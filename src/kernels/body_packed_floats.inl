@@ -2,6 +2,8 @@
 // meet a few rows of inputs there. A lane is a weight row, so each result is one chain over the
 // columns, as in a gemm of unpacked panels.
 
+constexpr bool kFewRegisters = kLanes == 8;  // 16 of AVX2, else 32
+
 // Words as lanes of 32 bits.
 using Lanes32 = uint32_t __attribute__((vector_size(4 * kLanes)));
 PHIAL_INLINE Lanes32 load_lanes(const uint8_t* p) {
@@ -9,9 +11,10 @@ PHIAL_INLINE Lanes32 load_lanes(const uint8_t* p) {
 }
 
 // Readers as those of body_packed_codes.inl, for loops over the steps: kMask has the bits of a
-// code, those above them in its byte may be any.
+// code, those above them in its byte may be any; kMostPlaces is for level_of().
 struct LoopBits2 {
   static constexpr uint32_t kMask = 3;
+  static constexpr int kMostPlaces = 2;
   static constexpr int kLines = 2;
   PHIAL_INLINE Lanes32 step(const uint8_t* chunk, uint32_t s, ByteTable) {
     return load_lanes(chunk + s / 4 * kLineBytes) >> s % 4 * 2;
@@ -19,6 +22,7 @@ struct LoopBits2 {
 };
 struct LoopBits4 {
   static constexpr uint32_t kMask = 15;
+  static constexpr int kMostPlaces = 2;
   static constexpr int kLines = 4;
   PHIAL_INLINE Lanes32 step(const uint8_t* chunk, uint32_t s, ByteTable) {
     return load_lanes(chunk + s % 4 * kLineBytes) >> s / 4 * 4;
@@ -28,6 +32,7 @@ struct LoopBits4 {
 template <class Base, uint32_t kUpper, int kRaise>
 struct LoopBitsAbove {
   static constexpr uint32_t kMask = Base::kMask | kUpper << kRaise;
+  static constexpr int kMostPlaces = 2;
   PHIAL_INLINE Lanes32 join(Lanes32 lower, Lanes32 upper) {
     constexpr uint32_t kAll = 0x01010101;
     return (lower & Base::kMask * kAll) | (upper & kUpper * kAll) << kRaise;
@@ -35,6 +40,7 @@ struct LoopBitsAbove {
 };
 struct LoopBits3 : LoopBitsAbove<LoopBits2, 1, 2> {
   static constexpr int kLines = 3;
+  static constexpr int kMostPlaces = kFewRegisters ? 1 : 2;
   PHIAL_INLINE Lanes32 step(const uint8_t* chunk, uint32_t s, ByteTable table) {
     return join(LoopBits2::step(chunk, s, table), load_lanes(chunk + 2 * kLineBytes) >> s);
   }
@@ -54,6 +60,7 @@ struct LoopBits6 : LoopBitsAbove<LoopBits4, 3, 4> {
 };
 struct LoopBits8 {
   static constexpr uint32_t kMask = 255;
+  static constexpr int kMostPlaces = 2;
   static constexpr int kLines = 8;
   PHIAL_INLINE Lanes32 step(const uint8_t* chunk, uint32_t s, ByteTable) {
     return load_lanes(chunk + s * kLineBytes);
@@ -61,6 +68,7 @@ struct LoopBits8 {
 };
 struct LoopBook {
   static constexpr uint32_t kMask = 255;
+  static constexpr int kMostPlaces = 2;
   static constexpr int kLines = 4;
   PHIAL_INLINE Lanes32 step(const uint8_t* chunk, uint32_t s, ByteTable table) {
     const Lanes32 places = LoopBits4::step(chunk, s, table) & 0x0f0f0f0fu;
@@ -78,11 +86,13 @@ PHIAL_INLINE Zeros zeros_of(int32_t zero) {
   return {{broadcast(0x1p23f + static_cast<float>(zero)),
            broadcast(0x1p15f + static_cast<float>(zero))}};
 }
-template <uint32_t kMask, int i>
+// kPlaces 2 takes fewer shifts, 1 fewer registers.
+template <uint32_t kMask, int kPlaces, int i>
 PHIAL_INLINE Vec level_of(Lanes32 codes, const Zeros& zeros) {
-  constexpr int kPlace = i % 2;
+  constexpr int kPlace = i % kPlaces;
   constexpr uint32_t kOne = __builtin_bit_cast(uint32_t, kPlace == 0 ? 0x1p23f : 0x1p15f);
-  const Lanes32 near = i < 2 ? codes : codes >> 16;
+  constexpr uint32_t kDown = 8 * (i - kPlace);
+  const Lanes32 near = kDown == 0 ? codes : codes >> kDown;
   const Lanes32 number = (near & (kMask << 8 * kPlace)) | kOne;
   return sub(__builtin_bit_cast(Vec, number), zeros.at[kPlace]);
 }
@@ -127,24 +137,25 @@ struct CodeWeights {
   static constexpr int kLines = Codes::kLines, kRowBytes = 4;
   struct Step {
     Lanes32 codes;
-    Vec scale, offset;
+    const float* scale;
+    const float* offset;
   };
   PHIAL_INLINE Step step(const FloatSlab& slab, const uint8_t* chunk, int32_t c, int32_t s,
                          int64_t r) {
     const int32_t g = (8 * c + s) >> slab.group_shift;
-    Step out;
-    out.codes = Codes::step(chunk, static_cast<uint32_t>(s), slab.table);
-    out.scale = load(slab.scales->scale[g] + r);
-    out.offset = numbers == Numbers::scaled ? zero() : load(slab.scales->offset[g] + r);
-    return out;
+    return {Codes::step(chunk, static_cast<uint32_t>(s), slab.table), slab.scales->scale[g] + r,
+            slab.scales->offset[g] + r};
   }
-  template <int i>
+  template <int kPlaces, int i>
   PHIAL_INLINE Vec value(const FloatSlab& slab, const Step& step) {
-    const Vec level = level_of<Codes::kMask, i>(step.codes, slab.zeros);
-    if constexpr (numbers == Numbers::scaled) return mul(level, step.scale);
-    if constexpr (numbers == Numbers::shifted) return mul(sub(level, step.offset), step.scale);
-    if constexpr (numbers == Numbers::raised) return fma(step.scale, level, step.offset);
-    return add(mul(step.scale, level), step.offset);
+    constexpr int kUsed = kPlaces < Codes::kMostPlaces ? kPlaces : Codes::kMostPlaces;
+    const Vec level = level_of<Codes::kMask, kUsed, i>(step.codes, slab.zeros);
+    const Vec scale = load(step.scale);
+    if constexpr (numbers == Numbers::scaled) return mul(level, scale);
+    const Vec offset = load(step.offset);
+    if constexpr (numbers == Numbers::shifted) return mul(sub(level, offset), scale);
+    if constexpr (numbers == Numbers::raised) return fma(scale, level, offset);
+    return add(mul(scale, level), offset);
   }
 };
 
@@ -157,7 +168,7 @@ struct F16Weights {
   PHIAL_INLINE Step step(const FloatSlab&, const uint8_t* chunk, int32_t, int32_t s, int64_t) {
     return {chunk + s * 8 * kPackedRows};
   }
-  template <int i>
+  template <int, int i>
   PHIAL_INLINE Vec value(const FloatSlab&, const Step& step) {
     return load_f16(step.first + i * 2 * kPackedRows);
   }
@@ -171,33 +182,58 @@ struct Bf16Weights {
     const uint8_t* at = chunk + 2 * s * kLineBytes;
     return {{load_lanes(at), load_lanes(at + kLineBytes)}};
   }
-  template <int i>
+  template <int, int i>
   PHIAL_INLINE Vec value(const FloatSlab&, const Step& step) {
     const Lanes32 pair = step.pairs[i / 2];
     return __builtin_bit_cast(Vec, i % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
   }
 };
 
-// Rows of inputs in a tile, and registers of weights for so many: chains of additions enough to
-// hide their latency, and sums that fit 16 registers where they have 8 lanes.
+// Rows of inputs in a tile, and registers of weight rows for so many: chains of additions enough to
+// hide their latency, and sums that leave room among 16 registers where they have 8 lanes. Weights
+// of kFloatGroup of them are in flight.
 constexpr int kFloatTileRows = 4;
-constexpr int float_vecs(int rows) { return kLanes == 8 && rows > 2 ? 2 : 4; }
+constexpr int float_vecs(int rows) { return kFewRegisters && rows > 1 ? 2 : 4; }
+constexpr int float_places(int rows) { return rows > 2 ? 1 : 2; }
+constexpr int kFloatGroup = kFewRegisters ? 1 : 2;
 
-// Column i of a step and those after it, for M rows of inputs; `x` is at the step's first one.
-template <class Weights, int M, int kVecs, int i = 0>
-PHIAL_INLINE void add_columns(const FloatSlab& slab, const typename Weights::Step (&steps)[kVecs],
-                              const float* x, Vec (&sum)[M][kVecs]) {
+// Column i of a step and those after it, for M rows of inputs and some of kVecs registers of weight
+// rows; `x` is at the step's first one.
+template <class Weights, int M, int kVecs, int first, int i = 0>
+PHIAL_INLINE void add_columns(const FloatSlab& slab,
+                              const typename Weights::Step (&steps)[kFloatGroup], const float* x,
+                              Vec (&sum)[M][kVecs]) {
   if constexpr (i < 4) {
-    Vec w[kVecs];
+    load_again();
+    Vec w[kFloatGroup];
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) w[v] = Weights::template value<i>(slab, steps[v]);
+    for (int v = 0; v < kFloatGroup; ++v) {
+      w[v] = Weights::template value<float_places(M), i>(slab, steps[v]);
+    }
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       const Vec factor = broadcast(x[m * slab.x_stride + i]);
       PHIAL_UNROLL
-      for (int v = 0; v < kVecs; ++v) sum[m][v] = fma(w[v], factor, sum[m][v]);
+      for (int v = 0; v < kFloatGroup; ++v)
+        sum[m][first + v] = fma(w[v], factor, sum[m][first + v]);
     }
-    add_columns<Weights, M, kVecs, i + 1>(slab, steps, x, sum);
+    add_columns<Weights, M, kVecs, first, i + 1>(slab, steps, x, sum);
+  }
+}
+
+// Step s of chunk c, of the registers from `first` on; `chunk` and r are of the first of all.
+template <class Weights, int M, int kVecs, int first = 0>
+PHIAL_INLINE void add_float_step(const FloatSlab& slab, const uint8_t* chunk, int32_t c, int32_t s,
+                                 int64_t r, const float* x, Vec (&sum)[M][kVecs]) {
+  if constexpr (first < kVecs) {
+    typename Weights::Step steps[kFloatGroup];
+    PHIAL_UNROLL
+    for (int v = 0; v < kFloatGroup; ++v) {
+      const int at = (first + v) * kLanes;
+      steps[v] = Weights::step(slab, chunk + at * Weights::kRowBytes, c, s, r + at);
+    }
+    add_columns<Weights, M, kVecs, first>(slab, steps, x, sum);
+    add_float_step<Weights, M, kVecs, first + kFloatGroup>(slab, chunk, c, s, r, x, sum);
   }
 }
 
@@ -207,7 +243,7 @@ PHIAL_INLINE Vec add_first_columns(const FloatSlab& slab, const typename Weights
                                    const float* x, int64_t columns, Vec sum) {
   if constexpr (i < 4) {
     if (i >= columns) return sum;
-    sum = fma(Weights::template value<i>(slab, step), broadcast(x[i]), sum);
+    sum = fma(Weights::template value<1, i>(slab, step), broadcast(x[i]), sum);
     return add_first_columns<Weights, i + 1>(slab, step, x, columns, sum);
   } else {
     return sum;
@@ -262,13 +298,7 @@ PHIAL_APART void float_slab(const FloatSlab& of) {
     for (int32_t c = 0; c < chunks; ++c, chunk += slab.chunk_bytes) {
       prefetch_lines(slab.begin + c * slab.ahead_bytes, ahead, kAhead);
       for (int32_t s = 0; s < chunk_steps; ++s, x += 4) {
-        typename Weights::Step steps[kVecs];
-        PHIAL_UNROLL
-        for (int v = 0; v < kVecs; ++v) {
-          steps[v] =
-              Weights::step(slab, chunk + v * Weights::kRowBytes * kLanes, c, s, r + v * kLanes);
-        }
-        add_columns<Weights, M, kVecs>(slab, steps, x, sum);
+        add_float_step<Weights, M, kVecs>(slab, chunk, c, s, r, x, sum);
       }
     }
     PHIAL_UNROLL
@@ -277,7 +307,7 @@ PHIAL_APART void float_slab(const FloatSlab& of) {
       for (int v = 0; v < kVecs; ++v) store(slab.y + m * kPackedRows + r + v * kLanes, sum[m][v]);
     }
   }
-  if (slab.columns % kChunkColumns != 0) add_float_rest<Weights>(slab, M);
+  if (slab.columns % kChunkColumns != 0) add_float_rest<Weights>(of, M);
 }
 
 using FloatSlabFn = void (*)(const FloatSlab&);

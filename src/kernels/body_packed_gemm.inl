@@ -39,7 +39,7 @@ struct GemmPiece {
 
 // Which kernel takes codes of at most `top`: those that differ in nothing share one.
 constexpr int gemm_top(int top) {
-  if (kPartsAreTotals) return 255;
+  if (kPartsAreTotals) return code_bias(top) == code_bias(255) ? 255 : 63;
   return top <= 15 ? 15 : top <= 31 ? 31 : top <= 63 ? 63 : 255;
 }
 
@@ -72,14 +72,7 @@ PHIAL_INLINE void add_step(const uint8_t* codes, const int32_t* words, Part (&pa
     w[v] = load_words(codes + v * 4 * kLanes);
     factors[v] = as_factor<kTop>(w[v]);
   }
-  PHIAL_UNROLL
-  for (int m = 0; m < M; ++m) {
-    const Words x = words_of(words[m]);
-    PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) {
-      part[m][v] = multiply_add<kTop>(part[m][v], w[v], factors[v], x);
-    }
-  }
+  multiply_rows<kTop>(w, factors, words, part);
 }
 
 // Where a part has one or two steps: each is widened as soon as it is there.

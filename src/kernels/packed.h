@@ -108,7 +108,7 @@ struct PackedFloatArgs {
 using PackedFloatFn = void (*)(const PackedFloatArgs& args);
 
 struct PackedKernels {
-  const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni"
+  const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm"
 
   // Most rows of a tile for `direct`, and for `gemm`: QuantizedRows::tile_rows of their inputs.
   int32_t direct_tile_rows;
@@ -117,7 +117,7 @@ struct PackedKernels {
   // For each row and slab, with amax[c] the largest magnitude in chunk c of its n chunks (columns
   // beyond the last count as 0), most the largest of them and middle the one of rank (n - 1) / 2
   // from below:
-  //   top = the largest amax[c] that is at most 2 * middle, or 0; at least most / 254
+  //   top = the largest amax[c] that is at most 1.75 * middle, or 0; at least most / 254
   //   scale = top / 127
   //   q = nearest(x * (127 / top)), high = nearest(q * (1 / 254)), low = q - 254 * high
   // with ties to even. Chunks with amax[c] <= top are of low codes alone, high = 0. With

@@ -12,6 +12,7 @@
 //   byte_field<shift, mask>(w)          the bits of each byte
 //   or_field<shift, mask, raise>(b, w)  b | the same, times 2^raise
 //   look_up          bytes of a table of 16
+//   input_word<M, m>(words)  word m of a step's M, as multiply_add takes it
 //   as_factor<top>   what multiply_add takes beside the codes, of the codes alone
 //   begin_part(total), multiply_add, end_part(part, total)   total + the products of a part
 //   larger_magnitude, largest_magnitude   by their bits: NaN is larger than infinity
@@ -55,6 +56,10 @@ PHIAL_INLINE void store_words(uint8_t* p, Words w) {
   _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), w);
 }
 PHIAL_INLINE Words words_of(int32_t word) { return _mm256_set1_epi32(word); }
+template <int M, int m>
+PHIAL_INLINE Words input_word(const int32_t* words) {
+  return words_of(words[m]);
+}
 PHIAL_INLINE Vec float_of(Words w) { return _mm256_cvtepi32_ps(w); }
 
 template <int kShift, int kMask>

@@ -21,6 +21,10 @@ PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+v"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) { return _mm512_loadu_si512(p); }
 PHIAL_INLINE void store_words(uint8_t* p, Words w) { _mm512_storeu_si512(p, w); }
 PHIAL_INLINE Words words_of(int32_t word) { return _mm512_set1_epi32(word); }
+template <int M, int m>
+PHIAL_INLINE Words input_word(const int32_t* words) {
+  return words_of(words[m]);
+}
 PHIAL_INLINE Vec float_of(Words w) { return _mm512_cvtepi32_ps(w); }
 
 template <int kShift, int kMask>
