@@ -6,7 +6,8 @@ on the stack.
 
 A compiler that runs out of registers halves the speed of such a loop and tells nobody: gcc 12 does
 so when a loop over accumulators is not unrolled, even the one that clears them. A hot loop is an
-innermost loop with at least four multiplications of bytes; a spill is a store of a full vector
+innermost loop with at least four multiplications of bytes, or of float32 in the units that have no
+others; a spill is a store of a full vector
 register to the stack. Needs objdump; prints a line per loop that spills.
 """
 
@@ -16,12 +17,15 @@ import sys
 from pathlib import Path
 
 MULTIPLIES = re.compile(r"vpdpbusd|vpmaddubsw|vdpbf16ps")
+FLOAT_MULTIPLIES = re.compile(r"vfmadd\d+ps")
 # The widest registers of a unit hold its accumulators; narrower ones may hold anything.
 # With them: how many hot loops there are at least; fewer would mean that this test no longer sees them.
 UNITS = {
     "packed_avx512vnni": ("zmm", 20),
     "packed_avx2": ("ymm", 20),
     "packed_avxvnni": ("ymm", 20),
+    "packed_floats_avx512vnni": ("zmm", 60),
+    "packed_floats_avx2": ("ymm", 60),
     "bf16_avx512bf16": ("zmm", 20),
     "attention_avx512vnni": ("zmm", 4),
 }
@@ -58,14 +62,14 @@ def innermost_loops(body):
             if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
 
 
-def check(path, register):
+def check(path, register, multiplies):
     """The number of hot loops, and a line for each one that spills."""
     spill = re.compile(rf"^%{register}\d+,-?(0x[0-9a-f]+)?\((%rsp|%rbp)")
     hot, faults = 0, []
     for name, body in functions(path):
         for first, last in innermost_loops(body):
             loop = [line for line in body if first <= line[0] <= last]
-            if sum(bool(MULTIPLIES.match(mnemonic)) for _, mnemonic, _ in loop) < FEWEST:
+            if sum(bool(multiplies.match(mnemonic)) for _, mnemonic, _ in loop) < FEWEST:
                 continue
             hot += 1
             count = sum(bool(spill.match(operands)) for _, mnemonic, operands in loop
@@ -83,7 +87,7 @@ def main():
     failed = False
     for unit, path in sorted(units.items()):
         register, fewest = UNITS[unit]
-        hot, faults = check(path, register)
+        hot, faults = check(path, register, FLOAT_MULTIPLIES if "floats" in unit else MULTIPLIES)
         print(f"{unit}: {hot} hot loops, {len(faults)} of them spill")
         for fault in faults:
             print(fault)

@@ -16,7 +16,7 @@ namespace i8mm {
 }  // namespace i8mm
 }  // namespace
 
-constexpr PackedKernels kI8mmPacked = i8mm::make_packed("i8mm");
+constexpr PackedKernels kI8mmPacked = i8mm::make_packed("i8mm", direct_floats_neon);
 
 }  // namespace phial
 #endif
