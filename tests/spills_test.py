@@ -6,7 +6,8 @@ on the stack.
 
 A compiler that runs out of registers halves the speed of such a loop and tells nobody: gcc 12 does
 so when a loop over accumulators is not unrolled, even the one that clears them. A hot loop is an
-innermost loop with at least four multiplications of bytes; a spill is a store of a full vector
+innermost loop with at least four multiplications of bytes, or of float32 in the units that have no
+others; a spill is a store of a full vector
 register to the stack. Needs objdump; prints a line per loop that spills.
 """
 
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 MULTIPLIES = re.compile(r"vpdpbusd|vpmaddubsw|vdpbf16ps|smlal|sdot|usdot|usmmla")
+FLOAT_MULTIPLIES = re.compile(r"vfmadd\d+ps|fmla")
 # The widest registers of a unit hold its accumulators; narrower ones may hold anything.
 # With them: how many hot loops there are at least; fewer would mean that this test no longer sees
 # them. And, if any, how many stores of a loop are let pass: gcc 12 makes one among the hundred
@@ -26,6 +28,8 @@ UNITS = {
         "packed_avx512vnni": ("zmm", 20),
         "packed_avx2": ("ymm", 20),
         "packed_avxvnni": ("ymm", 20),
+        "packed_floats_avx512vnni": ("zmm", 60),
+        "packed_floats_avx2": ("ymm", 60),
         "bf16_avx512bf16": ("zmm", 20),
         "attention_avx512vnni": ("zmm", 4),
     },
@@ -33,6 +37,7 @@ UNITS = {
         "packed_neon": ("q", 20),
         "packed_neon_dotprod": ("q", 20, 1),
         "packed_neon_i8mm": ("q", 20, 1),
+        "packed_floats_neon": ("q", 60),
         "attention_neon_dotprod": ("q", 4),
         "attention_neon_i8mm": ("q", 4),
     },
@@ -71,7 +76,7 @@ def innermost_loops(body):
             if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
 
 
-def check(objdump, path, register, most):
+def check(objdump, path, register, multiplies, most):
     """The number of hot loops, and a line for each one that spills."""
     if register == "q":
         spill = re.compile(r"^st[pu]?r? q\d+, (q\d+, )?\[(sp|x29)")
@@ -81,7 +86,7 @@ def check(objdump, path, register, most):
     for name, body in functions(objdump, path):
         for first, last in innermost_loops(body):
             loop = [line for line in body if first <= line[0] <= last]
-            if sum(bool(MULTIPLIES.match(mnemonic)) for _, mnemonic, _ in loop) < FEWEST:
+            if sum(bool(multiplies.match(mnemonic)) for _, mnemonic, _ in loop) < FEWEST:
                 continue
             hot += 1
             count = sum(bool(spill.match(f"{mnemonic} {operands}"))
@@ -105,7 +110,8 @@ def main():
     failed = False
     for unit, path in sorted(units.items()):
         register, fewest, *most = known[unit]
-        hot, faults = check(args.objdump, path, register, sum(most))
+        hot, faults = check(args.objdump, path, register,
+                            FLOAT_MULTIPLIES if "floats" in unit else MULTIPLIES, sum(most))
         print(f"{unit}: {hot} hot loops, {len(faults)} of them spill")
         for fault in faults:
             print(fault)

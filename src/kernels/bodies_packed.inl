@@ -3,9 +3,9 @@
 #include "kernels/body_prefetch.inl"
 #include "kernels/body_packed_codes.inl"
 #include "kernels/body_packed_scales.inl"
+#include "kernels/body_packed_panels.inl"
 #include "kernels/body_packed_quantize.inl"
 #include "kernels/body_packed_direct.inl"
-#include "kernels/body_packed_floats.inl"
 #include "kernels/body_packed_gemm.inl"
 #include "kernels/body_packed_unpack.inl"
 // clang-format on
@@ -13,8 +13,9 @@
 static_assert(kDirectTileRows <= kMostTileRows && kGemmTileRows <= kMostTileRows);
 static_assert(kMostTileRows <= kMinPackedGemmRows);
 
+// `floats` is of a unit of its own.
 template <class Form = ByRows>
-constexpr PackedKernels make_packed(const char* isa) {
+constexpr PackedKernels make_packed(const char* isa, PackedFloatFn floats) {
   return {isa,    kDirectTileRows,   kGemmTileRows, quantize,
-          direct, gemm_packed<Form>, unpack_panel,  direct_floats};
+          direct, gemm_packed<Form>, unpack_panel,  floats};
 }

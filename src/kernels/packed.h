@@ -105,6 +105,7 @@ struct PackedFloatArgs {
   int64_t y_stride = 0;
   int64_t y_row = 0;
 };
+using PackedFloatFn = void (*)(const PackedFloatArgs& args);
 
 struct PackedKernels {
   const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm"
@@ -142,7 +143,7 @@ struct PackedKernels {
   // y[m][r] from +0 by y = fma(weight, x, y), column after column, of the weights that unpack
   // gives: the bits of KernelTable::gemm with unpacked panels, of whatever layout, for however many
   // rows.
-  void (*direct_floats)(const PackedFloatArgs& args);
+  PackedFloatFn direct_floats;
 };
 
 // The reference, then what this build has.

@@ -16,7 +16,7 @@ namespace neon {
 }  // namespace neon
 }  // namespace
 
-constexpr PackedKernels kNeonPacked = neon::make_packed("neon");
+constexpr PackedKernels kNeonPacked = neon::make_packed("neon", direct_floats_neon);
 
 }  // namespace phial
 #endif

@@ -16,7 +16,7 @@ namespace dotprod {
 }  // namespace dotprod
 }  // namespace
 
-constexpr PackedKernels kDotprodPacked = dotprod::make_packed("dotprod");
+constexpr PackedKernels kDotprodPacked = dotprod::make_packed("dotprod", direct_floats_neon);
 
 }  // namespace phial
 #endif

@@ -17,7 +17,7 @@ namespace i8mm {
 }  // namespace i8mm
 }  // namespace
 
-constexpr PackedKernels kI8mmPacked = i8mm::make_packed<i8mm::ByPairs>("i8mm");
+constexpr PackedKernels kI8mmPacked = i8mm::make_packed<i8mm::ByPairs>("i8mm", direct_floats_neon);
 
 }  // namespace phial
 #endif

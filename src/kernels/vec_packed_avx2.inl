@@ -21,14 +21,6 @@
 //   times_254        of words
 //   store_codes      lanes rounded to the nearest integer, as int8
 //   code_column<i>   code i of each word, as float32; bf16_low, bf16_high: two bfloat16 of each
-//   kFloatTileRows, float_vecs(rows)   rows of float32 inputs in a tile, and registers of weights
-//                    for that many
-//   shift_words(w, n)   bits n and on of each word
-//   and_bytes<mask>, raise_bytes<n>   of each byte; what is raised still fits it
-//   LevelTable       what codes stand for: of the levels of codes 0 ... 31, or of the codes that a
-//                    table of 16 gives, less a zero
-//   levels_to_look_up<top>(table, codes)   what level_of takes instead of the codes
-//   level_of<top, i> the level of code i of each word, as float32
 
 using Words = __m256i;
 
@@ -172,36 +164,3 @@ PHIAL_INLINE Vec bf16_high(Words w) {
   return _mm256_castsi256_ps(_mm256_and_si256(w, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
 }
 PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
-
-constexpr int kFloatTileRows = 4;
-constexpr int float_vecs(int rows) { return rows <= 2 ? 4 : 2; }
-
-PHIAL_INLINE Words shift_words(Words w, int n) { return _mm256_srl_epi32(w, _mm_cvtsi32_si128(n)); }
-template <int kMask>
-PHIAL_INLINE Words and_bytes(Words w) {
-  return _mm256_and_si256(w, _mm256_set1_epi8(static_cast<char>(kMask)));
-}
-template <int kShift>
-PHIAL_INLINE Words raise_bytes(Words w) {
-  return _mm256_slli_epi16(w, kShift);
-}
-struct LevelTable {
-  ByteTable codes;  // of those of 4 bits
-  Vec zero;
-};
-PHIAL_INLINE LevelTable load_levels(const float (&)[32], const uint8_t (&codes)[16],
-                                    float zero_code) {
-  return {load_table(codes), broadcast(zero_code)};
-}
-template <int kTop>
-PHIAL_INLINE Words levels_to_look_up(const LevelTable& table, Words codes) {
-  return kTop == 15 ? look_up(table.codes, codes) : codes;
-}
-template <int kTop, int kColumn>
-PHIAL_INLINE Vec level_of(const LevelTable& table, Words codes) {
-  constexpr int k = kColumn;
-  const Words place =
-      _mm256_setr_epi8(k, -1, -1, -1, k + 4, -1, -1, -1, k + 8, -1, -1, -1, k + 12, -1, -1, -1, k,
-                       -1, -1, -1, k + 4, -1, -1, -1, k + 8, -1, -1, -1, k + 12, -1, -1, -1);
-  return sub(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(codes, place)), table.zero);
-}

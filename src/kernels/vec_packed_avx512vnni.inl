@@ -96,36 +96,3 @@ PHIAL_INLINE Vec bf16_high(Words w) {
   return _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
 }
 PHIAL_INLINE Bytes bits_or(Bytes a, Bytes b) { return _mm512_or_si512(a, b); }
-
-constexpr int kFloatTileRows = 4;
-constexpr int float_vecs(int) { return 4; }
-
-PHIAL_INLINE Words shift_words(Words w, int n) { return _mm512_srl_epi32(w, _mm_cvtsi32_si128(n)); }
-template <int kMask>
-PHIAL_INLINE Words and_bytes(Words w) {
-  return _mm512_and_si512(w, _mm512_set1_epi8(static_cast<char>(kMask)));
-}
-template <int kShift>
-PHIAL_INLINE Words raise_bytes(Words w) {
-  return _mm512_slli_epi16(w, kShift);
-}
-struct LevelTable {
-  Vec low, high;  // of codes 0 ... 15, 16 ... 31
-  Vec zero;
-};
-PHIAL_INLINE LevelTable load_levels(const float (&levels)[32], const uint8_t (&)[16],
-                                    float zero_code) {
-  return {load(levels), load(levels + 16), broadcast(zero_code)};
-}
-template <int kTop>
-PHIAL_INLINE Words levels_to_look_up(const LevelTable&, Words codes) {
-  return codes;
-}
-// Permutations look at the lowest 4 or 5 bits of a lane alone.
-template <int kTop, int kColumn>
-PHIAL_INLINE Vec level_of(const LevelTable& table, Words codes) {
-  const Words code = kColumn == 0 ? codes : _mm512_srli_epi32(codes, 8 * kColumn);
-  if constexpr (kTop <= 15) return _mm512_permutexvar_ps(code, table.low);
-  if constexpr (kTop <= 31) return _mm512_permutex2var_ps(table.low, code, table.high);
-  return sub(code_column<kColumn>(codes), table.zero);
-}

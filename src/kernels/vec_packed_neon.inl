@@ -192,35 +192,3 @@ PHIAL_INLINE Vec bf16_low(Words w) { return vreinterpretq_f32_s32(vshlq_n_s32(w,
 PHIAL_INLINE Vec bf16_high(Words w) {
   return vreinterpretq_f32_s32(vandq_s32(w, vdupq_n_s32(static_cast<int32_t>(0xffff0000))));
 }
-
-constexpr int kFloatTileRows = 4;
-constexpr int float_vecs(int rows) { return rows <= 2 ? 4 : 2; }
-
-PHIAL_INLINE Words bits_or(Words a, Words b) { return vorrq_s32(a, b); }
-PHIAL_INLINE Words shift_words(Words w, int n) {
-  return vreinterpretq_s32_u32(shift_right(vreinterpretq_u32_s32(w), n));
-}
-template <int kMask>
-PHIAL_INLINE Words and_bytes(Words w) {
-  return byte_field<0, kMask>(w);
-}
-template <int kShift>
-PHIAL_INLINE Words raise_bytes(Words w) {
-  return vreinterpretq_s32_u8(bytes_right<-kShift>(vreinterpretq_u8_s32(w)));
-}
-struct LevelTable {
-  ByteTable codes;  // of those of 4 bits
-  Vec zero;
-};
-PHIAL_INLINE LevelTable load_levels(const float (&)[32], const uint8_t (&codes)[16],
-                                    float zero_code) {
-  return {load_table(codes), broadcast(zero_code)};
-}
-template <int kTop>
-PHIAL_INLINE Words levels_to_look_up(const LevelTable& table, Words codes) {
-  return kTop == 15 ? look_up(table.codes, codes) : codes;
-}
-template <int kTop, int kColumn>
-PHIAL_INLINE Vec level_of(const LevelTable& table, Words codes) {
-  return sub(code_column<kColumn>(codes), table.zero);
-}
