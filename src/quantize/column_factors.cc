@@ -20,34 +20,39 @@ constexpr int kEvenings = 3;
 constexpr double kValuesCount = 3;
 constexpr float kMostFactor = 16;
 
-using Key = std::pair<int64_t, bool>;
+using Place = ColumnFactors::Place;
+using Key = std::pair<int64_t, Place>;
 
-std::optional<Key> key_of(const TargetTensor& tensor) {
-  switch (tensor.role) {
+// After what the columns of a matrix of this role are.
+std::optional<Place> place_before(Role role) {
+  switch (role) {
     case Role::q:
     case Role::k:
     case Role::v:
     case Role::qkv:
-      // Biases of their outputs.
-      if (!tensor.is_matrix()) return std::nullopt;
-      [[fallthrough]];
-    case Role::attention_norm:
-      return Key(tensor.layer, false);
+      return Place::attention_norm;
     case Role::gate:
     case Role::up:
     case Role::gate_up:
-      if (!tensor.is_matrix()) return std::nullopt;
-      [[fallthrough]];
-    case Role::mlp_norm:
-      return Key(tensor.layer, true);
+      return Place::mlp_norm;
+    case Role::down:
+      return Place::up;
     default:
       return std::nullopt;
   }
 }
 
-// A norm and what reads it.
+std::optional<Place> place_of_norm(Role role) {
+  if (role == Role::attention_norm) return Place::attention_norm;
+  if (role == Role::mlp_norm) return Place::mlp_norm;
+  return std::nullopt;
+}
+
+bool has_up(Role role) { return role == Role::up || role == Role::gate_up; }
+
+// What can be divided and what reads it.
 struct Readers {
-  bool has_norm = false, can_scale = true;
+  bool has_source = false, can_scale = true;
   std::vector<const PlannedTensor*> matrices;
   std::vector<const float*> importance;  // of each, [columns]
   std::vector<float> factors;            // what was chosen; empty: none
@@ -179,26 +184,37 @@ void choose_for(Readers& readers, const AttentionSpec& attention, RowEncoder& en
   }
 }
 
-std::map<Key, Readers> readers_of_norms(const ConvertPlan& plan) {
+bool is_searched(const ConvertPlan& plan, const PlannedTensor& tensor) {
+  return tensor.transfer == Transfer::encoded && RowEncoder::weighs(tensor.grid, plan.effort);
+}
+
+std::map<Key, Readers> readers_of(const ConvertPlan& plan) {
   std::map<Key, Readers> all;
   for (const PlannedTensor& tensor : plan.tensors) {
-    const std::optional<Key> key = key_of(tensor.target);
-    if (!key) continue;
-    Readers& readers = all[*key];
+    const Role role = tensor.target.role;
+    const int64_t layer = tensor.target.layer;
+    if (has_up(role)) {
+      // A bias would have to be divided too.
+      Readers& readers = all[{layer, Place::up}];
+      readers.has_source = true;
+      readers.can_scale = readers.can_scale && tensor.target.is_matrix() &&
+                          is_gated(plan.model->spec.mlp) && is_searched(plan, tensor);
+    }
     if (!tensor.target.is_matrix()) {
-      readers.has_norm = true;
+      if (const auto place = place_of_norm(role)) all[{layer, *place}].has_source = true;
       continue;
     }
+    const std::optional<Place> place = place_before(role);
+    if (!place) continue;
+    Readers& readers = all[{layer, *place}];
     const std::vector<float>* importance = importance_of(*plan.importance, tensor.target);
-    readers.can_scale = readers.can_scale && importance != nullptr &&
-                        tensor.transfer == Transfer::encoded && !tensor.grid.has_planes() &&
-                        RowEncoder::weighs(tensor.grid, plan.effort);
+    readers.can_scale = readers.can_scale && importance != nullptr && is_searched(plan, tensor);
     readers.matrices.push_back(&tensor);
     readers.importance.push_back(importance != nullptr ? importance->data() : nullptr);
   }
   std::erase_if(all, [](const auto& each) {
     const Readers& readers = each.second;
-    return !readers.has_norm || !readers.can_scale || readers.matrices.empty();
+    return !readers.has_source || !readers.can_scale || readers.matrices.empty();
   });
   return all;
 }
@@ -213,9 +229,9 @@ Result<ColumnFactors> ColumnFactors::choose(const ConvertPlan& plan, const Searc
       plan.effort != Effort::balanced || plan.model->spec.block_order == BlockOrder::parallel) {
     return out;
   }
-  std::map<Key, Readers> norms = readers_of_norms(plan);
+  std::map<Key, Readers> all = readers_of(plan);
   std::vector<Readers*> work;
-  for (auto& [key, readers] : norms) work.push_back(&readers);
+  for (auto& [key, readers] : all) work.push_back(&readers);
   Deal deal;
   threads.run([&](int) {
     RowEncoder encoder(search, plan.effort);
@@ -226,17 +242,51 @@ Result<ColumnFactors> ColumnFactors::choose(const ConvertPlan& plan, const Searc
     });
   });
   PHIAL_TRY(check_cancelled(cancel, "quantize"));
-  for (auto& [key, readers] : norms) {
+  for (auto& [key, readers] : all) {
     if (!readers.factors.empty()) out.factors_[key] = std::move(readers.factors);
   }
   return out;
 }
 
-const std::vector<float>* ColumnFactors::find(const TargetTensor& tensor) const {
-  const std::optional<Key> key = key_of(tensor);
-  if (!key) return nullptr;
-  const auto found = factors_.find(*key);
+void Scaling::apply(int64_t first, int64_t count, int64_t row_values, float* values) const {
+  for (int64_t r = first; r < first + count; ++r, values += row_values) {
+    const float divisor = rows != nullptr && r >= first_row ? rows[r - first_row] : 1.0f;
+    for (int64_t c = 0; c < row_values; ++c) {
+      values[c] = values[c] * (columns != nullptr ? columns[c] : 1.0f) / divisor;
+    }
+  }
+}
+
+void Scaling::undo(int64_t first, int64_t count, int64_t row_values, float* values) const {
+  for (int64_t r = first; r < first + count; ++r, values += row_values) {
+    const float factor = rows != nullptr && r >= first_row ? rows[r - first_row] : 1.0f;
+    for (int64_t c = 0; c < row_values; ++c) {
+      values[c] = values[c] * factor / (columns != nullptr ? columns[c] : 1.0f);
+    }
+  }
+}
+
+const std::vector<float>* ColumnFactors::find(int64_t layer, Place place) const {
+  const auto found = factors_.find({layer, place});
   return found != factors_.end() ? &found->second : nullptr;
+}
+
+Scaling ColumnFactors::of_matrix(const TargetTensor& matrix) const {
+  Scaling scaling;
+  const std::optional<Place> place = place_before(matrix.role);
+  const std::vector<float>* columns = place ? find(matrix.layer, *place) : nullptr;
+  if (columns != nullptr) scaling.columns = columns->data();
+  const std::vector<float>* rows = has_up(matrix.role) ? find(matrix.layer, Place::up) : nullptr;
+  if (rows != nullptr) {
+    scaling.rows = rows->data();
+    scaling.first_row = matrix.shape[0] - static_cast<int64_t>(rows->size());
+  }
+  return scaling;
+}
+
+const std::vector<float>* ColumnFactors::of_norm(const TargetTensor& norm) const {
+  const std::optional<Place> place = place_of_norm(norm.role);
+  return place ? find(norm.layer, *place) : nullptr;
 }
 
 }  // namespace phial

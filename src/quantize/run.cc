@@ -59,7 +59,7 @@ struct MatrixJob {
   const PlannedTensor& tensor;
   const float* importance;  // [columns] or null: what was measured, for reports
   const float* weighing;    // likewise: what the search goes by
-  const float* factors;     // [columns] or null: what the columns are multiplied with
+  Scaling scaling;
   int64_t rows, columns;
   std::vector<int64_t> plane_bytes;  // of a row
   TensorCut cut;
@@ -125,7 +125,7 @@ class Run {
       if (!std::isfinite(value)) return not_finite(tensor, 0);
       out.squared_norm += static_cast<double>(value) * static_cast<double>(value);
     }
-    if (const std::vector<float>* factors = factors_.find(tensor.target)) {
+    if (const std::vector<float>* factors = factors_.of_norm(tensor.target)) {
       for (size_t i = 0; i < values.size(); ++i) {
         values[i] /= (*factors)[i];
         if (!std::isfinite(values[i])) {
@@ -145,7 +145,7 @@ class Run {
     MatrixJob job = {.tensor = tensor,
                      .importance = measured(tensor),
                      .weighing = measured(tensor),
-                     .factors = nullptr,
+                     .scaling = factors_.of_matrix(tensor.target),
                      .rows = rows,
                      .columns = columns,
                      .plane_bytes = tensor.grid.plane_row_bytes(columns),
@@ -155,11 +155,10 @@ class Run {
       if (estimate != nullptr) job.weighing = estimate->data();
     }
     std::vector<float> scaled_weighing;
-    if (const std::vector<float>* factors = factors_.find(tensor.target)) {
-      job.factors = factors->data();
+    if (job.scaling.columns != nullptr) {
       scaled_weighing.assign(job.weighing, job.weighing + columns);
       for (size_t c = 0; c < scaled_weighing.size(); ++c) {
-        scaled_weighing[c] /= (*factors)[c] * (*factors)[c];
+        scaled_weighing[c] /= job.scaling.columns[c] * job.scaling.columns[c];
       }
       job.weighing = scaled_weighing.data();
     }
@@ -257,8 +256,8 @@ class Run {
       return;
     }
     if (job.tensor.transfer == Transfer::encoded) {
-      if (job.factors != nullptr) {
-        multiply_columns(job, rows, scratch.values.data());
+      if (job.scaling.is_any()) {
+        job.scaling.apply(wave.first_row + begin, rows, job.columns, scratch.values.data());
         sums.over_row = first_bad_row(scratch.values.data(), rows, job.columns);
         if (sums.over_row >= 0) {
           sums.over_row += wave.first_row + begin;
@@ -281,23 +280,11 @@ class Run {
         return;
       }
     }
-    if (job.factors != nullptr) {
-      divide_columns(job, rows, scratch.values.data());
-      divide_columns(job, rows, scratch.decoded.data());
+    if (job.scaling.is_any()) {
+      job.scaling.undo(wave.first_row + begin, rows, job.columns, scratch.values.data());
+      job.scaling.undo(wave.first_row + begin, rows, job.columns, scratch.decoded.data());
     }
     add_errors(job, scratch.values.data(), decoded, rows, sums);
-  }
-
-  static void multiply_columns(const MatrixJob& job, int64_t rows, float* values) {
-    for (int64_t r = 0; r < rows; ++r, values += job.columns) {
-      for (int64_t c = 0; c < job.columns; ++c) values[c] *= job.factors[c];
-    }
-  }
-
-  static void divide_columns(const MatrixJob& job, int64_t rows, float* values) {
-    for (int64_t r = 0; r < rows; ++r, values += job.columns) {
-      for (int64_t c = 0; c < job.columns; ++c) values[c] /= job.factors[c];
-    }
   }
 
   static Status recode(const MatrixJob& job, int64_t first, int64_t rows, uint8_t* const* planes) {
