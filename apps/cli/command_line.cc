@@ -219,7 +219,7 @@ void CommandLine::add_choice(const std::string& option, std::vector<Choice> choi
                              std::optional<std::string>* target, std::string help) {
   std::string names;
   for (const Choice& choice : choices) {
-    names += (names.empty() ? "" : "|") + std::string(choice.name);
+    if (choice.available) names += (names.empty() ? "" : "|") + std::string(choice.name);
   }
   add(option, "NAME", std::move(help), [option, choices, names, target](const std::string& text) {
     for (const Choice& choice : choices) {
