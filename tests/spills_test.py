@@ -24,8 +24,8 @@ UNITS = {
     "packed_avx512vnni": ("zmm", 20),
     "packed_avx2": ("ymm", 20),
     "packed_avxvnni": ("ymm", 20),
-    "packed_floats_avx512vnni": ("zmm", 60),
-    "packed_floats_avx2": ("ymm", 60),
+    "packed_floats_avx512vnni": ("zmm", 100),
+    "packed_floats_avx2": ("ymm", 100),
     "bf16_avx512bf16": ("zmm", 20),
     "attention_avx512vnni": ("zmm", 4),
 }

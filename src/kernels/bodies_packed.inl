@@ -5,7 +5,6 @@
 #include "kernels/body_packed_scales.inl"
 #include "kernels/body_packed_panels.inl"
 #include "kernels/body_packed_quantize.inl"
-#include "kernels/body_packed_apart.inl"
 #include "kernels/body_packed_direct.inl"
 #include "kernels/body_packed_gemm.inl"
 #include "kernels/body_packed_unpack.inl"
@@ -16,6 +15,5 @@ static_assert(kMostTileRows <= kMinPackedGemmRows);
 
 // `floats` is of a unit of its own.
 constexpr PackedKernels make_packed(const char* isa, PackedFloatFn floats) {
-  return {isa,    kDirectTileRows, kGemmTileRows, quantize,
-          direct, gemm_packed,     unpack_panel,  floats};
+  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed, unpack_panel, floats};
 }

@@ -13,7 +13,7 @@ struct DirectSlab {
   int32_t zero;          // of the codes, as readers give them
   bool has_offsets;
   PackedBook book;
-  const SlabScales* scales[2];  // for low and for high codes
+  const SlabScales* scales;
   SlabTile x;
   float* y;      // [rows][kPackedRows]
   float* parts;  // likewise, of this slab and tile; not on a loop's own stack, where it would hide
@@ -73,23 +73,35 @@ PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
 }
 
+// The factor of sums of one plane: a scale, or an offset.
+template <int plane>
+PHIAL_INLINE Vec load_factor(const float* p) {
+  return plane == 0 ? load(p) : where_finite(load(p));
+}
+
+// Sums of one plane as what they count for.
+template <int plane>
+PHIAL_INLINE Vec value_of(Words sums) {
+  return float_of(plane == 0 ? sums : times(sums, kHighStep));
+}
+
 // part += total * scale, and offset * (sums of the inputs) unless that is null.
-template <int M, int kVecs>
+template <int plane, int M, int kVecs>
 PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
                              const float* offset, const float* sums, float* parts) {
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load(scale + v * kLanes);
+    const Vec w = load_factor<plane>(scale + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       float* at = parts + m * kPackedRows + v * kLanes;
-      store(at, fma(float_of(total[m][v]), w, load(at)));
+      store(at, fma(value_of<plane>(total[m][v]), w, load(at)));
     }
   }
   if (offset == nullptr) return;
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load(offset + v * kLanes);
+    const Vec w = load_factor<plane>(offset + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       float* at = parts + m * kPackedRows + v * kLanes;
@@ -99,7 +111,7 @@ PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
 }
 
 // Steps [first, first + steps) of kVecs registers of rows.
-template <class Codes, int M, int kVecs, int first, int steps>
+template <class Codes, int plane, int M, int kVecs, int first, int steps>
 PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTable table,
                             const int32_t (&starts)[M], const float (&sums)[M], const float* scale,
                             const float* offset, float* parts) {
@@ -111,7 +123,7 @@ PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
   sum_steps<Codes, M, kVecs, first, steps>(chunk, words, table, total);
   load_again();
-  add_totals<M, kVecs>(total, scale, offset, sums, parts);
+  add_totals<plane>(total, scale, offset, sums, parts);
 }
 
 template <int M>
@@ -126,9 +138,8 @@ PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* y)
 }
 
 // Chunk c of a slab and one plane of the inputs. Columns per scale: 32 or, with Halves, 16.
-template <class Codes, bool Halves, int M>
-PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, int plane, ByteTable table,
-                               float* parts) {
+template <class Codes, bool Halves, int plane, int M>
+PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, ByteTable table, float* parts) {
   constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
@@ -145,17 +156,16 @@ PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, int plane, Byt
       const int32_t* sums = x.sums + 2 * c * M + m;
       const int32_t sum = Halves ? sums[h * M] : sums[0] + sums[M];
       starts[h][m] = minus_zero * sum;
-      x_sums[h][m] = static_cast<float>(sum);
+      x_sums[h][m] = static_cast<float>(plane == 0 ? sum : kHighStep * sum);
     }
   }
   for (int r = 0; r < kPackedRows; r += kVecs * kLanes) {
     const auto add = [&](auto part) __attribute__((always_inline)) {
       constexpr int h = decltype(part)::value;
       const int32_t g = (kParts * c + h) >> slab.group_shift;
-      const SlabScales& scales = *slab.scales[plane];
-      add_group<Codes, M, kVecs, h * kSteps, kSteps>(
-          chunk + 4 * r, words, table, starts[h], x_sums[h], scales.scale[g] + r,
-          slab.has_offsets ? scales.offset[g] + r : nullptr, parts + r);
+      add_group<Codes, plane, M, kVecs, h * kSteps, kSteps>(
+          chunk + 4 * r, words, table, starts[h], x_sums[h], slab.scales->scale[g] + r,
+          slab.has_offsets ? slab.scales->offset[g] + r : nullptr, parts + r);
     };
     add(Number<0>{});
     if constexpr (Halves) add(Number<1>{});
@@ -170,10 +180,9 @@ PHIAL_APART void direct_slab(const DirectSlab& slab) {
   for (int32_t c = 0; c < slab.count; ++c) {
     prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
                    Codes::kLines * kLineBytes + 128);
-    const int planes = 1 + (*slab.x.high_chunks >> c & 1);
-    for (int plane = 0; plane < planes; ++plane) {
-      direct_chunk<Codes, Halves, M>(slab, c, plane, table, parts);
-    }
+    direct_chunk<Codes, Halves, 0, M>(slab, c, table, parts);
+    if ((*slab.x.high_chunks >> c & 1) != 0)
+      direct_chunk<Codes, Halves, 1, M>(slab, c, table, parts);
   }
   add_parts<M>(parts, slab.x.scales, slab.y);
 }
@@ -197,7 +206,7 @@ static void direct_panels(const PackedProductArgs& args) {
   constexpr int64_t kUnit = Halves ? 16 : kChunkColumns;
   alignas(64) float y[kMinPackedGemmRows * kPackedRows];
   alignas(64) float parts[kMostTileRows * kPackedRows];
-  SlabScales scales, high_scales;
+  SlabScales scales;
   DirectSlab slab;
   slab.chunk_bytes = layout.chunk_bytes;
   slab.group_shift = shift_of(layout.group, kUnit);
@@ -205,8 +214,7 @@ static void direct_panels(const PackedProductArgs& args) {
   slab.has_offsets = layout.offsets != PackedOffsets::none;
   slab.book = layout.book;
   slab.parts = parts;
-  slab.scales[0] = &scales;
-  slab.scales[1] = &high_scales;
+  slab.scales = &scales;
   const int64_t slabs = slab_count(layout);
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
@@ -222,10 +230,6 @@ static void direct_panels(const PackedProductArgs& args) {
       slab.begin = panel + done;
       slab.ahead_bytes = (end - done) / slab.count;
       done = end;
-      if (has_high_codes(x, s) && !scale_for_high(layout, s, scales, high_scales)) {
-        apart_slab<Codes, Halves>(layout, panel, s, scales, high_scales, x, y);
-        continue;
-      }
       for (int32_t t = 0; t < tile_count(x); ++t) {
         const int32_t first = tile_begin(x, t);
         slab.x = slab_tile(x, s, t);

@@ -14,9 +14,9 @@ struct TileSums {
 struct GemmSlab {
   const uint8_t* codes;
   int32_t chunks;
-  int32_t group_shift;          // of a chunk's (or half's) number: which scale is its own
-  int32_t zero;                 // of the codes
-  const SlabScales* scales[2];  // for low and for high codes
+  int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
+  int32_t zero;         // of the codes
+  const SlabScales* scales;
   SlabTile x;
   const TileSums* sums;
   float* y;  // [rows][kPackedRows]
@@ -155,27 +155,32 @@ PHIAL_INLINE void sum_products(const uint8_t* codes, const int32_t* words, const
   }
 }
 
-// The pieces of a slab for the weight rows from r on, in the order of their sum.
-template <bool Halves, bool High, int M, class Use>
-PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
+// Calls use(piece, plane) for the pieces of chunk c and the weight rows from r on.
+template <bool Halves, int plane, int M, class Use>
+PHIAL_INLINE void pieces_of_chunk(const GemmSlab& slab, int32_t c, int32_t r, const Use& use) {
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
+  const InputPlane& x = plane == 0 ? slab.x.low : slab.x.high;
+  for (int32_t i = kParts * c; i < kParts * (c + 1); ++i) {
+    const int32_t g = i >> slab.group_shift;
+    GemmPiece piece;
+    piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
+    piece.words = own_address(reinterpret_cast<const int32_t*>(x.codes) + i * kSteps * M);
+    piece.starts = own_address(slab.sums->starts[plane] + i * M);
+    piece.sums = slab.sums->sums[plane] + i * M;
+    piece.scale = own_address(slab.scales->scale[g] + r);
+    piece.offset = slab.scales->offset[g] + r;
+    use(piece, Number<plane>{});
+  }
+}
+
+// The same for all pieces of a slab, in the order of their sum.
+template <bool Halves, bool High, int M, class Use>
+PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
   const int high = *slab.x.high_chunks;
   for (int32_t c = 0; c < slab.chunks; ++c) {
-    for (int plane = 0; plane <= (High ? high >> c & 1 : 0); ++plane) {
-      const InputPlane& x = High && plane != 0 ? slab.x.high : slab.x.low;
-      for (int32_t i = kParts * c; i < kParts * (c + 1); ++i) {
-        const int32_t g = i >> slab.group_shift;
-        GemmPiece piece;
-        piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
-        piece.words = own_address(reinterpret_cast<const int32_t*>(x.codes) + i * kSteps * M);
-        piece.starts = own_address(slab.sums->starts[plane] + i * M);
-        piece.sums = slab.sums->sums[plane] + i * M;
-        piece.scale = own_address(slab.scales[plane]->scale[g] + r);
-        piece.offset = slab.scales[plane]->offset[g] + r;
-        use(piece);
-      }
-    }
+    pieces_of_chunk<Halves, 0, M>(slab, c, r, use);
+    if (High && (high >> c & 1) != 0) pieces_of_chunk<Halves, 1, M>(slab, c, r, use);
   }
 }
 
@@ -191,21 +196,24 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
     for (int v = 0; v < kVecs; ++v) part[m][v] = zero();
   }
   each_piece<Halves, High, M>(
-      slab, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
+      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
+        constexpr int plane = decltype(of_plane)::value;
         Words total[M][kVecs];
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
         load_again();
         PHIAL_UNROLL
         for (int v = 0; v < kVecs; ++v) {
-          const Vec scale = load(piece.scale + v * kLanes);
+          const Vec scale = load_factor<plane>(piece.scale + v * kLanes);
           PHIAL_UNROLL
-          for (int m = 0; m < M; ++m) part[m][v] = fma(float_of(total[m][v]), scale, part[m][v]);
+          for (int m = 0; m < M; ++m) {
+            part[m][v] = fma(value_of<plane>(total[m][v]), scale, part[m][v]);
+          }
         }
         if constexpr (Offsets) {
           PHIAL_UNROLL
           for (int v = 0; v < kVecs; ++v) {
-            const Vec offset = load(piece.offset + v * kLanes);
+            const Vec offset = load_factor<plane>(piece.offset + v * kLanes);
             PHIAL_UNROLL
             for (int m = 0; m < M; ++m) {
               part[m][v] = fma(offset, broadcast(piece.sums[m]), part[m][v]);
@@ -229,12 +237,12 @@ template <int kTop, bool Offsets, bool Halves, bool High, int M>
 PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, int32_t r, float* parts) {
   constexpr int kVecs = kGemmTileVecs;
   each_piece<Halves, High, M>(
-      slab, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
+      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
+        constexpr int plane = decltype(of_plane)::value;
         Words total[M][kVecs];
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
-        add_totals<M, kVecs>(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums,
-                             parts);
+        add_totals<plane>(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums, parts);
       });
 }
 
@@ -242,22 +250,22 @@ PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, int32_t r, float* pa
 // registers is slow to load word by word. Rounded up to registers: what lies behind the last tile's
 // is read, too, may be any number and means nothing.
 PHIAL_INLINE void load_plane_sums(const int32_t* from, int32_t count, int32_t minus_zero,
-                                  bool with_floats, int32_t* starts, float* sums) {
+                                  int32_t step, bool with_floats, int32_t* starts, float* sums) {
+  const auto product = [](int32_t a, int32_t b) {
+    return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
+  };
   for (int32_t i = 0; i < count; i += 16) {
-    for (int32_t j = i; j < i + 16; ++j) {
-      starts[j] =
-          static_cast<int32_t>(static_cast<uint32_t>(minus_zero) * static_cast<uint32_t>(from[j]));
-    }
+    for (int32_t j = i; j < i + 16; ++j) starts[j] = product(minus_zero, from[j]);
   }
   for (int32_t i = 0; with_floats && i < count; i += 16) {
-    for (int32_t j = i; j < i + 16; ++j) sums[j] = static_cast<float>(from[j]);
+    for (int32_t j = i; j < i + 16; ++j) sums[j] = static_cast<float>(product(step, from[j]));
   }
 }
 PHIAL_APART void load_tile_sums(const SlabTile& x, bool halves, int32_t count, int32_t minus_zero,
                                 bool with_floats, TileSums& out) {
   const auto load_plane = [&](int plane, const InputPlane& from) {
-    load_plane_sums(halves ? from.sums : from.chunk_sums, count, minus_zero, with_floats,
-                    out.starts[plane], out.sums[plane]);
+    load_plane_sums(halves ? from.sums : from.chunk_sums, count, minus_zero,
+                    plane == 0 ? 1 : kHighStep, with_floats, out.starts[plane], out.sums[plane]);
   };
   load_plane(0, x.low);
   if (*x.high_chunks != 0) load_plane(1, x.high);
@@ -278,7 +286,7 @@ PHIAL_INLINE void gemm_planes(const GemmSlab& slab) {
   }
 }
 
-// Apart from the common case without high codes: the loop that may run twice cost it 14 %.
+// Apart from the case without high codes, whose registers it would cost.
 template <int kTop, bool Offsets, bool Halves, int M>
 PHIAL_APART void gemm_slab_high(const GemmSlab& slab) {
   gemm_planes<kTop, Offsets, Halves, true, M>(slab);
@@ -323,7 +331,7 @@ PHIAL_APART void unpack_codes(const uint8_t* chunks, int32_t chunk_bytes, int32_
 // What one slab of a panel becomes.
 struct GemmWeights {
   alignas(64) uint8_t codes[kSlabColumns * kPackedRows];
-  SlabScales scales, high_scales;
+  SlabScales scales;
   alignas(64) float parts[kGemmTileRows * kPackedRows];
   alignas(64) uint8_t waiting[kWaitingBytes];
   TileSums sums[2];
@@ -342,8 +350,7 @@ static void gemm_panels(const PackedProductArgs& args) {
   slab.waiting = weights.waiting;
   slab.group_shift = shift_of(layout.group, Halves ? 16 : kChunkColumns);
   slab.zero = zero_of_codes(layout);
-  slab.scales[0] = &weights.scales;
-  slab.scales[1] = &weights.high_scales;
+  slab.scales = &weights.scales;
   const bool has_offsets = layout.offsets != PackedOffsets::none;
   constexpr int kTop = gemm_top(Codes::kTop);
   const int64_t slabs = slab_count(layout);
@@ -359,10 +366,6 @@ static void gemm_panels(const PackedProductArgs& args) {
     for (int64_t s = 0; s < slabs; ++s) {
       slab.chunks = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
       load_slab_scales(layout, panel, s, Offsets::added, weights.scales);
-      if (has_high_codes(x, s) && !scale_for_high(layout, s, weights.scales, weights.high_scales)) {
-        apart_slab<Codes, Halves>(layout, panel, s, weights.scales, weights.high_scales, x, y);
-        continue;
-      }
       unpack_codes<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes, slab.chunks,
                           table, weights.codes);
       SlabTile next = slab_tile(x, s, 0);

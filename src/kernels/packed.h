@@ -129,9 +129,10 @@ struct PackedKernels {
   // of them where layout.group is 16):
   //   part = fma(float(sum of level * low), scale, part)
   //   part = fma(minimum - zero * scale, float(sum of low), part)           with offsets only
-  // and, where one of the row's 32 columns has a high code, all again with high, 254 * scale
-  // and 254 * (minimum - zero * scale); then y = fma(part, x.scale, y). Here level is
-  // packed_level(), and minimum - zero * scale is the one that there is, rounded.
+  // and, where one of the row's 32 columns has a high code, again with float(254 * sum ...) of high
+  // codes, for which a scale or offset that is not finite counts as 0 (low codes have met it); then
+  // y = fma(part, x.scale, y). Here level is packed_level(), and minimum - zero * scale is the one
+  // that there is, rounded.
   // Both give the same bits; `gemm` is for many rows.
   // REQUIRES: weights->layout.is_integer(); x.tile_rows <= direct_tile_rows, gemm_tile_rows
   void (*direct)(const PackedProductArgs& args);

@@ -154,7 +154,7 @@ struct WeightRow {
 };
 
 // What columns [c, end) add to `part`, of one plane of inputs whose codes count `step`.
-float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane, float step,
+float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane, int32_t step,
                  int64_t c, int64_t end, float part) {
   int32_t products = 0, codes = 0;
   for (int64_t i = c; i < end; ++i) {
@@ -162,9 +162,13 @@ float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane,
     codes += x.code(plane, i);
   }
   const PackedGroup group = w.group(c);
-  part = std::fma(static_cast<float>(products), step * group.scale, part);
+  const auto factor = [step](float value) {
+    return step == kHighStep && !std::isfinite(value) ? 0.0f : value;
+  };
+  part = std::fma(static_cast<float>(step * products), factor(group.scale), part);
   if (w.layout.offsets == PackedOffsets::none) return part;
-  return std::fma(step * offset_of(group, w.layout), static_cast<float>(codes), part);
+  const float offset = offset_of(group, w.layout);
+  return std::fma(factor(offset), static_cast<float>(step * codes), part);
 }
 
 // y of the slabs before, and of this one.

@@ -17,6 +17,8 @@
 //   begin_part(total), multiply_add, end_part(part, total)   total + the products of a part
 //   larger_magnitude, largest_magnitude   by their bits: NaN is larger than infinity
 //   where_inverse(magnitude, a)         a, or 0 where magnitude < 2^-100 or not finite
+//   where_finite(a)  a, or 0 where it is not finite
+//   times(w, n)      of words
 //   store_codes      lanes rounded to the nearest integer, as int8
 //   code_column<i>   code i of each word, as float32; bf16_low, bf16_high: two bfloat16 of each
 
@@ -60,6 +62,7 @@ template <int M, int m>
 PHIAL_INLINE Words input_word(const int32_t* words) {
   return words_of(words[m]);
 }
+PHIAL_INLINE Words times(Words w, int32_t n) { return _mm256_mullo_epi32(w, words_of(n)); }
 PHIAL_INLINE Vec float_of(Words w) { return _mm256_cvtepi32_ps(w); }
 
 template <int kShift, int kMask>
@@ -137,6 +140,10 @@ PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
   const Vec large = _mm256_cmp_ps(magnitude, _mm256_set1_ps(0x1p-100f), _CMP_GE_OQ);
   const Vec finite = _mm256_cmp_ps(magnitude, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
   return _mm256_and_ps(_mm256_and_ps(large, finite), a);
+}
+PHIAL_INLINE Vec where_finite(Vec v) {
+  const Vec magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+  return _mm256_and_ps(_mm256_cmp_ps(magnitude, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ), v);
 }
 PHIAL_INLINE void store_codes(int8_t* p, Vec v) {
   const __m256i words = _mm256_cvtps_epi32(v);

@@ -25,6 +25,7 @@ template <int M, int m>
 PHIAL_INLINE Words input_word(const int32_t* words) {
   return words_of(words[m]);
 }
+PHIAL_INLINE Words times(Words w, int32_t n) { return _mm512_mullo_epi32(w, words_of(n)); }
 PHIAL_INLINE Vec float_of(Words w) { return _mm512_cvtepi32_ps(w); }
 
 template <int kShift, int kMask>
@@ -73,6 +74,11 @@ PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
       _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(0x1p-100f), _CMP_GE_OQ) &
       _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
   return _mm512_maskz_mov_ps(lanes, a);
+}
+PHIAL_INLINE Vec where_finite(Vec v) {
+  const __mmask16 lanes =
+      _mm512_cmp_ps_mask(_mm512_abs_ps(v), _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+  return _mm512_maskz_mov_ps(lanes, v);
 }
 PHIAL_INLINE void store_codes(int8_t* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i_u*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
