@@ -14,6 +14,8 @@ static_assert(kDirectTileRows <= kMostTileRows && kGemmTileRows <= kMostTileRows
 static_assert(kMostTileRows <= kMinPackedGemmRows);
 
 // `floats` is of a unit of its own.
+template <class Form = ByRows>
 constexpr PackedKernels make_packed(const char* isa, PackedFloatFn floats) {
-  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed, unpack_panel, floats};
+  return {isa,    kDirectTileRows,   kGemmTileRows, quantize,
+          direct, gemm_packed<Form>, unpack_panel,  floats};
 }

@@ -82,7 +82,8 @@ PHIAL_INLINE Vec load_factor(const float* p) {
 // Sums of one plane as what they count for.
 template <int plane>
 PHIAL_INLINE Vec value_of(Words sums) {
-  return float_of(plane == 0 ? sums : times(sums, kHighStep));
+  static_assert(kHighStep == 254);
+  return float_of(plane == 0 ? sums : times_254(sums));
 }
 
 // part += total * scale, and offset * (sums of the inputs) unless that is null.

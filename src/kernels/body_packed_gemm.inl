@@ -155,8 +155,9 @@ PHIAL_INLINE void sum_products(const uint8_t* codes, const int32_t* words, const
   }
 }
 
-// Calls use(piece, plane) for the pieces of chunk c and the weight rows from r on.
-template <bool Halves, int plane, int M, class Use>
+// Calls use(piece, plane) for the pieces of chunk c and the weight rows from r on. kWords: words of
+// a step.
+template <bool Halves, int plane, int M, int kWords, class Use>
 PHIAL_INLINE void pieces_of_chunk(const GemmSlab& slab, int32_t c, int32_t r, const Use& use) {
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
@@ -165,7 +166,7 @@ PHIAL_INLINE void pieces_of_chunk(const GemmSlab& slab, int32_t c, int32_t r, co
     const int32_t g = i >> slab.group_shift;
     GemmPiece piece;
     piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
-    piece.words = own_address(reinterpret_cast<const int32_t*>(x.codes) + i * kSteps * M);
+    piece.words = own_address(reinterpret_cast<const int32_t*>(x.codes) + i * kSteps * kWords);
     piece.starts = own_address(slab.sums->starts[plane] + i * M);
     piece.sums = slab.sums->sums[plane] + i * M;
     piece.scale = own_address(slab.scales->scale[g] + r);
@@ -175,13 +176,19 @@ PHIAL_INLINE void pieces_of_chunk(const GemmSlab& slab, int32_t c, int32_t r, co
 }
 
 // The same for all pieces of a slab, in the order of their sum.
-template <bool Halves, bool High, int M, class Use>
+template <bool Halves, bool High, int M, int kWords = M, class Use>
 PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
   const int high = *slab.x.high_chunks;
   for (int32_t c = 0; c < slab.chunks; ++c) {
-    pieces_of_chunk<Halves, 0, M>(slab, c, r, use);
-    if (High && (high >> c & 1) != 0) pieces_of_chunk<Halves, 1, M>(slab, c, r, use);
+    pieces_of_chunk<Halves, 0, M, kWords>(slab, c, r, use);
+    if (High && (high >> c & 1) != 0) pieces_of_chunk<Halves, 1, M, kWords>(slab, c, r, use);
   }
+}
+
+// y of kLanes rows from r on, with what this slab adds.
+PHIAL_INLINE void add_part(const GemmSlab& slab, int m, int32_t r, Vec part) {
+  float* at = slab.y + m * kPackedRows + r;
+  store(at, fma(part, broadcast(slab.x.scales[m]), load(at)));
 }
 
 // kVecs registers of rows against a tile, all pieces of a slab. Parts in registers took 14 % less
@@ -225,10 +232,7 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) {
-      float* at = slab.y + m * kPackedRows + r + v * kLanes;
-      store(at, fma(part[m][v], broadcast(slab.x.scales[m]), load(at)));
-    }
+    for (int v = 0; v < kVecs; ++v) add_part(slab, m, r + v * kLanes, part[m][v]);
   }
 }
 
@@ -328,6 +332,19 @@ PHIAL_APART void unpack_codes(const uint8_t* chunks, int32_t chunk_bytes, int32_
   }
 }
 
+// How codes lie in a slab, and what multiplies them.
+struct ByRows {
+  template <class Codes>
+  static void unpack(const uint8_t* chunks, int32_t chunk_bytes, int32_t count, ByteTable table,
+                     uint8_t* out) {
+    unpack_codes<Codes>(chunks, chunk_bytes, count, table, out);
+  }
+  template <int kTop, bool Halves>
+  static GemmSlabFn slab_of(int32_t rows, bool with_offsets) {
+    return gemm_slab_of<kTop, Halves>(rows, with_offsets);
+  }
+};
+
 // What one slab of a panel becomes.
 struct GemmWeights {
   alignas(64) uint8_t codes[kSlabColumns * kPackedRows];
@@ -337,7 +354,7 @@ struct GemmWeights {
   TileSums sums[2];
 };
 
-template <class Codes, bool Halves>
+template <class Form, class Codes, bool Halves>
 static void gemm_panels(const PackedProductArgs& args) {
   const PackedLayout& layout = args.weights->layout;
   const QuantizedRows& x = args.x;
@@ -366,8 +383,8 @@ static void gemm_panels(const PackedProductArgs& args) {
     for (int64_t s = 0; s < slabs; ++s) {
       slab.chunks = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
       load_slab_scales(layout, panel, s, Offsets::added, weights.scales);
-      unpack_codes<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes, slab.chunks,
-                          table, weights.codes);
+      Form::template unpack<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes,
+                                   slab.chunks, table, weights.codes);
       SlabTile next = slab_tile(x, s, 0);
       slab.y = y;
       for (int32_t t = 0; t < tiles; ++t) {
@@ -377,7 +394,7 @@ static void gemm_panels(const PackedProductArgs& args) {
         slab.sums = &weights.sums[t % 2];
         advance(next, slab.chunks * kChunkColumns, rows);
         if (t + 1 < tiles) load_sums(next, tile_rows(t + 1), weights.sums[(t + 1) % 2]);
-        gemm_slab_of<kTop, Halves>(rows, has_offsets)(slab);
+        Form::template slab_of<kTop, Halves>(rows, has_offsets)(slab);
         slab.y += rows * kPackedRows;
       }
     }
@@ -385,14 +402,15 @@ static void gemm_panels(const PackedProductArgs& args) {
   }
 }
 
+template <class Form>
 static void gemm_packed(const PackedProductArgs& args) {
   with_codes(
       args.weights->layout, [&](auto reader) __attribute__((always_inline)) {
         using Codes = decltype(reader);
         if (args.weights->layout.group == 16) {
-          if constexpr (kCanHalve<Codes>) gemm_panels<Codes, true>(args);
+          if constexpr (kCanHalve<Codes>) gemm_panels<Form, Codes, true>(args);
         } else {
-          gemm_panels<Codes, false>(args);
+          gemm_panels<Form, Codes, false>(args);
         }
       });
 }

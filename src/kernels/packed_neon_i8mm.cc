@@ -12,11 +12,12 @@ namespace i8mm {
 #include "kernels/vec_neon.inl"
 #include "kernels/vec_packed_neon.inl"
 #include "kernels/bodies_packed.inl"
+#include "kernels/body_packed_pairs.inl"
 // clang-format on
 }  // namespace i8mm
 }  // namespace
 
-constexpr PackedKernels kI8mmPacked = i8mm::make_packed("i8mm", direct_floats_neon);
+constexpr PackedKernels kI8mmPacked = i8mm::make_packed<i8mm::ByPairs>("i8mm", direct_floats_neon);
 
 }  // namespace phial
 #endif

@@ -7,6 +7,8 @@ using Dots = int32x4_t;
 
 PHIAL_INLINE Codes load_code_lanes(const uint8_t* p) { return vld1q_u8(p); }
 PHIAL_INLINE Codes broadcast_four(const int8_t* p) {
+  // Not earlier: gcc 12 unrolls loops of known length, and loads everything at their beginning.
+  __asm__ volatile("" : : : "memory");
   uint32_t four;
   __builtin_memcpy(&four, p, sizeof(four));
   return vreinterpretq_u8_u32(vdupq_n_u32(four));

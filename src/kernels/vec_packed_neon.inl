@@ -39,7 +39,7 @@ PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+w"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
 PHIAL_INLINE void store_words(uint8_t* p, Words w) { vst1q_u8(p, vreinterpretq_u8_s32(w)); }
 PHIAL_INLINE Words words_of(int32_t word) { return vdupq_n_s32(word); }
-PHIAL_INLINE Words times(Words w, int32_t n) { return vmulq_n_s32(w, n); }
+PHIAL_INLINE Words times_254(Words w) { return vmulq_n_s32(w, 254); }
 PHIAL_INLINE Vec float_of(Words w) { return vcvtq_f32_s32(w); }
 
 template <int shift>
@@ -108,6 +108,21 @@ template <int kTop, int lane>
 PHIAL_INLINE Part multiply_add(Part part, Words codes, Words, InputLane<lane> inputs) {
   return vusdotq_laneq_s32(part, vreinterpretq_u8_s32(codes), inputs.words, lane);
 }
+
+// For body_packed_pairs.inl.
+PHIAL_INLINE Words zip_low(Words a, Words b) { return vzip1q_s32(a, b); }
+PHIAL_INLINE Words zip_high(Words a, Words b) { return vzip2q_s32(a, b); }
+PHIAL_INLINE Vec even_lanes(Vec a, Vec b) { return vuzp1q_f32(a, b); }
+PHIAL_INLINE Vec odd_lanes(Vec a, Vec b) { return vuzp2q_f32(a, b); }
+PHIAL_INLINE Words multiply_pairs(Words sums, Words codes, Words inputs) {
+  return vusmmlaq_s32(sums, vreinterpretq_u8_s32(codes), vreinterpretq_s8_s32(inputs));
+}
+PHIAL_INLINE Words two_words(const void* p) {
+  int64_t both;
+  __builtin_memcpy(&both, p, sizeof(both));
+  return vreinterpretq_s32_s64(vdupq_n_s64(both));
+}
+PHIAL_INLINE Vec as_floats(Words w) { return vreinterpretq_f32_s32(w); }
 #else
 template <int kTop>
 PHIAL_INLINE Part multiply_add(Part part, Words, Words factor, Words inputs) {
@@ -167,7 +182,11 @@ PHIAL_INLINE void store_codes(int8_t* p, Vec v) { put_four_bytes(p, vcvtnq_s32_f
 
 template <int kColumn>
 PHIAL_INLINE Vec code_column(Words w) {
-  return to_float(bits_and(shift_right(vreinterpretq_u32_s32(w), 8 * kColumn), 0xff));
+  const uint32x4_t mask = vdupq_n_u32(0xffu << (8 * kColumn));
+  const uint32x4_t code = vandq_u32(vreinterpretq_u32_s32(w), mask);
+  // As a number with that many bits behind the point: without a shift.
+  if constexpr (kColumn > 0) return vcvtq_n_f32_u32(code, 8 * kColumn);
+  return vcvtq_f32_u32(code);
 }
 PHIAL_INLINE Vec bf16_low(Words w) { return vreinterpretq_f32_s32(vshlq_n_s32(w, 16)); }
 PHIAL_INLINE Vec bf16_high(Words w) {
