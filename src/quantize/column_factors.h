@@ -34,9 +34,9 @@ struct Scaling {
 class ColumnFactors {
  public:
   // For each norm inside the layers, and for each up matrix, of which all readers are searched for
-  // with measured importance: the factors that make their weighted error least, on rows spread
-  // evenly over them. Powers of importance are tried; where none gains, there are none. Depends on
-  // the plan alone, not on threads or instruction sets. Only GGUF files, whose norms are float32:
+  // with measured importance: a power of the importance of their columns, or none where that does
+  // not make their weighted error less, on rows spread evenly over them. Depends on the plan alone,
+  // not on threads or instruction sets. Only GGUF files, whose norms are float32:
   // elsewhere the quotients would be rounded. Errors: cancelled.
   static Result<ColumnFactors> choose(const ConvertPlan& plan, const SearchTable& search,
                                       ThreadPool& threads, const CancelFlag* cancel);
