@@ -4,11 +4,13 @@
 //                                  streamed from memory: GB/s, the share of a plain read of the
 //                                  same bytes (read_%), Gop/s and the share of the integer peak
 //                                  (peak_%)
+//   floats/ISA/GRID/rows/threads   the same with inputs in float32
 //   gemm/ISA/GRID/rows/threads     the same products: Gop/s and peak_%
 //   pack/GRID/threads              source rows to panels: GB/s of source
 //
 // The peak is that of the instructions that the ISA has for 4-bit codes: vpdpbusd, or vpmaddubsw
-// and vpaddw; it is taken, like the read, in turn with the kernel. Read the medians.
+// and vpaddw, and of float32 multiply-adds for floats; it is taken, like the read, in turn with the
+// kernel. Read the medians.
 
 #include "kernels/packed.h"
 
@@ -75,25 +77,35 @@ struct Weights {
   PackedMatrix matrix;
 };
 
+enum class Product { direct, floats, gemm };
+constexpr const char* kProductNames[] = {"direct", "floats", "gemm"};
+
 struct Case {
   const KernelTable* table;
   const PackedKernels* kernels;
   Grid grid;
   int32_t rows;
   int threads;
-  bool gemm;
+  Product product;
+
+  bool is_gemm() const { return product == Product::gemm; }
 };
+
+std::vector<float> random_rows(const Case& c, int64_t columns) {
+  Rng rng(2);
+  std::vector<float> x(static_cast<size_t>(c.rows * columns));
+  for (float& value : x) value = static_cast<float>(rng.uniform() - 0.5);
+  return x;
+}
 
 QuantizedRows quantized_rows(const Case& c, int64_t columns, Lines& memory) {
   QuantizedRows shape;
   shape.rows = c.rows;
-  shape.tile_rows = c.gemm ? c.kernels->gemm_tile_rows : c.kernels->direct_tile_rows;
+  shape.tile_rows = c.is_gemm() ? c.kernels->gemm_tile_rows : c.kernels->direct_tile_rows;
   shape.columns = columns;
   memory = Lines(quantized_bytes(shape));
   const QuantizedRows placed = place_quantized(shape, memory.data);
-  Rng rng(2);
-  std::vector<float> x(static_cast<size_t>(c.rows * columns));
-  for (float& value : x) value = static_cast<float>(rng.uniform() - 0.5);
+  const std::vector<float> x = random_rows(c, columns);
   c.kernels->quantize({x.data(), columns, 0, tile_count(placed), 0, slab_count(placed),
                        InputCodes::as_needed, placed});
   return placed;
@@ -105,12 +117,20 @@ void bench_product(benchmark::State& state, const Case& c) {
   Lines x_memory(64);
   PackedProductArgs args;
   args.weights = &w.matrix;
-  args.x = quantized_rows(c, 3072, x_memory);
+  if (c.product != Product::floats) args.x = quantized_rows(c, 3072, x_memory);
   // A prompt's products take seconds over all panels.
-  const int64_t panels = c.gemm ? 2 * 128 : w.matrix.panels();
+  const int64_t panels = c.is_gemm() ? 2 * 128 : w.matrix.panels();
   std::vector<float> y(static_cast<size_t>(c.rows * panels * kPackedRows));
   args.y = y.data();
   args.y_stride = panels * kPackedRows;
+  const std::vector<float> x = random_rows(c, 3072);
+  const auto multiply = [&](const PackedProductArgs& own) {
+    if (c.product == Product::floats) {
+      return c.kernels->direct_floats({own.weights, own.panel_begin, own.panel_end, x.data(), 3072,
+                                       c.rows, own.y, own.y_stride, own.y_row});
+    }
+    (c.is_gemm() ? c.kernels->gemm : c.kernels->direct)(own);
+  };
   std::vector<std::unique_ptr<Lines>> scratch;
   for (int t = 0; t < c.threads; ++t) {
     scratch.push_back(std::make_unique<Lines>(gemm_scratch_bytes(c.rows)));
@@ -122,10 +142,11 @@ void bench_product(benchmark::State& state, const Case& c) {
   const ProbeTable probes = probe_table(*c.table);
   std::vector<double> times, reads, peaks;
   for (auto _ : state) {
-    if (!c.gemm) {
+    if (!c.is_gemm()) {
       reads.push_back(read_seconds(*pool, probes, {w.panels.data, read_bytes}));
     }
-    peaks.push_back(operations_per_second(*pool, probes.int8));
+    peaks.push_back(
+        operations_per_second(*pool, c.product == Product::floats ? probes.fma : probes.int8));
     const auto start = std::chrono::steady_clock::now();
     pool->run([&](int worker) {
       PackedProductArgs own = args;
@@ -133,7 +154,7 @@ void bench_product(benchmark::State& state, const Case& c) {
       own.panel_begin = share.begin;
       own.panel_end = share.end;
       own.scratch = scratch[static_cast<size_t>(worker)]->data;
-      (c.gemm ? c.kernels->gemm : c.kernels->direct)(own);
+      multiply(own);
     });
     times.push_back(seconds_since(start));
   }
@@ -142,7 +163,7 @@ void bench_product(benchmark::State& state, const Case& c) {
   state.counters["peak_%"] = 100 * ops / time / peak;
   state.counters["peak_Gop/s"] = peak / 1e9;
   state.counters["ms"] = time * 1e3;
-  if (c.gemm) return;
+  if (c.is_gemm()) return;
   state.counters["GB/s"] = bytes / time / 1e9;
   state.counters["read_GB/s"] = bytes / median_of(reads) / 1e9;
   state.counters["read_%"] = 100 * median_of(reads) / time;
@@ -176,8 +197,8 @@ void bench_pack(benchmark::State& state, Grid grid, int threads) {
 }
 
 std::string name_of(const Case& c) {
-  return std::string(c.gemm ? "gemm/" : "direct/") + c.kernels->isa + "/" + grid_info(c.grid).name +
-         "/" + std::to_string(c.rows) + "/" + std::to_string(c.threads);
+  return std::string(kProductNames[static_cast<size_t>(c.product)]) + "/" + c.kernels->isa + "/" +
+         grid_info(c.grid).name + "/" + std::to_string(c.rows) + "/" + std::to_string(c.threads);
 }
 
 void register_product(const Case& c) {
@@ -207,7 +228,11 @@ void register_all() {
       const PackedKernels* kernels = &packed_kernels(*table);
       for (const int t : threads) {
         for (const int32_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 30, 36, 128, 512}) {
-          register_product({table, kernels, info.grid, rows, t, rows >= kMinPackedGemmRows});
+          const bool many = rows >= kMinPackedGemmRows;
+          register_product(
+              {table, kernels, info.grid, rows, t, many ? Product::gemm : Product::direct});
+          if (rows > kMaxGemvRows) continue;
+          register_product({table, kernels, info.grid, rows, t, Product::floats});
         }
       }
     }

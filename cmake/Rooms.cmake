@@ -28,10 +28,16 @@ function(phial_room name)
   endforeach()
 endfunction()
 
-# A unit named *_avx2.cc, *_avxvnni.cc, *_avx512.cc, *_avx512vnni.cc or *_avx512bf16.cc is compiled
-# for that instruction set, and only it.
+# A unit named *_avx2.cc, *_avxvnni.cc, *_avx512.cc, *_avx512vnni.cc, *_avx512bf16.cc,
+# *_neon_dotprod.cc or *_neon_i8mm.cc is compiled for that instruction set, and only it; for other
+# processors it is empty, and needs no flags.
 function(phial_isa_unit source)
-  if(source MATCHES "_avx2\\.cc$")
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    if(source MATCHES "_neon_(dotprod|i8mm)\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+        "-march=armv8.2-a+dotprod$<$<STREQUAL:${CMAKE_MATCH_1},i8mm>:+i8mm>")
+    endif()
+  elseif(source MATCHES "_avx2\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
   elseif(source MATCHES "_avxvnni\\.cc$")
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-mavxvnni")

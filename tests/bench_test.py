@@ -35,9 +35,22 @@ class BenchModel(Case):
             self.assertGreater(rows[name]["percent_of_probe"], 0, name)
         for name in ("dram_gbps", "int8_gops", "int8_wide_gops", "fma_gflops"):
             self.assertGreater(report["probes"][name], 0)
-        self.assertEqual(report["settings"]["compute"], "fp32")
         self.assertEqual(report["settings"]["threads"], 2)
         self.assertEqual(report["model"]["layers"], 1)
+
+    def test_default_numerics(self):
+        def used(*flags, grid="q4_0", isa=None):
+            settings = self.good_json("bench", "--synthetic", "tiny:" + grid, *SHORT, *flags,
+                                      env={"PHIAL_ISA": isa} if isa else None)["settings"]
+            return settings["compute"], settings["kv"]
+        best = self.good_json("doctor")["isa"]["chosen"]
+        self.assertEqual(used(), ("fp32", "f32") if best == "reference" else ("int8", "f16"))
+        self.assertEqual(used(isa="reference"), ("fp32", "f32"))
+        self.assertEqual(used(grid="bf16"), ("fp32", "f32"))
+        self.assertEqual(used("--kv", "int8", grid="f32"), ("fp32", "int8"))
+        self.assertEqual(used("--compute", "fp32"), ("fp32", "f32"))
+        self.assertEqual(used("--compute", "bf16"), ("bf16", "f16"))
+        self.assertEqual(used("--compute", "fp32", "--kv", "int8"), ("fp32", "int8"))
 
     def test_file(self):
         report = self.good_json("bench", cli_test.model("llama-smol-q4_1.gguf"), *SHORT)
@@ -60,7 +73,7 @@ class BenchModel(Case):
             self.assertIn(word, told)
 
     def test_floors(self):
-        base = ("bench", "--synthetic", "tiny:q4_0", *SHORT)
+        base = ("bench", "--synthetic", "tiny:q4_0", "--compute", "fp32", *SHORT)
         report = self.good_json(*base, "--floors", "prefill_16=0,decode_depth_0=0")
         self.assertEqual([floor["holds"] for floor in report["floors"]], [True, True])
         above = self.file("floors.json", {"sets": [{"when": {"compute": "fp32"},

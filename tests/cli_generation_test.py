@@ -80,7 +80,7 @@ class Answers(Case):
     def test_those_of_transformers(self):
         asked = 0
         for name, most, case in answers():
-            flags = ["--ignore-eos", "--greedy", "--max-new-tokens", str(most)]
+            flags = ["--ignore-eos", "--greedy", "--max-new-tokens", str(most), "--compute", "fp32"]
             for key, value in case["options"].items():
                 if key == "sequence_bias" and all(len(ids) == 1 for ids, _ in value):
                     for ids, bias in value:

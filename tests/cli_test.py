@@ -527,13 +527,15 @@ class Template(Case):
 
 class Run(Case):
     GREEDY = ("--greedy", "--ignore-eos", "--max-new-tokens")
+    EXACT = ("--compute", "fp32")
 
     def test_golden_tokens(self):
         for name in ("llama-smol", "llama-smol-q4_1", "phi3-plain", "phi2", "llama-tiny-sharded"):
             expected = golden(name)
             path = name if os.path.exists(model(name + "/config.json")) else name + ".gguf"
             ids = self.file("ids.json", expected["prompt_ids"])
-            value = self.good_json("run", model(path), "--prompt-ids", ids, *self.GREEDY, "32")
+            value = self.good_json("run", model(path), "--prompt-ids", ids, *self.GREEDY, "32",
+                                   *self.EXACT)
             self.assertEqual(set(value), {"prompt_ids", "outputs", "stats"})
             self.assertEqual(value["prompt_ids"], expected["prompt_ids"])
             self.assertEqual(len(value["outputs"]), 1)

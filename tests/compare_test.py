@@ -127,7 +127,7 @@ class Compare(Case):
             prompt = ids[part["begin"]:part["begin"] + part["prompt_tokens"]]
             answers = [self.good_json("run", model(name), "--prompt-ids",
                                       self.file("prompt.json", prompt), "--max-new-tokens", "24",
-                                      "--ignore-eos", "--greedy")["outputs"][0]["ids"]
+                                      "--ignore-eos", "--greedy", "--compute", "fp32")["outputs"][0]["ids"]
                        for name in names]
             equal = next((i for i, (x, y) in enumerate(zip(*answers)) if x != y), 24)
             self.assertEqual(part["equal_tokens"], equal)

@@ -459,6 +459,11 @@ def packed_files():
     for layout in ("panels-2", "panels", "panels-1 ", "PANELS-1", "", "\x1b[2J", "x" * 3000):
         yield described(f"layout-{layout.encode().hex()[:20]}", 4, {**good, "layout": layout}, "layout")
     yield described("in-rows", 3, {**good, "layout": "rows-1"})
+    for vector in ("model.norm.weight", "model.layers.0.input_layernorm.weight"):
+        for text in (json.dumps(good), json.dumps({**good, "layout": "rows-1", "shape": [1, 64]}), "x"):
+            yield case(f"described-{vector}-{len(text)}", 3,
+                       lambda metadata, _, key=f"phial.{vector}", text=text: metadata.update({key: text}),
+                       names=vector.replace(".", r"\."))
     for value in (None, 1, [], {}):
         yield described(f"layout-{value}", 3, {**good, "layout": value}, "layout")
     for grid in ("q4_9", "u8", "", "Q4_0"):

@@ -11,7 +11,8 @@ namespace {
 
 struct CompareFlags {
   CommonOptions common;
-  NumericsOptions both, of_b;
+  NumericsOptions both{NumericsOptions::Purpose::measurements};
+  NumericsOptions of_b{NumericsOptions::Purpose::measurements};
   WindowFlags windows;
   std::optional<std::string> a, b, text_file, ids_file;
   std::optional<int64_t> continuations, new_tokens;

@@ -28,7 +28,7 @@ std::vector<int64_t> piece_lengths(const std::optional<std::string>& chunks, int
 int run(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
-  EngineOptions engine;
+  EngineOptions engine(NumericsOptions::Purpose::measurements);
   std::optional<std::string> model_path, ids_file, out_file, chunks;
   bool last_only = false;
   parser.positional("MODEL", true, model_path);

@@ -16,7 +16,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   CommonOptions common;
   std::optional<std::string> model_path, text_file;
   WindowFlags windows;
-  NumericsOptions numerics;
+  NumericsOptions numerics(NumericsOptions::Purpose::measurements);
   parser.positional("MODEL", true, model_path);
   parser.heading("Perplexity");
   parser.text("--text", "FILE", text_file, "the text, as it is; - for stdin");

@@ -35,10 +35,9 @@ void CommonOptions::declare(CommandLine& line) {
   line.flag("--quiet", quiet, "nothing on stderr but errors");
   line.integer("--threads", "N", threads, 1, kMaxThreads,
                "compute threads, 1..1024 (default: one per core)");
-  line.text(
-      "--isa", "NAME", isa,
-      "instruction set: avx512, avxvnni, avx2, neon, reference (default: $PHIAL_ISA, else the best "
-      "here)");
+  line.text("--isa", "NAME", isa,
+            "instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; reference (default: "
+            "$PHIAL_ISA, else the best here)");
   line.bytes("--max-memory", "SIZE", max_memory,
              "most memory for computing, such as 4G: what does not fit is refused before it is "
              "begun (mapped weights do not count; default: no limit)");
@@ -64,12 +63,15 @@ phial::Model load_model(const phial::Context& context, const CommonOptions& comm
 
 void NumericsOptions::declare_numerics(CommandLine& line, const std::string& suffix,
                                        const std::string& what) {
+  const bool exact = purpose == Purpose::measurements;
   line.choice("--compute" + suffix, {{"fp32", true}, {"bf16", true}, {"int8", true}}, compute,
               "precision of products" + what +
-                  ": fp32; bf16 in prompts; int8 inputs of packed weights (default: fp32)");
+                  ": fp32; bf16 in prompts; int8 inputs of packed weights (default: " +
+                  (exact ? "fp32)" : "int8 where weights are integers, else fp32)"));
   line.choice("--kv" + suffix,
               {{"f32", true}, {"f16", true}, {"bf16", true}, {"int8", true}, {"int4", true}}, kv,
-              "precision of the key-value cache" + what + " (default: f32)");
+              "precision of the key-value cache" + what +
+                  (exact ? " (default: f32)" : " (default: f32 with fp32, else f16)"));
 }
 
 void EngineOptions::declare(CommandLine& line) {
@@ -85,8 +87,9 @@ void EngineOptions::declare(CommandLine& line) {
 
 phial_model_options NumericsOptions::model_options() const {
   phial_model_options options = PHIAL_MODEL_OPTIONS_INIT;
-  if (compute) options.compute = compute->c_str();
-  if (kv) options.kv = kv->c_str();
+  const bool exact = purpose == Purpose::measurements;
+  options.compute = compute ? compute->c_str() : exact ? "fp32" : nullptr;
+  options.kv = kv ? kv->c_str() : exact ? "f32" : nullptr;
   return options;
 }
 

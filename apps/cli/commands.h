@@ -67,8 +67,14 @@ phial::Model load_model(const phial::Context& context, const CommonOptions& comm
                         const std::string& path,
                         const phial_model_options& options = PHIAL_MODEL_OPTIONS_INIT);
 
-// How precisely a model computes.
+// How precisely a model computes. Who measures gets what the model says, unless told otherwise; who
+// wants an answer gets it fast.
 struct NumericsOptions {
+  enum class Purpose { answers, measurements };
+
+  explicit NumericsOptions(Purpose p = Purpose::answers) : purpose(p) {}
+
+  const Purpose purpose;
   std::optional<std::string> compute, kv;
 
   // `suffix` stands behind the options' names, `what` behind what their help says.
@@ -81,6 +87,8 @@ struct NumericsOptions {
 
 // Engine options that are the same wherever tokens are computed.
 struct EngineOptions : NumericsOptions {
+  using NumericsOptions::NumericsOptions;
+
   std::optional<int64_t> context;
 
   void declare(CommandLine& line);

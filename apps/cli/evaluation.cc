@@ -13,8 +13,9 @@ namespace {
 
 Json quality_of(const std::string& text, const std::string& name, const phial::Context& context,
                 const CommonOptions& common, const std::string& source, const std::string& output) {
-  const phial::Model a = load_model(context, common, source);
-  const phial::Model b = load_model(context, common, output);
+  const NumericsOptions exact(NumericsOptions::Purpose::measurements);
+  const phial::Model a = load_model(context, common, source, exact.model_options());
+  const phial::Model b = load_model(context, common, output, exact.model_options());
   const ModelPair models{a, b, source, output};
   phial_compare_options options = PHIAL_COMPARE_OPTIONS_INIT;
   options.continuations = 0;

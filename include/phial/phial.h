@@ -79,8 +79,8 @@ typedef struct phial_context_options {
   size_t size;
   /* Compute threads, 1..1024; 0: one per physical core. */
   int32_t threads;
-  /* Instruction set: "avx512", "avxvnni", "avx2", "neon", "reference"; NULL or "": the environment
-   * variable PHIAL_ISA, else the best this machine has. */
+  /* Instruction set: "avx512", "avxvnni", "avx2", of AArch64 "i8mm", "dotprod", "neon";
+   * "reference"; NULL or "": the environment variable PHIAL_ISA, else the best this machine has. */
   const char* isa;
   /* Most bytes that the models of this context may take for computing; 0: no limit. What counts are
    * the keys and values of each sequence's whole context, logits and buffers: what does not fit is
@@ -117,8 +117,11 @@ typedef enum phial_load {
 typedef struct phial_model_options {
   size_t size;
   phial_load load;
-  const char* compute; /* "fp32", "bf16" or "int8": precision of products; NULL: "fp32" */
-  const char* kv;      /* "f32", "f16", "bf16", "int8", "int4": keys and values; NULL: "f32" */
+  /* "fp32", "bf16" or "int8": precision of products. NULL: "int8" where weights are integers and the
+   * processor has kernels for it, else "fp32" */
+  const char* compute;
+  /* "f32", "f16", "bf16", "int8", "int4": keys and values; NULL: "f32" with "fp32", else "f16" */
+  const char* kv;
 } phial_model_options;
 #define PHIAL_MODEL_OPTIONS_INIT \
   { sizeof(phial_model_options), PHIAL_LOAD_ALL, NULL, NULL }

@@ -33,20 +33,21 @@ Result<Json> tokenizer_report(phial_model* model, const phial_bench_options& giv
 
 Result<BenchSubject::Opened> open_synthetic(std::shared_ptr<const Runtime> runtime,
                                             const std::string& name, int64_t layers,
-                                            const Numerics& numerics) {
+                                            const NumericsRequest& asked) {
   BenchSubject::Opened opened;
   PHIAL_ASSIGN(opened.model, make_synthetic(name, layers, *runtime->threads));
-  PHIAL_ASSIGN(auto native, make_native_decoder(runtime, opened.model, numerics));
+  opened.numerics = choose_numerics(asked, *runtime, *opened.model);
+  PHIAL_ASSIGN(auto native, make_native_decoder(runtime, opened.model, opened.numerics));
   PHIAL_ASSIGN(opened.decoder,
-               with_memory_budget(std::move(native), runtime, opened.model->spec, numerics));
+               with_memory_budget(std::move(native), runtime, opened.model->spec, opened.numerics));
   return opened;
 }
 
 Result<BenchSubject::Opened> open_files(std::shared_ptr<const Runtime> runtime,
-                                        const std::string& path, const Numerics& numerics) {
-  PHIAL_ASSIGN(const auto open,
-               OpenModel::open(std::move(runtime), path, PHIAL_LOAD_ALL, numerics));
+                                        const std::string& path, const NumericsRequest& asked) {
+  PHIAL_ASSIGN(const auto open, OpenModel::open(std::move(runtime), path, PHIAL_LOAD_ALL, asked));
   BenchSubject::Opened opened;
+  opened.numerics = open->numerics();
   opened.model = open->model();
   PHIAL_ASSIGN(opened.decoder, open->decoder(kFunction));
   Result<std::shared_ptr<const Tokenizer>> tokenizer = open->tokenizer();
@@ -63,13 +64,12 @@ Result<BenchSubject> subject_of(std::shared_ptr<const Runtime> runtime,
     return usage_error("layers", "only a synthetic model can be cut");
   }
   BenchSubject subject;
-  PHIAL_ASSIGN(subject.numerics, numerics_of(given.compute, given.kv));
+  PHIAL_ASSIGN(const NumericsRequest asked, numerics_of(given.compute, given.kv));
   subject.from_files = given.path != nullptr;
   subject.name = subject.from_files ? given.path : given.synthetic;
-  subject.open = [runtime = std::move(runtime), name = subject.name, layers = given.layers,
-                  numerics = subject.numerics, files = subject.from_files] {
-    return files ? open_files(runtime, name, numerics)
-                 : open_synthetic(runtime, name, layers, numerics);
+  subject.open = [runtime = std::move(runtime), name = subject.name, layers = given.layers, asked,
+                  files = subject.from_files] {
+    return files ? open_files(runtime, name, asked) : open_synthetic(runtime, name, layers, asked);
   };
   return subject;
 }

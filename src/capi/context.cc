@@ -65,7 +65,7 @@ phial_error* phial_model_load(phial_context* context, const char* path,
         given.load != PHIAL_LOAD_INFO) {
       return usage_error(kFunction, "load is none of the values of phial_load");
     }
-    PHIAL_ASSIGN(const Numerics numerics, numerics_of(given.compute, given.kv));
+    PHIAL_ASSIGN(const NumericsRequest numerics, numerics_of(given.compute, given.kv));
     PHIAL_ASSIGN(auto open, OpenModel::open(context->runtime, path, given.load, numerics));
     *model = new phial_model{std::move(open)};
     return {};

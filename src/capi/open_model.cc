@@ -30,8 +30,8 @@ std::string models_folder() {
 
 }  // namespace
 
-Result<Numerics> numerics_of(const char* compute, const char* kv) {
-  Numerics numerics;
+Result<NumericsRequest> numerics_of(const char* compute, const char* kv) {
+  NumericsRequest numerics;
   if (compute != nullptr) {
     PHIAL_ASSIGN(numerics.compute, compute_named(compute));
   }
@@ -47,7 +47,7 @@ Result<std::string> locate_named_model(const Files& files, const std::string& na
 
 Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime> runtime,
                                                    const std::string& path, phial_load load,
-                                                   const Numerics& numerics) {
+                                                   const NumericsRequest& asked) {
   std::shared_ptr<OpenModel> open(new OpenModel);
   const Files& files = *runtime->files;
   PHIAL_ASSIGN(const std::string located, locate_named_model(files, path));
@@ -58,9 +58,11 @@ Result<std::shared_ptr<OpenModel>> OpenModel::open(std::shared_ptr<const Runtime
   open->runtime_ = std::move(runtime);
   if (load == PHIAL_LOAD_ALL) {
     PHIAL_ASSIGN(open->model_, open_model(open->checkpoint_));
+    const Numerics numerics = choose_numerics(asked, *open->runtime_, *open->model_);
     PHIAL_ASSIGN(auto native, make_native_decoder(open->runtime_, open->model_, numerics));
     PHIAL_ASSIGN(open->decoder_, with_memory_budget(std::move(native), open->runtime_,
                                                     open->model_->spec, numerics));
+    open->numerics_ = numerics;
     open->tokenizer_or_null();
   }
   return open;

@@ -44,8 +44,8 @@ class Lazy {
   std::optional<Result<T>> result_;
 };
 
-// By name; null: the default.
-Result<Numerics> numerics_of(const char* compute, const char* kv);
+// By name; null: not asked for.
+Result<NumericsRequest> numerics_of(const char* compute, const char* kv);
 
 // The path of a model that may be called by its short name (locate_model).
 Result<std::string> locate_named_model(const Files& files, const std::string& name);
@@ -57,11 +57,13 @@ class OpenModel {
   // or not supported is an error only when it is asked for: logits need neither.
   static Result<std::shared_ptr<OpenModel>> open(std::shared_ptr<const Runtime> runtime,
                                                  const std::string& path, phial_load load,
-                                                 const Numerics& numerics);
+                                                 const NumericsRequest& asked);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   // Null without weights.
   const std::shared_ptr<const Model>& model() const { return model_; }
+  // What weights are computed in.
+  const Numerics& numerics() const { return numerics_; }
   const Files& files() const { return *runtime_->files; }
   Result<std::shared_ptr<const Tokenizer>> tokenizer();
   // The template called `name`; without a name the one for prompts with or without tools (see
@@ -85,6 +87,7 @@ class OpenModel {
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::shared_ptr<const Model> model_;  // with weights only
   std::shared_ptr<Decoder> decoder_;    // with weights only
+  Numerics numerics_;
   Lazy<std::shared_ptr<const Tokenizer>> tokenizer_;
   Lazy<std::vector<NamedTemplate>> template_sources_;
   std::mutex templates_mutex_;

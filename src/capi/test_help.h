@@ -66,6 +66,7 @@ inline ModelPtr load_golden_model(const ContextPtr& context, const std::string& 
                                   phial_load load = PHIAL_LOAD_ALL) {
   phial_model_options options = PHIAL_MODEL_OPTIONS_INIT;
   options.load = load;
+  options.compute = "fp32";  // what goldens were computed in
   phial_model* model = nullptr;
   must_succeed(phial_model_load(context.get(), golden_path(name).c_str(), &options, &model));
   return ModelPtr(model);

@@ -58,6 +58,76 @@ TEST_P(Int8Families, RowsDoNotDependOnTheirCompany) {
   }
 }
 
+// On both sides of where kernels for many rows take over, also for the last few rows. (Where all
+// matrices are in panels: of others, 9 rows and more are summed in another order.)
+TEST(Int8, LongChunksHaveTheBitsOfShortOnes) {
+  const FamilyVariant variant = family_variant("phi4");
+  const auto model = in_blocks(*load_family(variant, /*from_gguf=*/false));
+  const FamilyGolden golden =
+      load_family_golden(variant.golden, static_cast<size_t>(model->spec.vocabulary));
+  const auto decoder = make_decoder(model, Compute::int8);
+  const std::span<const int32_t> ids = golden.ids;
+  ASSERT_GT(ids.size(), 40u);
+  const std::vector<float> one_by_one = logits_of(*decoder, ids, 1);
+  for (const size_t chunk : {31, 32, 33, 40}) {
+    EXPECT_EQ(logits_of(*decoder, ids, chunk), one_by_one) << "in steps of " << chunk;
+  }
+}
+
+// A family's blocks with wider mlps, of random blocks.
+std::shared_ptr<const Model> with_wide_mlps(const Model& model, int64_t intermediate) {
+  auto owner = std::make_shared<BlockModel>();
+  owner->model = model;
+  owner->model.spec.intermediate = intermediate;
+  Rng rng(5);
+  const auto fill = [&](MatrixView& view, int64_t rows, int64_t columns) {
+    view = {};
+    view.grid = Grid::q8_0;
+    view.rows = rows;
+    view.columns = columns;
+    view.row_stride = row_bytes(Grid::q8_0, columns);
+    std::vector<uint8_t>& bytes =
+        owner->blocks.emplace_back(static_cast<size_t>(rows * view.row_stride));
+    std::vector<float> row(static_cast<size_t>(columns));
+    for (int64_t r = 0; r < rows; ++r) {
+      for (float& value : row) value = static_cast<float>(0.2 * (2 * rng.uniform() - 1));
+      must(encode_row(Grid::q8_0, row.data(), columns, bytes.data() + r * view.row_stride));
+    }
+    view.data = bytes.data();
+  };
+  for (LayerWeights& layer : owner->model.weights.layers) {
+    fill(layer.gate.weight, intermediate, model.spec.hidden);
+    fill(layer.up.weight, intermediate, model.spec.hidden);
+    fill(layer.down.weight, model.spec.hidden, intermediate);
+  }
+  const Model* made = &owner->model;
+  return {std::move(owner), made};
+}
+
+// Wide mlps leave what the down projection reads slab by slab and in codes only: the same bits as
+// by way of floats, which few rows take.
+TEST(Int8, MlpsBySlabsHaveTheBitsOfRows) {
+  const FamilyVariant variant = family_variant("phi4");
+  const auto narrow = in_blocks(*load_family(variant, /*from_gguf=*/false));
+  const FamilyGolden golden =
+      load_family_golden(variant.golden, static_cast<size_t>(narrow->spec.vocabulary));
+  const std::span<const int32_t> ids = std::span(golden.ids).first(40);
+  // Eight slabs of 256 columns for each thread, and a last one with a chunk of 32; then one fewer.
+  const struct {
+    int64_t intermediate;
+    int threads;
+  } cases[] = {{1824, 1}, {2048, 1}, {3872, 2}, {1792, 2}};
+  for (const auto& [intermediate, threads] : cases) {
+    const auto model = with_wide_mlps(*narrow, intermediate);
+    const auto decoder = make_decoder(model, Compute::int8, threads);
+    const std::vector<float> want = logits_of(*decoder, ids, 1);
+    for (const size_t chunk : {32, 40}) {
+      EXPECT_EQ(logits_of(*decoder, ids, chunk), want)
+          << intermediate << " columns, " << threads << " threads, in steps of " << chunk;
+    }
+  }
+}
+
 TEST(Int8, PackedWeightsCountAgainstTheBudget) {
   const auto model = in_blocks(*load_family(family_variant("phi3-4k"), false));
   const int64_t bytes = packed_weight_bytes(*model, Compute::int8);

@@ -411,6 +411,15 @@ Status NativeDecoder::check_numbers(const Logits& logits) const {
 
 }  // namespace
 
+Numerics choose_numerics(const NumericsRequest& asked, const Runtime& runtime, const Model& model) {
+  const bool has_kernels = &packed_kernels(*runtime.kernels) != packed_tables().front();
+  const Compute usual = has_kernels && has_integer_weights(model) ? Compute::int8 : Compute::fp32;
+  Numerics chosen;
+  chosen.compute = asked.compute.value_or(usual);
+  chosen.kv = asked.kv.value_or(chosen.compute == Compute::fp32 ? KvType::f32 : KvType::f16);
+  return chosen;
+}
+
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,
                                                      std::shared_ptr<const Model> model,
                                                      const Numerics& numerics) {

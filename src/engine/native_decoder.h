@@ -22,6 +22,12 @@
 
 namespace phial {
 
+// What is not asked for follows from the model. Its weights are integers, and there are kernels for
+// them: int8, whose error is a hundredth of that of 4-bit weights (docs/performance.md), and keys
+// and values in f16, which cannot be told from f32. Weights are floating-point numbers: fp32, and
+// f32 with it.
+Numerics choose_numerics(const NumericsRequest& asked, const Runtime& runtime, const Model& model);
+
 // Errors: out_of_memory and over_limit for weights that are packed; unsupported for numerics that
 // this version lacks.
 Result<std::shared_ptr<Decoder>> make_native_decoder(std::shared_ptr<const Runtime> runtime,

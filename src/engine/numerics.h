@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/status.h"
@@ -24,6 +25,12 @@ enum class Compute : uint8_t {
 struct Numerics {
   Compute compute = Compute::fp32;
   KvType kv = KvType::f32;
+};
+
+// What is asked for; the rest is chosen for the model (choose_numerics).
+struct NumericsRequest {
+  std::optional<Compute> compute;
+  std::optional<KvType> kv;
 };
 
 // By the names above; usage for others, with the names there are.

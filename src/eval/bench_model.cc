@@ -140,7 +140,7 @@ Result<Json> ModelBench::run() {
     PHIAL_ASSIGN(opened_, subject_.open());
     PHIAL_ASSIGN(plan_, make_bench_plan(options_, opened_.decoder->traits().context));
     work_ = work_of(*opened_.model);
-    arithmetic_ = arithmetic_probe(*opened_.model, subject_.numerics.compute,
+    arithmetic_ = arithmetic_probe(*opened_.model, opened_.numerics.compute,
                                    probe_table(*runtime_->kernels).bf16.run != nullptr);
     declare_rows();
     make_ids();
@@ -169,8 +169,8 @@ Result<Json> ModelBench::run() {
   Json settings;
   settings.set("threads", runtime_->threads->size());
   settings.set("isa", runtime_->kernels->isa);
-  settings.set("compute", compute_name(subject_.numerics.compute));
-  settings.set("kv", kv_type_name(subject_.numerics.kv));
+  settings.set("compute", compute_name(opened_.numerics.compute));
+  settings.set("kv", kv_type_name(opened_.numerics.kv));
   settings.set("rounds", options_.rounds);
   Json report;
   report.set("model", describe_model());
@@ -358,7 +358,7 @@ Status ModelBench::measure_decode(SequenceId sequence, int64_t depth) {
     if (depth == 0) token_seconds_.push_back(seconds);
     timed.seconds += seconds;
     bytes +=
-        work_.weight_bytes + kv_read_bytes(opened_.model->spec, subject_.numerics.kv, depth + i);
+        work_.weight_bytes + kv_read_bytes(opened_.model->spec, opened_.numerics.kv, depth + i);
   }
   // A sample takes long enough for the neighbours to change.
   timed.ideal = bytes / std::midpoint(before, probes_->take(Probe::dram));
@@ -372,7 +372,7 @@ Result<Timed> ModelBench::time_pass(SequenceId sequence, int64_t tokens) {
   const double bandwidth = probes_->take(Probe::dram);
   const double peak = kPassPeakShare * probes_->take(arithmetic_);
   const double bytes =
-      work_.weight_bytes + kv_read_bytes(opened_.model->spec, subject_.numerics.kv, tokens);
+      work_.weight_bytes + kv_read_bytes(opened_.model->spec, opened_.numerics.kv, tokens);
   Timed timed;
   timed.ideal = std::max(bytes / bandwidth, work_.pass_operations(tokens) / peak);
   std::vector<double> seconds;
@@ -500,7 +500,7 @@ Json ModelBench::describe_model() const {
   model.set("layer_parameters", work_.layer_parameters);
   model.set("head_parameters", work_.head_parameters);
   model.set("weight_bytes_per_token", work_.weight_bytes);
-  model.set("kv_bytes_per_position", kv_read_bytes(spec, subject_.numerics.kv, 0));
+  model.set("kv_bytes_per_position", kv_read_bytes(spec, opened_.numerics.kv, 0));
   return model;
 }
 

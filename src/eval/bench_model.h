@@ -23,11 +23,11 @@ struct BenchSubject {
   struct Opened {
     std::shared_ptr<const Model> model;
     std::shared_ptr<Decoder> decoder;
+    Numerics numerics;                           // of the decoder
     std::shared_ptr<const Tokenizer> tokenizer;  // null: without
   };
 
   std::string name;
-  Numerics numerics;  // that open() uses
   // Opens the model from the beginning. Called several times when `files` are given; what an
   // earlier call returned is gone by then.
   std::function<Result<Opened>()> open;

@@ -191,6 +191,8 @@ Json doctor_report(const Runtime& runtime, std::string_view version) {
   features.set("avx_vnni", cpu.avx_vnni);
   features.set("avx512_vnni", cpu.avx512_vnni);
   features.set("avx512_bf16", cpu.avx512_bf16);
+  features.set("dotprod", cpu.dotprod);
+  features.set("i8mm", cpu.i8mm);
   Json cpu_report;
   cpu_report.set("brand", cpu.brand);
   cpu_report.set("physical_cores", cpu.physical_cores);

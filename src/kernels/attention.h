@@ -29,7 +29,7 @@ using KvStoreFn = void (*)(const KvStoreArgs&);
 // (255 * 64 * 2 < 2^15).
 struct Planes {
   int8_t* codes;  // [rows][2][n]: hi, then lo
-  float* scale;   // [rows]; NaN when a number of the row is NaN or infinite
+  float* scale;   // [rows]; NaN when a number of the row is NaN or infinite: codes are 0 then
   int32_t*
       correction;  // [rows]: -128 * the sum of 128 hi + lo, for codes that stand for code - 128
 };

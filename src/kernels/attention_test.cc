@@ -221,6 +221,25 @@ TEST_P(Attend, PlanesAreThoseOfTheReference) {
   }
 }
 
+// Of a row with a number that is none, only the scale says so.
+TEST_P(Attend, PlanesOfNoNumbersAreZero) {
+  Rng rng(10);
+  const int64_t n = 96;
+  for (const float bad : {kNan, kInf, -kInf}) {
+    for (const int64_t at : {0, 17, 95}) {
+      std::vector<float> x = random_row(rng, 2 * n);
+      x[static_cast<size_t>(at)] = bad;
+      std::vector<int8_t> codes(static_cast<size_t>(4 * n), 1);
+      std::vector<float> scales(2);
+      std::vector<int32_t> corrections(2, 1);
+      kernels().make_planes(2, n, x.data(), {codes.data(), scales.data(), corrections.data()});
+      EXPECT_TRUE(std::isnan(scales[0]) && std::isfinite(scales[1])) << bad;
+      EXPECT_EQ(corrections[0], 0) << bad;
+      EXPECT_EQ(std::count(codes.begin(), codes.begin() + 2 * n, 0), 2 * n) << bad << " at " << at;
+    }
+  }
+}
+
 TEST_P(Attend, RotationIsOrthogonalAndSpreadsOneNumber) {
   for (const int64_t n : {64, 80, 96, 128, 256, 5, 6, 8, 12, 20, 24, 40, 48, 72}) {
     Rng rng(11);

@@ -3,6 +3,7 @@
 #include "kernels/body_prefetch.inl"
 #include "kernels/body_packed_codes.inl"
 #include "kernels/body_packed_scales.inl"
+#include "kernels/body_packed_panels.inl"
 #include "kernels/body_packed_quantize.inl"
 #include "kernels/body_packed_direct.inl"
 #include "kernels/body_packed_gemm.inl"
@@ -12,6 +13,9 @@
 static_assert(kDirectTileRows <= kMostTileRows && kGemmTileRows <= kMostTileRows);
 static_assert(kMostTileRows <= kMinPackedGemmRows);
 
-constexpr PackedKernels make_packed(const char* isa) {
-  return {isa, kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed, unpack_panel};
+// `floats` is of a unit of its own.
+template <class Form = ByRows>
+constexpr PackedKernels make_packed(const char* isa, PackedFloatFn floats) {
+  return {isa,    kDirectTileRows,   kGemmTileRows, quantize,
+          direct, gemm_packed<Form>, unpack_panel,  floats};
 }

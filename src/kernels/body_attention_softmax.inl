@@ -86,15 +86,16 @@ PHIAL_INLINE float scale_weights(const PageScales& scales, int64_t end, Vec* wei
 PHIAL_INLINE void planes_of_weights(const AttentionPageArgs& args, int64_t row, float most,
                                     const Vec* weights) {
   const Vec inverse = steps_per_unit(most);
+  const bool finite = most < __builtin_inff();  // NaN is not
   int8_t* to = args.value_planes.codes + 2 * row * kPagePositions;
   Dots total = dots_of(0);
   PHIAL_UNROLL
   for (int v = 0; v < kPageVecs; ++v) {
-    const Vec steps = mul(weights[v], inverse);
+    const Vec steps = finite ? mul(weights[v], inverse) : zero();
     total = add(total, put_planes(steps, to + v * kLanes, to + kPagePositions + v * kLanes));
   }
   args.value_planes.scale[row] = most / kPlaneSteps;
-  args.value_planes.correction[row] = most == most ? -128 * sum(total) : 0;
+  args.value_planes.correction[row] = -128 * sum(total);
 }
 
 // softmax_block (body_rows.inl) of `count` rows from `begin` on: scores become weights, of codes

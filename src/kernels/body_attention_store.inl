@@ -149,13 +149,15 @@ static void make_planes(int64_t rows, int64_t n, const float* x, const Planes& p
   for (int64_t r = 0; r < rows; ++r, x += n) {
     const float most = largest_magnitude(n, x);
     const Vec inverse = steps_per_unit(most);
+    const bool finite = most < __builtin_inff();  // NaN is not
     int8_t* to = planes.codes + 2 * r * n;
     Dots total = dots_of(0);
     for (int64_t at = 0; at < n; at += kLanes) {
-      total = add(total, put_planes(mul(load(x + at), inverse), to + at, to + n + at));
+      const Vec steps = finite ? mul(load(x + at), inverse) : zero();
+      total = add(total, put_planes(steps, to + at, to + n + at));
     }
     planes.scale[r] = most / kPlaneSteps;
-    planes.correction[r] = most == most ? -128 * sum(total) : 0;
+    planes.correction[r] = -128 * sum(total);
   }
 }
 

@@ -2,10 +2,6 @@
 // which any order gives alike; each chunk (each half of it where groups have 16 columns) then adds
 // to float32 parts in the first-level cache, always in the order of the columns.
 
-// Distance of a prefetch: a slab of 4-bit codes. On a Zen 5 core, 2304 bytes (two chunks) gave 72 %
-// of a plain read, 4608 76 %, 9216 90 %.
-constexpr int64_t kAheadBytes = 9216;
-
 // A slab of a tile of inputs.
 struct DirectSlab {
   const uint8_t* chunks;
@@ -17,12 +13,26 @@ struct DirectSlab {
   int32_t zero;          // of the codes, as readers give them
   bool has_offsets;
   PackedBook book;
-  const SlabScales* scales[2];  // for low and for high codes
+  const SlabScales* scales;
   SlabTile x;
   float* y;      // [rows][kPackedRows]
   float* parts;  // likewise, of this slab and tile; not on a loop's own stack, where it would hide
                  // spills
 };
+
+// One step of kVecs registers of rows against M rows of inputs.
+template <int kTop, int M, int kVecs, int m = 0>
+PHIAL_INLINE void multiply_rows(const Words (&codes)[kVecs], const Words (&factors)[kVecs],
+                                const int32_t* words, Part (&part)[M][kVecs]) {
+  if constexpr (m < M) {
+    const auto x = input_word<M, m>(words);
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      part[m][v] = multiply_add<kTop>(part[m][v], codes[v], factors[v], x);
+    }
+    multiply_rows<kTop, M, kVecs, m + 1>(codes, factors, words, part);
+  }
+}
 
 // Steps first ... first + steps - 1 of kVecs registers of rows against M rows of inputs.
 template <class Codes, int M, int kVecs, int first, int s, int steps>
@@ -36,14 +46,7 @@ PHIAL_INLINE void add_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
       codes[v] = Codes::template step<first + s>(chunk + v * 4 * kLanes, table);
       factors[v] = as_factor<Codes::kTop>(codes[v]);
     }
-    PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const Words x = words_of(words[(first + s) * M + m]);
-      PHIAL_UNROLL
-      for (int v = 0; v < kVecs; ++v) {
-        part[m][v] = multiply_add<Codes::kTop>(part[m][v], codes[v], factors[v], x);
-      }
-    }
+    multiply_rows<Codes::kTop>(codes, factors, words + (first + s) * M, part);
     add_steps<Codes, M, kVecs, first, s + 1, steps>(chunk, words, table, part);
   }
 }
@@ -70,23 +73,36 @@ PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
 }
 
+// The factor of sums of one plane: a scale, or an offset.
+template <int plane>
+PHIAL_INLINE Vec load_factor(const float* p) {
+  return plane == 0 ? load(p) : where_finite(load(p));
+}
+
+// Sums of one plane as what they count for.
+template <int plane>
+PHIAL_INLINE Vec value_of(Words sums) {
+  static_assert(kHighStep == 254);
+  return float_of(plane == 0 ? sums : times_254(sums));
+}
+
 // part += total * scale, and offset * (sums of the inputs) unless that is null.
-template <int M, int kVecs>
+template <int plane, int M, int kVecs>
 PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
                              const float* offset, const float* sums, float* parts) {
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load(scale + v * kLanes);
+    const Vec w = load_factor<plane>(scale + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       float* at = parts + m * kPackedRows + v * kLanes;
-      store(at, fma(float_of(total[m][v]), w, load(at)));
+      store(at, fma(value_of<plane>(total[m][v]), w, load(at)));
     }
   }
   if (offset == nullptr) return;
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load(offset + v * kLanes);
+    const Vec w = load_factor<plane>(offset + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       float* at = parts + m * kPackedRows + v * kLanes;
@@ -96,7 +112,7 @@ PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
 }
 
 // Steps [first, first + steps) of kVecs registers of rows.
-template <class Codes, int M, int kVecs, int first, int steps>
+template <class Codes, int plane, int M, int kVecs, int first, int steps>
 PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTable table,
                             const int32_t (&starts)[M], const float (&sums)[M], const float* scale,
                             const float* offset, float* parts) {
@@ -108,7 +124,7 @@ PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
   sum_steps<Codes, M, kVecs, first, steps>(chunk, words, table, total);
   load_again();
-  add_totals<M, kVecs>(total, scale, offset, sums, parts);
+  add_totals<plane>(total, scale, offset, sums, parts);
 }
 
 template <int M>
@@ -123,9 +139,8 @@ PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* y)
 }
 
 // Chunk c of a slab and one plane of the inputs. Columns per scale: 32 or, with Halves, 16.
-template <class Codes, bool Halves, int M>
-PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, int plane, ByteTable table,
-                               float* parts) {
+template <class Codes, bool Halves, int plane, int M>
+PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, ByteTable table, float* parts) {
   constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
@@ -142,17 +157,16 @@ PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, int plane, Byt
       const int32_t* sums = x.sums + 2 * c * M + m;
       const int32_t sum = Halves ? sums[h * M] : sums[0] + sums[M];
       starts[h][m] = minus_zero * sum;
-      x_sums[h][m] = static_cast<float>(sum);
+      x_sums[h][m] = static_cast<float>(plane == 0 ? sum : kHighStep * sum);
     }
   }
   for (int r = 0; r < kPackedRows; r += kVecs * kLanes) {
     const auto add = [&](auto part) __attribute__((always_inline)) {
       constexpr int h = decltype(part)::value;
       const int32_t g = (kParts * c + h) >> slab.group_shift;
-      const SlabScales& scales = *slab.scales[plane];
-      add_group<Codes, M, kVecs, h * kSteps, kSteps>(
-          chunk + 4 * r, words, table, starts[h], x_sums[h], scales.scale[g] + r,
-          slab.has_offsets ? scales.offset[g] + r : nullptr, parts + r);
+      add_group<Codes, plane, M, kVecs, h * kSteps, kSteps>(
+          chunk + 4 * r, words, table, starts[h], x_sums[h], slab.scales->scale[g] + r,
+          slab.has_offsets ? slab.scales->offset[g] + r : nullptr, parts + r);
     };
     add(Number<0>{});
     if constexpr (Halves) add(Number<1>{});
@@ -167,10 +181,9 @@ PHIAL_APART void direct_slab(const DirectSlab& slab) {
   for (int32_t c = 0; c < slab.count; ++c) {
     prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
                    Codes::kLines * kLineBytes + 128);
-    const int planes = 1 + (*slab.x.high_chunks >> c & 1);
-    for (int plane = 0; plane < planes; ++plane) {
-      direct_chunk<Codes, Halves, M>(slab, c, plane, table, parts);
-    }
+    direct_chunk<Codes, Halves, 0, M>(slab, c, table, parts);
+    if ((*slab.x.high_chunks >> c & 1) != 0)
+      direct_chunk<Codes, Halves, 1, M>(slab, c, table, parts);
   }
   add_parts<M>(parts, slab.x.scales, slab.y);
 }
@@ -183,48 +196,8 @@ PHIAL_INLINE void direct_rows(int32_t rows, const DirectSlab& slab) {
   }
 }
 
-// y of one panel, from the results of its slabs.
 PHIAL_INLINE void put_panel(const PackedProductArgs& args, int64_t panel, const float* sums) {
-  const int64_t row = panel * kPackedRows;
-  const int64_t left = args.weights->rows - row;
-  for (int32_t m = 0; m < args.x.rows; ++m, sums += kPackedRows) {
-    float* y = args.y + m * args.y_stride + row - args.y_row;
-    for (int64_t r = 0; r < kPackedRows && r < left; r += kLanes) {
-      if (left - r >= kLanes) {
-        store(y + r, load(sums + r));
-      } else {
-        store_first(y + r, load(sums + r), left - r);
-      }
-    }
-  }
-}
-
-PHIAL_INLINE bool has_high_codes(const QuantizedRows& x, int64_t slab) {
-  const uint8_t* chunks = x.high_chunks + slab * tile_count(x);
-  int any = 0;
-  for (int32_t t = 0; t < tile_count(x); ++t) any |= chunks[t];
-  return any != 0;
-}
-
-// The scales that high codes count with.
-static void scale_for_high(const PackedLayout& layout, int64_t slab, const SlabScales& scales,
-                           SlabScales& out) {
-  const Vec step = broadcast(static_cast<float>(kHighStep));
-  const int64_t group = layout.is_wide() ? kSlabColumns : layout.group;
-  const int64_t groups = (slab_columns(layout, slab) + group - 1) / group;
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int r = 0; r < kPackedRows; r += kLanes) {
-      store(out.scale[g] + r, mul(step, load(scales.scale[g] + r)));
-      if (layout.offsets == PackedOffsets::none) continue;
-      store(out.offset[g] + r, mul(step, load(scales.offset[g] + r)));
-    }
-  }
-}
-
-PHIAL_INLINE int32_t shift_of(int64_t columns, int64_t unit) {
-  int32_t shift = 0;
-  while (unit << shift < columns && shift < 8) ++shift;
-  return shift;
+  put_rows(args, args.x.rows, panel, sums);
 }
 
 template <class Codes, bool Halves>
@@ -234,7 +207,7 @@ static void direct_panels(const PackedProductArgs& args) {
   constexpr int64_t kUnit = Halves ? 16 : kChunkColumns;
   alignas(64) float y[kMinPackedGemmRows * kPackedRows];
   alignas(64) float parts[kMostTileRows * kPackedRows];
-  SlabScales scales, high_scales;
+  SlabScales scales;
   DirectSlab slab;
   slab.chunk_bytes = layout.chunk_bytes;
   slab.group_shift = shift_of(layout.group, kUnit);
@@ -242,8 +215,7 @@ static void direct_panels(const PackedProductArgs& args) {
   slab.has_offsets = layout.offsets != PackedOffsets::none;
   slab.book = layout.book;
   slab.parts = parts;
-  slab.scales[0] = &scales;
-  slab.scales[1] = &high_scales;
+  slab.scales = &scales;
   const int64_t slabs = slab_count(layout);
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
@@ -251,7 +223,6 @@ static void direct_panels(const PackedProductArgs& args) {
     int64_t done = 0;
     for (int64_t s = 0; s < slabs; ++s) {
       load_slab_scales(layout, panel, s, Offsets::added, scales);
-      if (has_high_codes(x, s)) scale_for_high(layout, s, scales, high_scales);
       const int64_t chunks = slab_parts(layout, s).chunks;
       slab.chunks = panel + chunks;
       slab.count = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);

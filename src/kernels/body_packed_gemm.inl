@@ -2,14 +2,23 @@
 // first-level cache while all rows of inputs pass by; results wait in float32 in the second-level
 // cache for the next slab. A slab of the inputs is one run of bytes.
 
+// The inputs of a tile as sums begin with them, and as they meet offsets: of chunks, or of halves;
+// for low and for high codes.
+struct TileSums {
+  static constexpr int kMost = 2 * kSlabChunks * kMostTileRows;
+  alignas(64) int32_t starts[2][kMost];
+  alignas(64) float sums[2][kMost];
+};
+
 // A slab of weights as bytes, steps of [kPackedRows][4], and a tile of inputs.
 struct GemmSlab {
   const uint8_t* codes;
   int32_t chunks;
-  int32_t group_shift;          // of a chunk's (or half's) number: which scale is its own
-  int32_t zero;                 // of the codes
-  const SlabScales* scales[2];  // for low and for high codes
+  int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
+  int32_t zero;         // of the codes
+  const SlabScales* scales;
   SlabTile x;
+  const TileSums* sums;
   float* y;  // [rows][kPackedRows]
   // For vocabularies with too few registers, 64-byte aligned: the same of this slab alone, and a
   // word for each sum that is in flight.
@@ -17,13 +26,6 @@ struct GemmSlab {
   uint8_t* waiting;
 };
 constexpr int kWaitingBytes = kGemmTileRows * kGemmTileVecs * 4 * kLanes;
-
-// The inputs of a tile as sums begin with them, and as they meet offsets: of chunks, or of halves.
-template <int M>
-struct TileSums {
-  alignas(64) int32_t starts[2][2 * kSlabChunks * M];
-  alignas(64) float sums[2][2 * kSlabChunks * M];
-};
 
 // What adds to a part with one scale: a chunk, or half of one, and a plane of the inputs.
 struct GemmPiece {
@@ -37,7 +39,7 @@ struct GemmPiece {
 
 // Which kernel takes codes of at most `top`: those that differ in nothing share one.
 constexpr int gemm_top(int top) {
-  if (kPartsAreTotals) return 255;
+  if (kPartsAreTotals) return code_bias(top) == code_bias(255) ? 255 : 63;
   return top <= 15 ? 15 : top <= 31 ? 31 : top <= 63 ? 63 : 255;
 }
 
@@ -70,14 +72,7 @@ PHIAL_INLINE void add_step(const uint8_t* codes, const int32_t* words, Part (&pa
     w[v] = load_words(codes + v * 4 * kLanes);
     factors[v] = as_factor<kTop>(w[v]);
   }
-  PHIAL_UNROLL
-  for (int m = 0; m < M; ++m) {
-    const Words x = words_of(words[m]);
-    PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) {
-      part[m][v] = multiply_add<kTop>(part[m][v], w[v], factors[v], x);
-    }
-  }
+  multiply_rows<kTop>(w, factors, words, part);
 }
 
 // Where a part has one or two steps: each is widened as soon as it is there.
@@ -160,35 +155,46 @@ PHIAL_INLINE void sum_products(const uint8_t* codes, const int32_t* words, const
   }
 }
 
-// The pieces of a slab for the weight rows from r on, in the order of their sum.
-template <bool Halves, int M, class Use>
-PHIAL_INLINE void each_piece(const GemmSlab& slab, const TileSums<M>& tile, int32_t r,
-                             const Use& use) {
+// Calls use(piece, plane) for the pieces of chunk c and the weight rows from r on. kWords: words of
+// a step.
+template <bool Halves, int plane, int M, int kWords, class Use>
+PHIAL_INLINE void pieces_of_chunk(const GemmSlab& slab, int32_t c, int32_t r, const Use& use) {
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
+  const InputPlane& x = plane == 0 ? slab.x.low : slab.x.high;
+  for (int32_t i = kParts * c; i < kParts * (c + 1); ++i) {
+    const int32_t g = i >> slab.group_shift;
+    GemmPiece piece;
+    piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
+    piece.words = own_address(reinterpret_cast<const int32_t*>(x.codes) + i * kSteps * kWords);
+    piece.starts = own_address(slab.sums->starts[plane] + i * M);
+    piece.sums = slab.sums->sums[plane] + i * M;
+    piece.scale = own_address(slab.scales->scale[g] + r);
+    piece.offset = slab.scales->offset[g] + r;
+    use(piece, Number<plane>{});
+  }
+}
+
+// The same for all pieces of a slab, in the order of their sum.
+template <bool Halves, bool High, int M, int kWords = M, class Use>
+PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
   const int high = *slab.x.high_chunks;
   for (int32_t c = 0; c < slab.chunks; ++c) {
-    for (int plane = 0; plane <= (high >> c & 1); ++plane) {
-      const InputPlane& x = plane == 0 ? slab.x.low : slab.x.high;
-      for (int32_t i = kParts * c; i < kParts * (c + 1); ++i) {
-        const int32_t g = i >> slab.group_shift;
-        GemmPiece piece;
-        piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
-        piece.words = own_address(reinterpret_cast<const int32_t*>(x.codes) + i * kSteps * M);
-        piece.starts = own_address(tile.starts[plane] + i * M);
-        piece.sums = tile.sums[plane] + i * M;
-        piece.scale = own_address(slab.scales[plane]->scale[g] + r);
-        piece.offset = slab.scales[plane]->offset[g] + r;
-        use(piece);
-      }
-    }
+    pieces_of_chunk<Halves, 0, M, kWords>(slab, c, r, use);
+    if (High && (high >> c & 1) != 0) pieces_of_chunk<Halves, 1, M, kWords>(slab, c, r, use);
   }
+}
+
+// y of kLanes rows from r on, with what this slab adds.
+PHIAL_INLINE void add_part(const GemmSlab& slab, int m, int32_t r, Vec part) {
+  float* at = slab.y + m * kPackedRows + r;
+  store(at, fma(part, broadcast(slab.x.scales[m]), load(at)));
 }
 
 // kVecs registers of rows against a tile, all pieces of a slab. Parts in registers took 14 % less
 // time on a Zen 5 core than parts in memory with twice the rows.
-template <int kTop, bool Offsets, bool Halves, int M>
-PHIAL_INLINE void gemm_rows(const GemmSlab& slab, const TileSums<M>& tile, int32_t r) {
+template <int kTop, bool Offsets, bool Halves, bool High, int M>
+PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
   constexpr int kVecs = kGemmTileVecs;
   Vec part[M][kVecs];
   PHIAL_UNROLL
@@ -196,22 +202,25 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, const TileSums<M>& tile, int32
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) part[m][v] = zero();
   }
-  each_piece<Halves, M>(
-      slab, tile, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
+  each_piece<Halves, High, M>(
+      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
+        constexpr int plane = decltype(of_plane)::value;
         Words total[M][kVecs];
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
         load_again();
         PHIAL_UNROLL
         for (int v = 0; v < kVecs; ++v) {
-          const Vec scale = load(piece.scale + v * kLanes);
+          const Vec scale = load_factor<plane>(piece.scale + v * kLanes);
           PHIAL_UNROLL
-          for (int m = 0; m < M; ++m) part[m][v] = fma(float_of(total[m][v]), scale, part[m][v]);
+          for (int m = 0; m < M; ++m) {
+            part[m][v] = fma(value_of<plane>(total[m][v]), scale, part[m][v]);
+          }
         }
         if constexpr (Offsets) {
           PHIAL_UNROLL
           for (int v = 0; v < kVecs; ++v) {
-            const Vec offset = load(piece.offset + v * kLanes);
+            const Vec offset = load_factor<plane>(piece.offset + v * kLanes);
             PHIAL_UNROLL
             for (int m = 0; m < M; ++m) {
               part[m][v] = fma(offset, broadcast(piece.sums[m]), part[m][v]);
@@ -223,63 +232,73 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, const TileSums<M>& tile, int32
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) {
-      float* at = slab.y + m * kPackedRows + r + v * kLanes;
-      store(at, fma(part[m][v], broadcast(slab.x.scales[m]), load(at)));
-    }
+    for (int v = 0; v < kVecs; ++v) add_part(slab, m, r + v * kLanes, part[m][v]);
   }
 }
 
 // The same where there are too few registers: parts in memory.
-template <int kTop, bool Offsets, bool Halves, int M>
-PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, const TileSums<M>& tile, int32_t r,
-                                      float* parts) {
+template <int kTop, bool Offsets, bool Halves, bool High, int M>
+PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, int32_t r, float* parts) {
   constexpr int kVecs = kGemmTileVecs;
-  each_piece<Halves, M>(
-      slab, tile, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
+  each_piece<Halves, High, M>(
+      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
+        constexpr int plane = decltype(of_plane)::value;
         Words total[M][kVecs];
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
-        add_totals<M, kVecs>(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums,
-                             parts);
+        add_totals<plane>(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums, parts);
       });
 }
 
-// Of a whole slab, however many chunks there are: numbers behind the last tile's are unused memory,
-// and may be any.
-template <int kCount>
-PHIAL_INLINE void load_sums(const int32_t* sums, int32_t minus_zero, int32_t* starts,
-                            float* floats) {
-  for (int32_t i = 0; i < kCount; ++i) {
-    starts[i] =
-        static_cast<int32_t>(static_cast<uint32_t>(minus_zero) * static_cast<uint32_t>(sums[i]));
-    floats[i] = static_cast<float>(sums[i]);
+// `count` numbers, of the tile after the one that is computed with: what was just stored in whole
+// registers is slow to load word by word. Rounded up to registers: what lies behind the last tile's
+// is read, too, may be any number and means nothing.
+PHIAL_INLINE void load_plane_sums(const int32_t* from, int32_t count, int32_t minus_zero,
+                                  int32_t step, bool with_floats, int32_t* starts, float* sums) {
+  const auto product = [](int32_t a, int32_t b) {
+    return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
+  };
+  for (int32_t i = 0; i < count; i += 16) {
+    for (int32_t j = i; j < i + 16; ++j) starts[j] = product(minus_zero, from[j]);
+  }
+  for (int32_t i = 0; with_floats && i < count; i += 16) {
+    for (int32_t j = i; j < i + 16; ++j) sums[j] = static_cast<float>(product(step, from[j]));
+  }
+}
+PHIAL_APART void load_tile_sums(const SlabTile& x, bool halves, int32_t count, int32_t minus_zero,
+                                bool with_floats, TileSums& out) {
+  const auto load_plane = [&](int plane, const InputPlane& from) {
+    load_plane_sums(halves ? from.sums : from.chunk_sums, count, minus_zero,
+                    plane == 0 ? 1 : kHighStep, with_floats, out.starts[plane], out.sums[plane]);
+  };
+  load_plane(0, x.low);
+  if (*x.high_chunks != 0) load_plane(1, x.high);
+}
+
+template <int kTop, bool Offsets, bool Halves, bool High, int M>
+PHIAL_INLINE void gemm_planes(const GemmSlab& slab) {
+  if constexpr (kPartsInRegisters) {
+    for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
+      gemm_rows<kTop, Offsets, Halves, High, M>(slab, r);
+    }
+  } else {
+    for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(slab.parts + i, zero());
+    for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
+      gemm_rows_in_memory<kTop, Offsets, Halves, High, M>(slab, r, slab.parts + r);
+    }
+    add_parts<M>(slab.parts, slab.x.scales, slab.y);
   }
 }
 
+// Apart from the case without high codes, whose registers it would cost.
+template <int kTop, bool Offsets, bool Halves, int M>
+PHIAL_APART void gemm_slab_high(const GemmSlab& slab) {
+  gemm_planes<kTop, Offsets, Halves, true, M>(slab);
+}
 template <int kTop, bool Offsets, bool Halves, int M>
 PHIAL_APART void gemm_slab(const GemmSlab& slab) {
-  const int32_t minus_zero = code_bias(kTop) - slab.zero;
-  constexpr int kCount = (Halves ? 2 : 1) * kSlabChunks * M;
-  TileSums<M> tile;
-  const auto load_plane = [&](int plane, const InputPlane& x) {
-    load_sums<kCount>(Halves ? x.sums : x.chunk_sums, minus_zero, tile.starts[plane],
-                      tile.sums[plane]);
-  };
-  load_plane(0, slab.x.low);
-  if (*slab.x.high_chunks != 0) load_plane(1, slab.x.high);
-  if constexpr (kPartsInRegisters) {
-    for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
-      gemm_rows<kTop, Offsets, Halves, M>(slab, tile, r);
-    }
-  } else {
-    float* parts = slab.parts;
-    for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(parts + i, zero());
-    for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
-      gemm_rows_in_memory<kTop, Offsets, Halves, M>(slab, tile, r, parts + r);
-    }
-    add_parts<M>(parts, slab.x.scales, slab.y);
-  }
+  if (*slab.x.high_chunks != 0) return gemm_slab_high<kTop, Offsets, Halves, M>(slab);
+  gemm_planes<kTop, Offsets, Halves, false, M>(slab);
 }
 
 using GemmSlabFn = void (*)(const GemmSlab&);
@@ -313,15 +332,29 @@ PHIAL_APART void unpack_codes(const uint8_t* chunks, int32_t chunk_bytes, int32_
   }
 }
 
+// How codes lie in a slab, and what multiplies them.
+struct ByRows {
+  template <class Codes>
+  static void unpack(const uint8_t* chunks, int32_t chunk_bytes, int32_t count, ByteTable table,
+                     uint8_t* out) {
+    unpack_codes<Codes>(chunks, chunk_bytes, count, table, out);
+  }
+  template <int kTop, bool Halves>
+  static GemmSlabFn slab_of(int32_t rows, bool with_offsets) {
+    return gemm_slab_of<kTop, Halves>(rows, with_offsets);
+  }
+};
+
 // What one slab of a panel becomes.
 struct GemmWeights {
   alignas(64) uint8_t codes[kSlabColumns * kPackedRows];
-  SlabScales scales, high_scales;
+  SlabScales scales;
   alignas(64) float parts[kGemmTileRows * kPackedRows];
   alignas(64) uint8_t waiting[kWaitingBytes];
+  TileSums sums[2];
 };
 
-template <class Codes, bool Halves>
+template <class Form, class Codes, bool Halves>
 static void gemm_panels(const PackedProductArgs& args) {
   const PackedLayout& layout = args.weights->layout;
   const QuantizedRows& x = args.x;
@@ -334,26 +367,34 @@ static void gemm_panels(const PackedProductArgs& args) {
   slab.waiting = weights.waiting;
   slab.group_shift = shift_of(layout.group, Halves ? 16 : kChunkColumns);
   slab.zero = zero_of_codes(layout);
-  slab.scales[0] = &weights.scales;
-  slab.scales[1] = &weights.high_scales;
+  slab.scales = &weights.scales;
   const bool has_offsets = layout.offsets != PackedOffsets::none;
+  constexpr int kTop = gemm_top(Codes::kTop);
   const int64_t slabs = slab_count(layout);
   const int32_t tiles = tile_count(x), least_rows = x.rows / tiles, rest = x.rows % tiles;
+  const auto tile_rows = [&](int32_t t) { return least_rows + (t < rest ? 1 : 0); };
+  const auto load_sums = [&](const SlabTile& tile, int32_t rows, TileSums& out) {
+    load_tile_sums(tile, Halves, (Halves ? 2 : 1) * slab.chunks * rows, code_bias(kTop) - slab.zero,
+                   has_offsets, out);
+  };
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
     for (int64_t i = 0; i < int64_t{x.rows} * kPackedRows; i += kLanes) store(y + i, zero());
     for (int64_t s = 0; s < slabs; ++s) {
       slab.chunks = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
       load_slab_scales(layout, panel, s, Offsets::added, weights.scales);
-      if (has_high_codes(x, s)) scale_for_high(layout, s, weights.scales, weights.high_scales);
-      unpack_codes<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes, slab.chunks,
-                          table, weights.codes);
-      slab.x = slab_tile(x, s, 0);
+      Form::template unpack<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes,
+                                   slab.chunks, table, weights.codes);
+      SlabTile next = slab_tile(x, s, 0);
       slab.y = y;
       for (int32_t t = 0; t < tiles; ++t) {
-        const int32_t rows = least_rows + (t < rest ? 1 : 0);
-        gemm_slab_of<gemm_top(Codes::kTop), Halves>(rows, has_offsets)(slab);
-        advance(slab.x, slab.chunks * kChunkColumns, rows);
+        const int32_t rows = tile_rows(t);
+        if (t == 0) load_sums(next, rows, weights.sums[0]);
+        slab.x = next;
+        slab.sums = &weights.sums[t % 2];
+        advance(next, slab.chunks * kChunkColumns, rows);
+        if (t + 1 < tiles) load_sums(next, tile_rows(t + 1), weights.sums[(t + 1) % 2]);
+        Form::template slab_of<kTop, Halves>(rows, has_offsets)(slab);
         slab.y += rows * kPackedRows;
       }
     }
@@ -361,14 +402,15 @@ static void gemm_panels(const PackedProductArgs& args) {
   }
 }
 
+template <class Form>
 static void gemm_packed(const PackedProductArgs& args) {
   with_codes(
       args.weights->layout, [&](auto reader) __attribute__((always_inline)) {
         using Codes = decltype(reader);
         if (args.weights->layout.group == 16) {
-          if constexpr (kCanHalve<Codes>) gemm_panels<Codes, true>(args);
+          if constexpr (kCanHalve<Codes>) gemm_panels<Form, Codes, true>(args);
         } else {
-          gemm_panels<Codes, false>(args);
+          gemm_panels<Form, Codes, false>(args);
         }
       });
 }

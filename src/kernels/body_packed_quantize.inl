@@ -35,7 +35,7 @@ PHIAL_INLINE float middle_of(const float* values, int64_t n) {
 PHIAL_INLINE float top_of(const float* amax, int64_t n, float most, InputCodes codes) {
   const float least = most / 254.0f;
   if (codes == InputCodes::wide) return least;
-  const float limit = 2 * middle_of(amax, n);
+  const float limit = 1.75f * middle_of(amax, n);
   float top = least;
   for (int64_t i = 0; i < n; ++i) {
     const float here = amax[i] <= limit ? amax[i] : 0.0f;
@@ -83,15 +83,17 @@ PHIAL_INLINE float quantize_row(const float* x, int64_t columns, InputCodes want
 
 // Sums of 16 columns of up to kMostTileRows rows, from their words.
 PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)[16]) {
-  static_assert(kLanes <= 16 && kLanes >= kMostTileRows);
+  static_assert(kLanes <= 16);
   const Words ones = words_of(0x01010101);
-  Part part = begin_part(words_of(0));
-  for (int i = 0; i < 4; ++i) {
-    // Beyond the rows of the tile lies what comes behind these words; nobody looks at its sums.
-    const Words codes = load_words(reinterpret_cast<const uint8_t*>(words + 4 * i * height));
-    part = multiply_add<1>(part, ones, ones, codes);
+  for (int r = 0; r < kMostTileRows; r += kLanes) {
+    Part part = begin_part(words_of(0));
+    for (int i = 0; i < 4; ++i) {
+      // Beyond the rows of the tile lies what comes behind these words; nobody looks at its sums.
+      const int8_t* at = words + 4 * (i * height + r);
+      part = multiply_add<1>(part, ones, ones, load_words(reinterpret_cast<const uint8_t*>(at)));
+    }
+    store_words(reinterpret_cast<uint8_t*>(sums + r), end_part(part, words_of(0)));
   }
-  store_words(reinterpret_cast<uint8_t*>(sums), end_part(part, words_of(0)));
 }
 
 // Chunk c of `height` rows to where the tile has it.

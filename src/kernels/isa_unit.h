@@ -1,10 +1,10 @@
 // What every unit built for one instruction set starts with.
 //
-// Such a unit defines one constant, its KernelTable, and nothing else that another unit could see:
-// an inline function with external linkage, compiled here with AVX, could be the copy that the
-// linker keeps for all. So everything sits in an unnamed namespace, and no standard library
-// function is called; decode_row and decode_affine are, which are compiled elsewhere for any
-// processor.
+// Such a unit defines one constant, its table, or one kernel, and nothing else that another unit
+// could see: an inline function with external linkage, compiled here with AVX, could be the copy
+// that the linker keeps for all. So everything sits in an unnamed namespace, and no standard
+// library function is called; decode_row and decode_affine are, which are compiled elsewhere for
+// any processor.
 #pragma once
 
 #include <cstdint>

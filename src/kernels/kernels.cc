@@ -17,18 +17,18 @@ constexpr const KernelTable* kTables[] = {
     &kAvx512Kernels,
 #elif defined(__aarch64__)
     &kNeonKernels,
+    &kDotprodKernels,
+    &kI8mmKernels,
 #endif
 };
 
 // Of other builds.
 constexpr const char* kForeign[] = {
 #if !defined(__x86_64__)
-    "avx2",
-    "avxvnni",
-    "avx512",
+    "avx2", "avxvnni", "avx512",
 #endif
 #if !defined(__aarch64__)
-    "neon",
+    "neon", "dotprod", "i8mm",
 #endif
 };
 
@@ -50,6 +50,9 @@ bool is_supported(const KernelTable& table) {
   if (&table == &kAvxVnniKernels) return cpu.avx2 && cpu.avx_vnni;
   if (&table == &kAvx2Kernels || &table == &kEmulated512Kernels) return cpu.avx2;
 #elif defined(__aarch64__)
+  const CpuInfo cpu = probe_cpu();
+  if (&table == &kI8mmKernels) return cpu.dotprod && cpu.i8mm;
+  if (&table == &kDotprodKernels) return cpu.dotprod;
   // Part of every AArch64 processor.
   if (&table == &kNeonKernels) return true;
 #endif

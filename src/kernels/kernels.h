@@ -61,7 +61,7 @@ struct UnpackArgs {
 using UnpackFn = void (*)(const UnpackArgs&);
 
 struct KernelTable {
-  const char* isa;  // "reference", "avx2", "avxvnni", "avx512", "neon"
+  const char* isa;  // "reference", "avx2", "avxvnni", "avx512", "neon", "dotprod", "i8mm"
 
   GemvFn gemv[kGridCount];      // by Grid
   UnpackFn unpack[kGridCount];  // by Grid

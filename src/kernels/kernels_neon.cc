@@ -14,6 +14,8 @@ namespace neon {
 }  // namespace
 
 constexpr KernelTable kNeonKernels = neon::make_table("neon", &kNeonAttention);
+constexpr KernelTable kDotprodKernels = neon::make_table("dotprod", &kDotprodAttention);
+constexpr KernelTable kI8mmKernels = neon::make_table("i8mm", &kI8mmAttention);
 
 }  // namespace phial
 #endif

@@ -14,6 +14,10 @@ constexpr const PackedKernels* kTables[] = {
     &kAvx2Packed,
     &kAvxVnniPacked,
     &kAvx512VnniPacked,
+#elif defined(__aarch64__)
+    &kNeonPacked,
+    &kDotprodPacked,
+    &kI8mmPacked,
 #endif
 };
 
@@ -58,11 +62,11 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
 }
 
 // Float32 results of one panel, what a slab of its weights becomes (its codes, and tables of its
-// groups' scales and offsets, twice), and the parts and sums of a tile.
+// groups' scales and offsets), and the parts and sums of two tiles.
 int64_t gemm_scratch_bytes(int32_t rows) {
   constexpr int64_t kCodes = int64_t{kSlabColumns} * kPackedRows;
-  constexpr int64_t kScaleTables = 4 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
-  constexpr int64_t kTile = 2 * int64_t{kMostTileRows} * kPackedRows * 4;
+  constexpr int64_t kScaleTables = 2 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
+  constexpr int64_t kTile = 2 * int64_t{kMostTileRows} * (kPackedRows + 4 * kSlabColumns / 16) * 4;
   return int64_t{rows} * kPackedRows * 4 + kCodes + kScaleTables + kTile;
 }
 
@@ -74,6 +78,11 @@ bool is_supported(const PackedKernels& kernels) {
   if (&kernels == &kAvx512VnniPacked) return cpu.avx512_vnni;
   if (&kernels == &kAvxVnniPacked) return cpu.avx2 && cpu.avx_vnni;
   if (&kernels == &kAvx2Packed) return cpu.avx2;
+#elif defined(__aarch64__)
+  const CpuInfo cpu = probe_cpu();
+  if (&kernels == &kI8mmPacked) return cpu.dotprod && cpu.i8mm;
+  if (&kernels == &kDotprodPacked) return cpu.dotprod;
+  if (&kernels == &kNeonPacked) return true;
 #endif
   return &kernels == &kReferencePacked;
 }
@@ -83,6 +92,10 @@ const PackedKernels& packed_kernels([[maybe_unused]] const KernelTable& table) {
   if (&table == &kAvx512Kernels && is_supported(kAvx512VnniPacked)) return kAvx512VnniPacked;
   if (&table == &kAvxVnniKernels) return kAvxVnniPacked;
   if (&table == &kAvx512Kernels || &table == &kAvx2Kernels) return kAvx2Packed;
+#elif defined(__aarch64__)
+  if (&table == &kI8mmKernels) return kI8mmPacked;
+  if (&table == &kDotprodKernels) return kDotprodPacked;
+  if (&table == &kNeonKernels) return kNeonPacked;
 #endif
   return kReferencePacked;
 }

@@ -1,6 +1,6 @@
-// Products with packed weights (tensor/packed.h) in small integers: inputs are rounded to multiples
-// of a scale per 256 columns, mostly to int8 and where a few of them are large to 16 bits; products
-// are summed in int32 over 32 columns, and then in float32.
+// Products with packed weights (tensor/packed.h): in float32, or in small integers. There, inputs
+// are rounded to multiples of a scale per 256 columns, mostly to int8 and where a few of them are
+// large to 16 bits; products are summed in int32 over 32 columns, and then in float32.
 //
 // Every result is defined to the bit, and the plain reference, the kernels of every instruction set
 // and their emulation give the same bits: sums of integers are exact, and each float32 operation
@@ -94,8 +94,21 @@ struct PackedUnpackArgs {
   float* panel = nullptr;  // [k, kPackedRows]
 };
 
+// A few rows of inputs in float32, as they are.
+struct PackedFloatArgs {
+  const PackedMatrix* weights = nullptr;
+  int64_t panel_begin = 0, panel_end = 0;
+  const float* x = nullptr;  // [rows, x_stride], weights->columns() of each
+  int64_t x_stride = 0;
+  int32_t rows = 0;    // 1 ... kMaxGemvRows
+  float* y = nullptr;  // as in PackedProductArgs
+  int64_t y_stride = 0;
+  int64_t y_row = 0;
+};
+using PackedFloatFn = void (*)(const PackedFloatArgs& args);
+
 struct PackedKernels {
-  const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni"
+  const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm"
 
   // Most rows of a tile for `direct`, and for `gemm`: QuantizedRows::tile_rows of their inputs.
   int32_t direct_tile_rows;
@@ -104,7 +117,7 @@ struct PackedKernels {
   // For each row and slab, with amax[c] the largest magnitude in chunk c of its n chunks (columns
   // beyond the last count as 0), most the largest of them and middle the one of rank (n - 1) / 2
   // from below:
-  //   top = the largest amax[c] that is at most 2 * middle, or 0; at least most / 254
+  //   top = the largest amax[c] that is at most 1.75 * middle, or 0; at least most / 254
   //   scale = top / 127
   //   q = nearest(x * (127 / top)), high = nearest(q * (1 / 254)), low = q - 254 * high
   // with ties to even. Chunks with amax[c] <= top are of low codes alone, high = 0. With
@@ -116,15 +129,21 @@ struct PackedKernels {
   // of them where layout.group is 16):
   //   part = fma(float(sum of level * low), scale, part)
   //   part = fma(minimum - zero * scale, float(sum of low), part)           with offsets only
-  // and, where one of the row's 32 columns has a high code, all again with high, 254 * scale
-  // and 254 * (minimum - zero * scale); then y = fma(part, x.scale, y). Here level is
-  // packed_level(), and minimum - zero * scale is the one that there is, rounded.
+  // and, where one of the row's 32 columns has a high code, again with float(254 * sum ...) of high
+  // codes, for which a scale or offset that is not finite counts as 0 (low codes have met it); then
+  // y = fma(part, x.scale, y). Here level is packed_level(), and minimum - zero * scale is the one
+  // that there is, rounded.
   // Both give the same bits; `gemm` is for many rows.
   // REQUIRES: weights->layout.is_integer(); x.tile_rows <= direct_tile_rows, gemm_tile_rows
   void (*direct)(const PackedProductArgs& args);
   void (*gemm)(const PackedProductArgs& args);
 
   void (*unpack)(const PackedUnpackArgs& args);
+
+  // y[m][r] from +0 by y = fma(weight, x, y), column after column, of the weights that unpack
+  // gives: the bits of KernelTable::gemm with unpacked panels, of whatever layout, for however many
+  // rows.
+  PackedFloatFn direct_floats;
 };
 
 // The reference, then what this build has.

@@ -16,7 +16,7 @@ namespace avx2 {
 }  // namespace avx2
 }  // namespace
 
-constexpr PackedKernels kAvx2Packed = avx2::make_packed("avx2");
+constexpr PackedKernels kAvx2Packed = avx2::make_packed("avx2", direct_floats_avx2);
 
 }  // namespace phial
 #endif

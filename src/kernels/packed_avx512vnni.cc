@@ -21,7 +21,8 @@ namespace avx512vnni {
 }  // namespace avx512vnni
 }  // namespace
 
-constexpr PackedKernels kAvx512VnniPacked = avx512vnni::make_packed("avx512vnni");
+constexpr PackedKernels kAvx512VnniPacked =
+    avx512vnni::make_packed("avx512vnni", direct_floats_avx512);
 
 }  // namespace phial
 #endif

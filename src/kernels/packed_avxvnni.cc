@@ -16,7 +16,7 @@ namespace avxvnni {
 }  // namespace avxvnni
 }  // namespace
 
-constexpr PackedKernels kAvxVnniPacked = avxvnni::make_packed("avxvnni");
+constexpr PackedKernels kAvxVnniPacked = avxvnni::make_packed("avxvnni", direct_floats_avx2);
 
 }  // namespace phial
 #endif

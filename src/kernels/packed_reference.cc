@@ -30,7 +30,7 @@ float top_of(const float* amax, int64_t chunks, InputCodes codes) {
   std::sort(sorted, sorted + chunks);
   const float least = sorted[chunks - 1] / 254.0f;
   if (codes == InputCodes::wide) return least;
-  const float limit = 2 * sorted[(chunks - 1) / 2];
+  const float limit = 1.75f * sorted[(chunks - 1) / 2];
   float top = 0;
   for (int64_t c = 0; c < chunks; ++c) {
     if (sorted[c] <= limit) top = sorted[c];
@@ -154,7 +154,7 @@ struct WeightRow {
 };
 
 // What columns [c, end) add to `part`, of one plane of inputs whose codes count `step`.
-float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane, float step,
+float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane, int32_t step,
                  int64_t c, int64_t end, float part) {
   int32_t products = 0, codes = 0;
   for (int64_t i = c; i < end; ++i) {
@@ -162,9 +162,13 @@ float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane,
     codes += x.code(plane, i);
   }
   const PackedGroup group = w.group(c);
-  part = std::fma(static_cast<float>(products), step * group.scale, part);
+  const auto factor = [step](float value) {
+    return step == kHighStep && !std::isfinite(value) ? 0.0f : value;
+  };
+  part = std::fma(static_cast<float>(step * products), factor(group.scale), part);
   if (w.layout.offsets == PackedOffsets::none) return part;
-  return std::fma(step * offset_of(group, w.layout), static_cast<float>(codes), part);
+  const float offset = offset_of(group, w.layout);
+  return std::fma(factor(offset), static_cast<float>(step * codes), part);
 }
 
 // y of the slabs before, and of this one.
@@ -210,8 +214,24 @@ void unpack(const PackedUnpackArgs& args) {
   }
 }
 
+void direct_floats(const PackedFloatArgs& args) {
+  const PackedMatrix& weights = *args.weights;
+  const int64_t last = std::min(args.panel_end * kPackedRows, weights.rows);
+  std::vector<float> row(static_cast<size_t>(weights.columns()));
+  for (int64_t r = args.panel_begin * kPackedRows; r < last; ++r) {
+    decode_packed_row(weights, r, row.data());
+    for (int32_t m = 0; m < args.rows; ++m) {
+      const float* x = args.x + m * args.x_stride;
+      float sum = 0;
+      for (const float weight : row) sum = std::fma(weight, *x++, sum);
+      args.y[m * args.y_stride + r - args.y_row] = sum;
+    }
+  }
+}
+
 }  // namespace
 
-constexpr PackedKernels kReferencePacked = {"reference", 8, 8, quantize, product, product, unpack};
+constexpr PackedKernels kReferencePacked = {"reference", 8,       8,      quantize,
+                                            product,     product, unpack, direct_floats};
 
 }  // namespace phial

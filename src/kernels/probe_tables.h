@@ -16,6 +16,8 @@ extern const ArithmeticProbe kAvx512VnniProbe;
 extern const ArithmeticProbe kAvx512Bf16Probe;
 #elif defined(__aarch64__)
 extern const ProbeTable kNeonProbes;
+extern const ArithmeticProbe kDotprodProbe;
+extern const ArithmeticProbe kI8mmProbe;
 #endif
 
 }  // namespace phial

@@ -25,7 +25,13 @@ ProbeTable probe_table(const KernelTable& table) {
   }
   if (isa != kReferenceProbes.isa) return kAvx2Probes;
 #elif defined(__aarch64__)
-  if (isa != kReferenceProbes.isa) return kNeonProbes;
+  if (isa != kReferenceProbes.isa) {
+    ProbeTable probes = kNeonProbes;
+    probes.isa = table.isa;
+    if (isa == "dotprod") probes.int8 = probes.int8_wide = kDotprodProbe;
+    if (isa == "i8mm") probes.int8 = probes.int8_wide = kI8mmProbe;
+    return probes;
+  }
 #endif
   return kReferenceProbes;
 }

@@ -53,6 +53,40 @@ PHIAL_INLINE uint64_t total(Sums sums) { return static_cast<uint64_t>(vaddvq_s32
 
 #include "kernels/body_probes.inl"
 
+// Latency 3 or 4 at up to four per cycle.
+constexpr int kChains = 16;
+
+template <class MultiplyAdd>
+PHIAL_INLINE uint64_t sums_probe(int64_t steps, const MultiplyAdd& multiply_add) {
+  Sums sums[kChains];
+  PHIAL_UNROLL
+  for (int c = 0; c < kChains; ++c) opaque(sums[c] = zero_sums());
+  int8x16_t one = vdupq_n_s8(1);
+  opaque(one);
+  for (int64_t i = 0; i < steps; ++i) {
+    PHIAL_UNROLL
+    for (int c = 0; c < kChains; ++c) multiply_add(sums[c], one);
+  }
+  uint64_t products = 0;
+  PHIAL_UNROLL
+  for (int c = 0; c < kChains; ++c) products += total(sums[c]);
+  return products;
+}
+
+// As text: the unit is compiled for processors without these instructions.
+uint64_t dotprod_probe(int64_t steps) {
+  return sums_probe(
+      steps, [](Sums & sums, int8x16_t one) __attribute__((always_inline)) {
+        __asm__(".arch armv8.2-a+dotprod\nsdot %0.4s, %1.16b, %1.16b" : "+w"(sums) : "w"(one));
+      });
+}
+uint64_t i8mm_probe(int64_t steps) {
+  return sums_probe(
+      steps, [](Sums & sums, int8x16_t one) __attribute__((always_inline)) {
+        __asm__(".arch armv8.2-a+i8mm\nusmmla %0.4s, %1.16b, %1.16b" : "+w"(sums) : "w"(one));
+      });
+}
+
 }  // namespace neon
 }  // namespace
 
@@ -65,6 +99,8 @@ constexpr ProbeTable kNeonProbes = {
     .int8_wide = {"smull 8h, saddlp, add", neon::kByteChains* neon::kBytes, neon::bytes_probe<1>},
     .bf16 = {nullptr, 0, nullptr},
 };
+constexpr ArithmeticProbe kDotprodProbe = {"sdot 4s", neon::kChains * 16, neon::dotprod_probe};
+constexpr ArithmeticProbe kI8mmProbe = {"usmmla 4s", neon::kChains * 32, neon::i8mm_probe};
 
 }  // namespace phial
 #endif

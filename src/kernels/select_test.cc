@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "kernels/test_support.h"
 #include "sys/cpu.h"
 
@@ -21,6 +23,10 @@ TEST(SelectKernels, EmptyNameGivesTheBestSupported) {
     seen = seen || table == *best;
   }
   EXPECT_TRUE(seen);
+  // Where a processor is emulated, what it should have is known.
+  if (const char* known = std::getenv("PHIAL_TEST_BEST_ISA")) {
+    EXPECT_STREQ((*best)->isa, known);
+  }
 }
 
 TEST(SelectKernels, EachNameGivesItsTableOrSaysItIsUnavailable) {
@@ -37,7 +43,7 @@ TEST(SelectKernels, EachNameGivesItsTableOrSaysItIsUnavailable) {
 }
 
 TEST(SelectKernels, NamesOfOtherProcessorsAreKnownButUnavailable) {
-  for (const char* name : {"avx2", "avxvnni", "avx512", "neon"}) {
+  for (const char* name : {"avx2", "avxvnni", "avx512", "neon", "dotprod", "i8mm"}) {
     bool here = false;
     for (const KernelTable* table : kernel_tables()) here = here || table->isa == std::string(name);
     const auto selected = select_kernels(name);
@@ -65,6 +71,8 @@ TEST(SelectKernels, SupportFollowsTheProcessor) {
     const bool expected = isa == "avx512"    ? cpu.avx512
                           : isa == "avxvnni" ? cpu.avx2 && cpu.avx_vnni
                           : isa == "avx2"    ? cpu.avx2
+                          : isa == "i8mm"    ? cpu.dotprod && cpu.i8mm
+                          : isa == "dotprod" ? cpu.dotprod
                                              : true;
     EXPECT_EQ(is_supported(*table), expected) << isa;
   }

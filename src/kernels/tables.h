@@ -23,7 +23,13 @@ extern const AttentionKernels kAvx512VnniAttention;
 extern const AttentionKernels kEmulated512Attention;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonKernels;
+// The same kernels: what differs are packed ones (kernels/packed.h) and attention to codes.
+extern const KernelTable kDotprodKernels;
+extern const KernelTable kI8mmKernels;
+
 extern const AttentionKernels kNeonAttention;
+extern const AttentionKernels kDotprodAttention;
+extern const AttentionKernels kI8mmAttention;
 #endif
 
 }  // namespace phial

@@ -7,11 +7,27 @@ using Dots = int32x4_t;
 
 PHIAL_INLINE Codes load_code_lanes(const uint8_t* p) { return vld1q_u8(p); }
 PHIAL_INLINE Codes broadcast_four(const int8_t* p) {
+  // Not earlier: gcc 12 unrolls loops of known length, and loads everything at their beginning.
+  __asm__ volatile("" : : : "memory");
   uint32_t four;
   __builtin_memcpy(&four, p, sizeof(four));
   return vreinterpretq_u8_u32(vdupq_n_u32(four));
 }
 PHIAL_INLINE Dots dots_of(int32_t value) { return vdupq_n_s32(value); }
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+PHIAL_INLINE Dots dot4(Dots sum, Codes codes, Codes planes) {
+  return vusdotq_s32(sum, codes, vreinterpretq_s8_u8(planes));
+}
+#elif defined(__ARM_FEATURE_DOTPROD)
+// Of codes less 128, which are signed, and what they lack for it: the same for all codes that meet
+// these planes.
+PHIAL_INLINE Dots dot4(Dots sum, Codes codes, Codes planes) {
+  const int8x16_t signs = vreinterpretq_s8_u8(planes);
+  const Dots lacking = vdotq_s32(vdupq_n_s32(0), vdupq_n_s8(-128), signs);
+  const int8x16_t less = vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(0x80)));
+  return vdotq_s32(vsubq_s32(sum, lacking), less, signs);
+}
+#else
 // Products of 255 * 64 fit 16 bits.
 PHIAL_INLINE Dots dot4(Dots sum, Codes codes, Codes planes) {
   const int8x16_t signs = vreinterpretq_s8_u8(planes);
@@ -21,17 +37,12 @@ PHIAL_INLINE Dots dot4(Dots sum, Codes codes, Codes planes) {
                                    vmovl_s8(vget_high_s8(signs)));
   return vaddq_s32(sum, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
 }
+#endif
 PHIAL_INLINE Dots add_times_128(Dots a, Dots b) { return vaddq_s32(a, vshlq_n_s32(b, 7)); }
 PHIAL_INLINE Vec to_float(Dots d) { return vcvtq_f32_s32(d); }
 
 PHIAL_INLINE Dots add(Dots a, Dots b) { return vaddq_s32(a, b); }
 PHIAL_INLINE int32_t sum(Dots d) { return vaddvq_s32(d); }
-PHIAL_INLINE void put_four_bytes(int8_t* p, int32x4_t v) {
-  const int16x4_t halves = vmovn_s32(v);
-  const int8x8_t bytes = vmovn_s16(vcombine_s16(halves, halves));
-  const uint32_t four = vget_lane_u32(vreinterpret_u32_s8(bytes), 0);
-  __builtin_memcpy(p, &four, sizeof(four));
-}
 PHIAL_INLINE Dots put_planes(Vec v, int8_t* hi, int8_t* lo) {
   const int32x4_t whole = vcvtnq_s32_f32(v);
   const int32x4_t high = vrshrq_n_s32(whole, 7);

@@ -97,6 +97,13 @@ PHIAL_INLINE Vec load_i8(const uint8_t* p) {
 PHIAL_INLINE Bytes load_u8(const uint8_t* p) {
   return vmovl_u16(vget_low_u16(vmovl_u8(load_four(p))));
 }
+// The low bytes of four numbers.
+PHIAL_INLINE void put_four_bytes(int8_t* p, int32x4_t v) {
+  const int16x4_t halves = vmovn_s32(v);
+  const int8x8_t bytes = vmovn_s16(vcombine_s16(halves, halves));
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_s8(bytes), 0);
+  __builtin_memcpy(p, &four, sizeof(four));
+}
 PHIAL_INLINE Vec broadcast_f16(const uint8_t* p) {
   uint16_t bits;
   __builtin_memcpy(&bits, p, sizeof(bits));

@@ -21,6 +21,13 @@ PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+v"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) { return _mm512_loadu_si512(p); }
 PHIAL_INLINE void store_words(uint8_t* p, Words w) { _mm512_storeu_si512(p, w); }
 PHIAL_INLINE Words words_of(int32_t word) { return _mm512_set1_epi32(word); }
+template <int M, int m>
+PHIAL_INLINE Words input_word(const int32_t* words) {
+  return words_of(words[m]);
+}
+PHIAL_INLINE Words times_254(Words w) {
+  return _mm512_sub_epi32(_mm512_slli_epi32(w, 8), _mm512_slli_epi32(w, 1));
+}
 PHIAL_INLINE Vec float_of(Words w) { return _mm512_cvtepi32_ps(w); }
 
 template <int kShift, int kMask>
@@ -69,6 +76,10 @@ PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
       _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(0x1p-100f), _CMP_GE_OQ) &
       _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
   return _mm512_maskz_mov_ps(lanes, a);
+}
+PHIAL_INLINE Vec where_finite(Vec v) {
+  const Vec none = _mm512_sub_ps(v, v);  // NaN where v is not finite
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(none, none, _CMP_ORD_Q), v);
 }
 PHIAL_INLINE void store_codes(int8_t* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i_u*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));

@@ -56,6 +56,10 @@ class Binder {
       return damaged(checkpoint_.path, fmt::format("the tensor {} is missing",
                                                    role_name(checkpoint_, role, layer, ending)));
     }
+    if (is_described(*tensor)) {
+      return damaged(tensor->file + ": " + tensor->name,
+                     "is described as a packed matrix, which norms and biases are not");
+    }
     if (tensor->view.shape != shape) {
       return damaged(tensor->file + ": " + tensor->name,
                      fmt::format("expected the shape {} from the configuration, found {}",

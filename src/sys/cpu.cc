@@ -13,12 +13,14 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace phial {
 namespace {
 
-constexpr bool bit(uint32_t word, int index) { return (word >> index & 1u) != 0; }
+constexpr bool bit(uint64_t word, int index) { return (word >> index & 1u) != 0; }
 
 #if defined(__x86_64__)
 
@@ -70,6 +72,14 @@ void read_features(CpuInfo& info) {
   info.avx_vnni = info.avx2 && bit(leaf7_1.eax, 4);
   info.avx512_vnni = info.avx512 && bit(leaf7.ecx, 11);
   info.avx512_bf16 = info.avx512 && bit(leaf7_1.eax, 5);
+}
+
+#elif defined(__aarch64__)
+
+// Bits as in Linux' arch/arm64/include/uapi/asm/hwcap.h: HWCAP_ASIMDDP, HWCAP2_I8MM.
+void read_features(CpuInfo& info) {
+  info.dotprod = bit(getauxval(AT_HWCAP), 20);
+  info.i8mm = bit(getauxval(AT_HWCAP2), 13);
 }
 
 #else

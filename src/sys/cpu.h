@@ -1,4 +1,4 @@
-// What the processor can do, read once from cpuid and the operating system.
+// What the processor can do, read once from cpuid or the operating system.
 #pragma once
 
 #include <array>
@@ -20,6 +20,8 @@ struct CpuInfo {
   bool avx_vnni = false;
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
+  bool dotprod = false;  // FEAT_DotProd of AArch64
+  bool i8mm = false;     // FEAT_I8MM
 };
 
 CpuInfo probe_cpu();

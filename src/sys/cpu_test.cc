@@ -88,11 +88,16 @@ TEST(CoreBinding, LeavesAThreadThatSomeoneElseHasBound) {
 
 // The kernel lists a feature when processor and kernel both support it; it must agree.
 TEST(Cpu, FeaturesAgreeWithTheKernelsList) {
+#if defined(__aarch64__)
+  const std::string key = "Features";
+#else
+  const std::string key = "flags";
+#endif
   std::ifstream file("/proc/cpuinfo");
   std::string line;
-  while (std::getline(file, line) && !line.starts_with("flags")) {
+  while (std::getline(file, line) && !line.starts_with(key)) {
   }
-  if (!file) GTEST_SKIP() << "not executed: no flags in /proc/cpuinfo";
+  if (!file) GTEST_SKIP() << "not executed: no " << key << " in /proc/cpuinfo";
   std::istringstream words(line);
   std::vector<std::string> flags;
   for (std::string word; words >> word;) flags.push_back(word);
@@ -108,6 +113,8 @@ TEST(Cpu, FeaturesAgreeWithTheKernelsList) {
   EXPECT_EQ(info.avx512_vnni, info.avx512 && has({"avx512_vnni"}));
   EXPECT_EQ(info.avx512_bf16, info.avx512 && has({"avx512_bf16"}));
   EXPECT_EQ(info.avx_vnni, info.avx2 && has({"avx_vnni"}));
+  EXPECT_EQ(info.dotprod, has({"asimddp"}));
+  EXPECT_EQ(info.i8mm, has({"i8mm"}));
 }
 
 }  // namespace

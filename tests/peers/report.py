@@ -54,7 +54,7 @@ class Phial:
     def generate(self, model, prompt_ids, new_tokens):
         """The object that `phial run --json` prints for a greedy continuation that no end id stops."""
         out = self._run("run", model, "--prompt-ids", self._ids_file(prompt_ids), "--greedy",
-                        "--ignore-eos", "--max-new-tokens", new_tokens, "--json")
+                        "--compute", "fp32", "--ignore-eos", "--max-new-tokens", new_tokens, "--json")
         return json.loads(out)
 
     def logits_file(self, model, ids, last=False):

@@ -37,6 +37,7 @@ class Arena {
     size_ += aligned(count * static_cast<int64_t>(sizeof(T)));
     return reinterpret_cast<T*>(at);
   }
+  bool only_counts() const { return memory_ == nullptr; }
   int64_t size() const { return size_; }
 
  private:
@@ -235,8 +236,11 @@ void Attention::Impl::make_parts() {
       const int64_t rows = tile.positions * group;
       for (size_t i = 0; i < tile.parts.size(); ++i) {
         // Those of all heads lie side by side.
-        tile.parts[i] = tile.kv_head == 0 ? take_part(arena, rows * spec.attention.kv_heads, width)
-                                          : part_from(tiles[t - 1].parts[i], rows, width);
+        if (tile.kv_head == 0) {
+          tile.parts[i] = take_part(arena, rows * spec.attention.kv_heads, width);
+        } else if (!arena.only_counts()) {
+          tile.parts[i] = part_from(tiles[t - 1].parts[i], rows, width);
+        }
       }
     }
   };

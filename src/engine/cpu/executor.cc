@@ -52,7 +52,6 @@ struct CpuExecutor::Impl {
   const Plan plan;
   bool any_int8 = false;  // layers
   bool any_bf16 = false;
-  bool unpacks = false;  // panels into float32, however few rows there are
 
   // State of the rows of one pass, [rows, width] each.
   std::vector<float> normed;      // hidden
@@ -93,7 +92,6 @@ struct CpuExecutor::Impl {
     const auto look_at = [this](const CpuLinear& linear) {
       any_int8 = any_int8 || linear.int8;
       any_bf16 = any_bf16 || (linear.bf16 && !linear.int8);
-      unpacks = unpacks || (linear.is_packed() && !linear.int8);
     };
     for (const CpuLayer& l : matrices->layers) {
       for (const CpuLinear* linear :
@@ -243,7 +241,7 @@ void CpuExecutor::Impl::prepare(size_t begin, size_t end) {
 
   workers.resize(static_cast<size_t>(size()));
   for (WorkerScratch& w : workers) {
-    if (unpacks || batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
+    if (batch->rows > kMaxGemvRows || batch->logits_rows.size() > kMaxGemvRows) {
       w.linear.panel.reserve(static_cast<size_t>(kPanelColumns * kPanelRows));
       if (any_bf16) w.linear.pairs.reserve(lines_of(kPanelPairs * kPanelRows * kPairBytes));
     }

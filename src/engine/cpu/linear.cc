@@ -41,6 +41,22 @@ void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const L
   packed.gemm(args);
 }
 
+void apply_direct_floats(const PackedKernels& packed, const PackedMatrix& panels,
+                         const LinearInput& input, int64_t row_begin, int64_t row_end,
+                         const LinearOutput& output) {
+  PackedFloatArgs args;
+  args.weights = &panels;
+  args.panel_begin = row_begin / kPackedRows;
+  args.panel_end = ceil_div<int64_t>(row_end, kPackedRows);
+  args.x = input.x;
+  args.x_stride = input.width;
+  args.rows = static_cast<int32_t>(input.rows);
+  args.y = output.y;
+  args.y_stride = output.stride;
+  args.y_row = output.first_row;
+  packed.direct_floats(args);
+}
+
 // Whether pairs of a matrix' columns are words in the file already.
 bool has_pairs(const MatrixView& w) {
   return !w.is_affine() && !w.is_packed() && w.grid == Grid::bf16 && w.columns % 2 == 0;
@@ -89,16 +105,12 @@ void apply_panels(const LinearKernels& kernels, const CpuLinear& linear, const L
                   LinearScratch& scratch) {
   const int64_t columns = input.width;
   const bool bf16 = linear.bf16 && linear.rounds(input.rows);
-  // Few rows read an unpacked panel once: it should not leave the first-level cache. (A sum is one
-  // chain over the columns, however they are cut.)
-  constexpr int64_t kFewRowsColumns = 64;
-  const int64_t part = input.rows <= kMaxGemvRows ? kFewRowsColumns : kPanelColumns;
   scratch.panel.resize(static_cast<size_t>(kPanelColumns * kPanelRows));
   if (bf16) scratch.pairs.resize(lines_of(kPanelPairs * kPanelRows * kPairBytes));
   for (int64_t row = row_begin; row < row_end; row += kPanelRows) {
     const int64_t n = std::min<int64_t>(kPanelRows, row_end - row);
-    for (int64_t column = 0; column < columns; column += part) {
-      const int64_t k = std::min(part, columns - column);
+    for (int64_t column = 0; column < columns; column += kPanelColumns) {
+      const int64_t k = std::min(kPanelColumns, columns - column);
       if (bf16) {
         const uint32_t* pairs = unpack_pairs(kernels, linear, row, n, column, k, scratch);
         kernels.bf16->gemm(input.rows, n, bf16_pairs(k), input.bf16 + column / 2,
@@ -130,7 +142,9 @@ void apply_linear(const LinearKernels& kernels, const CpuLinear& linear, const L
   if (row_begin >= row_end) return;
   if (linear.int8) {
     apply_int8(kernels.packed, linear.panels, input, row_begin, row_end, output, scratch);
-  } else if (!linear.is_packed() && input.rows <= kMaxGemvRows) {
+  } else if (input.rows <= kMaxGemvRows && linear.is_packed()) {
+    apply_direct_floats(kernels.packed, linear.panels, input, row_begin, row_end, output);
+  } else if (input.rows <= kMaxGemvRows) {
     apply_direct(kernels.floats, linear.layer->weight, input, row_begin, row_end, output);
   } else {
     apply_panels(kernels, linear, input, row_begin, row_end, output, scratch);

@@ -1,7 +1,8 @@
 // y = W x (+ bias) for many rows, the share of one worker. Weights lie as in the file, and are
 // multiplied by direct kernels for few rows and unpacked panels and a GEMM for many; or in panels
-// (tensor/packed.h), and inputs are then rounded to int8 or panels unpacked. Unpacked panels meet
-// their inputs in float32 or, both rounded, in bfloat16.
+// (tensor/packed.h), and inputs are then rounded to int8; or taken as they are, straight from the
+// codes for few rows, while for many panels are unpacked. Unpacked panels meet their inputs in
+// float32 or, both rounded, in bfloat16.
 #pragma once
 
 #include <cstdint>

@@ -48,6 +48,11 @@ std::optional<PackedLayout> layout_of(const MatrixView& weight, Compute compute)
   return layout && layout->is_integer() ? layout : std::nullopt;
 }
 
+bool is_integer(const MatrixView& weight) {
+  if (weight.is_packed()) return weight.packed.layout.is_integer();
+  return layout_of(weight, Compute::int8).has_value();
+}
+
 // Of what is not packed, products of many rows may be taken in bfloat16; not of plain numbers with
 // more bits.
 bool keeps_its_bits(const MatrixView& weight) {
@@ -145,6 +150,15 @@ int64_t packed_weight_bytes(const Model& model, Compute compute) {
     sum = checked_add(sum, bytes.value_or(INT64_MAX)).value_or(INT64_MAX);
   });
   return sum;
+}
+
+bool has_integer_weights(const Model& model) {
+  CpuWeights unused;
+  bool any = false;
+  each_linear(model, unused, [&any](const Linear& from, const CpuLinear&) {
+    any = any || is_integer(from.weight);
+  });
+  return any;
 }
 
 Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtime,

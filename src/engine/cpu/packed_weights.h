@@ -34,6 +34,9 @@ struct CpuWeights {
 // Anonymous memory that make_cpu_weights takes. Saturates at INT64_MAX.
 int64_t packed_weight_bytes(const Model& model, Compute compute);
 
+// Whether Compute::int8 computes with integers anywhere in the model.
+bool has_integer_weights(const Model& model);
+
 // With Compute::int8 all matrices whose codes are integers are packed, by all threads, and what was
 // read of the file is let go as they go along, so that weights are in memory once. Those that a
 // packed file holds are used where they lie, whatever the numerics, or copied if they lie askew.
