@@ -117,8 +117,8 @@ typedef enum phial_load {
 typedef struct phial_model_options {
   size_t size;
   phial_load load;
-  /* "fp32", "bf16" or "int8": precision of products. NULL: "int8" where weights are integers and the
-   * processor has kernels for it, else "fp32" */
+  /* "fp32", "bf16" or "int8": precision of products. NULL: "int8" where weights are integers and
+   * the processor has kernels for it, else "fp32" */
   const char* compute;
   /* "f32", "f16", "bf16", "int8", "int4": keys and values; NULL: "f32" with "fp32", else "f16" */
   const char* kv;
