@@ -173,7 +173,7 @@ class Help(Case):
             text = self.good(command, "--help").stdout
             self.assertIn(b"--threads", text)
             self.assertEqual(b"--max-memory" in text, computes, command)
-        text = self.good("compare", "--help").stdout.decode()
+        text = " ".join(self.good("compare", "--help").stdout.decode().split())
         self.assertEqual(text.count("(default: as A)"), 2)
         self.good("info", model("llama-smol"), "--max-memory", "1G", "--isa", "reference")
 

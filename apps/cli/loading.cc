@@ -46,7 +46,7 @@ class LoadMeasure {
         packs_(options.compute == nullptr || std::string_view(options.compute) == "int8"),
         before_(resident_bytes()) {}
 
-  // What is done and the whole, in bytes; what is done never gets less.
+  // What is done and the whole, in bytes of the file; what is done never gets less.
   std::pair<double, double> operator()() {
     const Resident now = resident_bytes();
     file_ = std::max(file_, now.file - before_.file);
@@ -57,7 +57,9 @@ class LoadMeasure {
     const double packed = std::min(anonymous_, packed_total_);
     // What is packed was read, though its pages may be gone before anybody counted them.
     const double read_for = packed_total_ > 0 ? packed / packed_total_ * file_total_ : 0;
-    return {std::max(std::min(file_, file_total_), read_for) + packed, file_total_ + packed_total_};
+    // Told as a share of the file, whose size people know.
+    const double done = std::max(std::min(file_, file_total_), read_for) + packed;
+    return {done / (file_total_ + packed_total_) * file_total_, file_total_};
   }
 
  private:
