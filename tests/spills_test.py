@@ -21,8 +21,8 @@ MULTIPLIES = re.compile(r"vpdpbusd|vpmaddubsw|vdpbf16ps|smlal|sdot|usdot|usmmla"
 FLOAT_MULTIPLIES = re.compile(r"vfmadd\d+ps|fmla")
 # The widest registers of a unit hold its accumulators; narrower ones may hold anything.
 # With them: how many hot loops there are at least; fewer would mean that this test no longer sees
-# them. And, if any, how many stores of a loop are let pass: gcc 12 makes one among the hundred
-# products of a few loops of 6 and 7 rows.
+# them. And, if any, how many stores of a loop are let pass: gcc 12 makes one in a few loops of many
+# rows.
 UNITS = {
     "x86_64": {
         "packed_avx512vnni": ("zmm", 20),
@@ -37,7 +37,7 @@ UNITS = {
         "packed_neon": ("q", 20),
         "packed_neon_dotprod": ("q", 20, 1),
         "packed_neon_i8mm": ("q", 20, 1),
-        "packed_floats_neon": ("q", 60),
+        "packed_floats_neon": ("q", 60, 1),
         "attention_neon_dotprod": ("q", 4),
         "attention_neon_i8mm": ("q", 4),
     },

@@ -118,6 +118,9 @@ PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
           }
         }
         if constexpr (Offsets) {
+          // Totals are done with before offsets and sums take their registers.
+          own_registers(part);
+          load_again();
           PHIAL_UNROLL
           for (int v = 0; v < kPairVecs; ++v) {
             const Vec offset = pair_factor<plane>(piece.offset + 2 * v);

@@ -8,7 +8,6 @@
 #include <limits>
 
 #include "formats/checkpoint.h"
-#include "quantize/file_values_test_support.h"
 #include "tensor/numbers.h"
 
 namespace phial {
@@ -70,7 +69,14 @@ class Conversions : public ::testing::Test {
 
   // The values of every tensor, by name.
   std::map<std::string, std::vector<float>> values_of(const std::string& path) {
-    return phial::values_of(*files_, path);
+    std::map<std::string, std::vector<float>> out;
+    const Checkpoint checkpoint = read_checkpoint(*files_, path).value();
+    for (const NamedTensor& tensor : checkpoint.tensors) {
+      std::vector<float>& values = out[tensor.name];
+      values.resize(static_cast<size_t>(tensor.view.elements()));
+      decode_row(tensor.view.grid, tensor.view.bytes.data(), tensor.view.elements(), values.data());
+    }
+    return out;
   }
 
   void expect_untouched() { EXPECT_EQ(files_->list(".").value(), names_); }

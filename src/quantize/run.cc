@@ -9,14 +9,12 @@
 
 #include "base/checked.h"
 #include "kernels/search.h"
-#include "quantize/column_factors.h"
 #include "quantize/convert.h"
 #include "quantize/estimate.h"
 #include "quantize/output.h"
 #include "quantize/recode.h"
 #include "quantize/row_encoder.h"
 #include "quantize/run_buffers.h"
-#include "quantize/source_rows.h"
 #include "sys/memory.h"
 
 namespace phial {
@@ -59,7 +57,6 @@ struct MatrixJob {
   const PlannedTensor& tensor;
   const float* importance;  // [columns] or null: what was measured, for reports
   const float* weighing;    // likewise: what the search goes by
-  Scaling scaling;
   int64_t rows, columns;
   std::vector<int64_t> plane_bytes;  // of a row
   TensorCut cut;
@@ -84,8 +81,6 @@ class Run {
   Result<ConvertResult> run() {
     const auto begin = std::chrono::steady_clock::now();
     PHIAL_TRY(estimate_where_unknown());
-    PHIAL_ASSIGN(factors_, ColumnFactors::choose(plan_, search_table_for(*runtime_.kernels),
-                                                 *runtime_.threads, cancel_));
     for (const PlannedTensor& tensor : plan_.tensors) {
       PHIAL_TRY(tensor.target.is_matrix() ? write_matrix(tensor) : write_values(tensor));
       measure_memory();
@@ -120,22 +115,12 @@ class Run {
   Status write_values(const PlannedTensor& tensor) {
     const auto count = static_cast<int64_t>(tensor.target.values.size());
     TensorResult& out = begin_result(tensor, 1, count);
-    std::vector<float> values = tensor.target.values;
-    for (const float value : values) {
+    for (const float value : tensor.target.values) {
       if (!std::isfinite(value)) return not_finite(tensor, 0);
       out.squared_norm += static_cast<double>(value) * static_cast<double>(value);
     }
-    if (const std::vector<float>* factors = factors_.of_norm(tensor.target)) {
-      for (size_t i = 0; i < values.size(); ++i) {
-        values[i] /= (*factors)[i];
-        if (!std::isfinite(values[i])) {
-          return unsupported(tensor.target.name, "is too large for float32 when columns are scaled",
-                             "--effort fast scales none");
-        }
-      }
-    }
     std::vector<uint8_t> bytes(static_cast<size_t>(tensor.grid.row_bytes(count)));
-    PHIAL_TRY(encode_row(tensor.grid.grid, values.data(), count, bytes.data()));
+    PHIAL_TRY(encode_row(tensor.grid.grid, tensor.target.values.data(), count, bytes.data()));
     PHIAL_TRY(output_.append(bytes));
     return advance(count);
   }
@@ -145,7 +130,6 @@ class Run {
     MatrixJob job = {.tensor = tensor,
                      .importance = measured(tensor),
                      .weighing = measured(tensor),
-                     .scaling = factors_.of_matrix(tensor.target),
                      .rows = rows,
                      .columns = columns,
                      .plane_bytes = tensor.grid.plane_row_bytes(columns),
@@ -153,14 +137,6 @@ class Run {
     if (job.weighing == nullptr && RowEncoder::weighs(tensor.grid, plan_.effort)) {
       const std::vector<float>* estimate = importance_of(estimated_, tensor.target);
       if (estimate != nullptr) job.weighing = estimate->data();
-    }
-    std::vector<float> scaled_weighing;
-    if (job.scaling.columns != nullptr) {
-      scaled_weighing.assign(job.weighing, job.weighing + columns);
-      for (size_t c = 0; c < scaled_weighing.size(); ++c) {
-        scaled_weighing[c] /= job.scaling.columns[c] * job.scaling.columns[c];
-      }
-      job.weighing = scaled_weighing.data();
     }
     TensorResult& out = begin_result(tensor, rows, columns);
     // Planes after the first are written when the first is whole; they are small.
@@ -249,21 +225,13 @@ class Run {
     const auto count = static_cast<size_t>(rows * job.columns);
     scratch.values.resize(count);
     scratch.decoded.resize(count);
-    read_rows(job.tensor.target, wave.first_row + begin, rows, scratch.values.data());
+    read_rows(job, wave.first_row + begin, rows, scratch.values.data());
     sums.bad_row = first_bad_row(scratch.values.data(), rows, job.columns);
     if (sums.bad_row >= 0) {
       sums.bad_row += wave.first_row + begin;
       return;
     }
     if (job.tensor.transfer == Transfer::encoded) {
-      if (job.scaling.is_any()) {
-        job.scaling.apply(wave.first_row + begin, rows, job.columns, scratch.values.data());
-        sums.over_row = first_bad_row(scratch.values.data(), rows, job.columns);
-        if (sums.over_row >= 0) {
-          sums.over_row += wave.first_row + begin;
-          return;
-        }
-      }
       scratch.encoder.encode(job.tensor.grid, scratch.values.data(), rows, job.columns,
                              job.weighing, planes);
     } else {
@@ -280,17 +248,30 @@ class Run {
         return;
       }
     }
-    if (job.scaling.is_any()) {
-      job.scaling.undo(wave.first_row + begin, rows, job.columns, scratch.values.data());
-      job.scaling.undo(wave.first_row + begin, rows, job.columns, scratch.decoded.data());
-    }
     add_errors(job, scratch.values.data(), decoded, rows, sums);
+  }
+
+  // Rows of the target, from whichever piece holds them.
+  template <class Fn>
+  static void each_source_row(const MatrixJob& job, int64_t first, int64_t rows, const Fn& fn) {
+    int64_t begin = 0;
+    for (const TargetRows& piece : job.tensor.target.pieces) {
+      const int64_t from = std::max(first, begin);
+      const int64_t to = std::min(first + rows, begin + piece.view.rows);
+      for (int64_t r = from; r < to; ++r) fn(piece, piece.source_row(r - begin), r - first);
+      begin += piece.view.rows;
+    }
+  }
+
+  static void read_rows(const MatrixJob& job, int64_t first, int64_t rows, float* out) {
+    each_source_row(job, first, rows, [&](const TargetRows& piece, int64_t source, int64_t r) {
+      piece.view.decode(source, out + r * job.columns);
+    });
   }
 
   static Status recode(const MatrixJob& job, int64_t first, int64_t rows, uint8_t* const* planes) {
     Status status;
-    const TargetTensor& target = job.tensor.target;
-    each_source_row(target, first, rows, [&](const TargetRows& piece, int64_t source, int64_t r) {
+    each_source_row(job, first, rows, [&](const TargetRows& piece, int64_t source, int64_t r) {
       uint8_t* row_planes[kMaxPlanes] = {};
       for (size_t p = 0; p < job.plane_bytes.size(); ++p) {
         row_planes[p] = planes[p] + r * job.plane_bytes[p];
@@ -441,7 +422,6 @@ class Run {
   const CancelFlag* const cancel_;
   std::vector<std::unique_ptr<Scratch>> scratch_;
   Imatrix estimated_;  // empty where none was needed
-  ColumnFactors factors_;
   int64_t done_ = 0, total_ = 0;
   ConvertResult result_;
 };
