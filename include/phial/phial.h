@@ -666,7 +666,8 @@ typedef struct phial_quantize_options {
  * "anonymous_bytes","weights","tensors":[{"name","source_grid","grid","rows","columns","bytes",
  * "transfer"}]}. Errors: those of loading; usage (an unknown format, scheme or grid; a group size
  * that does not divide; the output is the source), unsupported, invalid_input (an imatrix of
- * another model), damaged (NaN or infinity in weights), io_error, over_limit (max_memory). */
+ * another model), damaged (NaN or infinity in weights), io_error, over_limit (max_memory),
+ * cancelled. */
 PHIAL_API phial_error* phial_quantize_json(phial_context* context, const char* source,
                                            const char* output,
                                            const phial_quantize_options* options,
