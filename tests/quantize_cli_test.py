@@ -45,7 +45,7 @@ class QuantizeCommands(Case):
         for more in ((), ("--dry-run",)):
             for command in ("quantize", "convert"):
                 error = self.bad(5, command, model("llama-smol"), "-o", out, "--max-memory", "100K",
-                                 *more, says="max_memory", name="over_limit")
+                                 *more, says="--max-memory", name="over_limit")
                 self.assertIn("of the 100 KB of memory allowed", error["message"])
         self.assertEqual(os.listdir(self.folder), [])
 

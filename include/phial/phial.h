@@ -82,11 +82,12 @@ typedef struct phial_context_options {
   /* Instruction set: "avx512", "avxvnni", "avx2", of AArch64 "i8mm", "dotprod", "neon";
    * "reference"; NULL or "": the environment variable PHIAL_ISA, else the best this machine has. */
   const char* isa;
-  /* Most bytes that the models of this context may take for computing; 0: no limit. What counts are
-   * the keys and values of each sequence's whole context, logits and buffers: what does not fit is
-   * refused with over_limit when a model is loaded or a sequence created, not when it is full. The
-   * weights do not count, they stay in the mapped file; nor does what is parsed from a model's
-   * files, at most 16 times their size plus 64 MB. */
+  /* Most bytes that the models of this context may take for computing, and conversions for their
+   * buffers; 0: no limit. What counts are packed copies of weights ("int8"), the keys and values of
+   * each sequence's whole context, logits and buffers: what does not fit is refused with over_limit
+   * when a model is loaded, a sequence created or a conversion begun, not when it is full. Weights
+   * that stay in the mapped file do not count; nor does what is parsed from a model's files, at
+   * most 16 times their size plus 64 MB. */
   uint64_t max_memory;
 } phial_context_options;
 #define PHIAL_CONTEXT_OPTIONS_INIT \
