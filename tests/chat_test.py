@@ -234,7 +234,7 @@ class Typing(Case):
         again.wait_for("first question")
         self.ask(again, "?")
         self.assertEqual(self.messages(again)[0][1], "first question?")
-        self.ask(again, "/quit", "$")
+        self.ask(again, "/bye", "$")
         self.assertEqual(again.exit_code(), 0)
         before = os.stat(path).st_size
         self.ask(self.chat("--no-history", "--max-new-tokens", "2"), "not kept")
@@ -254,6 +254,7 @@ class Typing(Case):
     def test_unknown_commands_are_not_asked(self):
         chat = self.chat("--max-new-tokens", "2")
         self.assertIn("did you mean /undo", self.ask(chat, "/undu"))
+        self.assertIn("temperature 0", self.ask(chat, "/set temperature 0"))
         self.assertIn("/help", self.ask(chat, "/xyzzyxyzzy"))
         self.assertIn("/regen", self.ask(chat, "/help"))
         self.assertEqual(self.messages(chat), [])

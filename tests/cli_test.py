@@ -162,6 +162,20 @@ class Help(Case):
         self.bad(2, "run", "m", "hi", "--temprature", "1", says="did you mean --temperature")
         self.bad(2, "run", "m", "hi", "--max-tokens", "1", says="unknown option --max-tokens")
         self.bad(2, "frobnicate", says="phial help")
+        self.bad(2, "--verison", says="did you mean --version")
+        self.bad(2, "run", "no such model", says="'no such model', which comes first, is no file")
+        self.assertNotIn("quotes", self.bad(2, "doctor", "extra", says="too many")["hint"])
+        self.assertIn("quotes", self.bad(2, "run", "m", "a", "b", says="too many")["hint"])
+
+    def test_help_names_what_a_command_uses(self):
+        for command, computes in (("run", True), ("compare", True), ("info", False),
+                                  ("tokenize", False)):
+            text = self.good(command, "--help").stdout
+            self.assertIn(b"--threads", text)
+            self.assertEqual(b"--max-memory" in text, computes, command)
+        text = " ".join(self.good("compare", "--help").stdout.decode().split())
+        self.assertEqual(text.count("(default: as A)"), 2)
+        self.good("info", model("llama-smol"), "--max-memory", "1G", "--isa", "reference")
 
     def test_promised_but_not_there_yet(self):
         for command in ("serve",):
@@ -179,16 +193,33 @@ class Numbers(Case):
                 ("--context", "0", "1 or more"), ("--context", "-5", "1 or more"),
                 ("--threads", "0", "1..1024"), ("--threads", "1025", "1..1024"),
                 ("--threads", "two", "1..1024"), ("--temperature", "nan", "above 0"),
-                ("--temperature", "inf", "above 0"), ("--temperature", "0", "above 0"),
+                ("--temperature", "inf", "above 0"),
                 ("--temperature", "-1", "above 0"), ("--top-p", "7", "above 0, up to 1"),
                 ("--top-p", "0", "above 0, up to 1"), ("--top-p", "nan", "above 0, up to 1"),
                 ("--top-k", "-1", "0.."), ("--top-k", "1.5", "0.."),
                 ("--top-k", "99999999999", "0.."), ("--max-new-tokens", "-1", "0 or more"),
                 ("--max-new-tokens", "", "0 or more"), ("--seed", "x", "64-bit"),
-                ("--seed", "18446744073709551616", "64-bit"), ("--temperature", "1e-60", "above 0"),
+                ("--seed", "18446744073709551616", "64-bit"), ("--repetition-penalty", "1e-60", "above 0"),
                 ("--temperature", "1e60", "above 0")):
             self.bad(2, *run, flag, value, says=says, name="usage")
             self.bad(2, *run, f"{flag}={value}", says=says, name="usage")
+
+    def test_temperature_zero_is_greedy(self):
+        run = ("run", model("llama-smol"), "x", "--max-new-tokens", "8")
+        greedy = self.good(*run, "--greedy").stdout
+        for flags in (("--temperature", "0"), ("--temperature", "0", "--top-k", "5", "--seed", "9"),
+                      ("--greedy", "--temperature", "0")):
+            self.assertEqual(self.good(*run, *flags).stdout, greedy, flags)
+
+    def test_sizes(self):
+        run = ("run", model("llama-smol"), "x", "--max-new-tokens", "1", "--max-memory")
+        for size in ("4G", "4GB", "4GiB", "4gb", "1.5G", "0.25T", "1073741824"):
+            self.good(*run, size)
+        for size in ("", "G", "1.5", "4X", "4GX", "-1G", "1e9", "nan", "0", "0.0001K", "99999999T",
+                     "1..5G"):
+            self.bad(2, *run, size, says="K, M, G or T", name="usage")
+        self.bad(5, *run, "1.5K", says="--max-memory", name="over_limit")
+        self.bad(5, *run, "8M", "--context", "512000", says="--context", name="over_limit")
 
     def test_missing_and_repeated_values(self):
         self.bad(2, "run", model("llama-smol"), "hi", "--top-k", says="--top-k", name="usage")
@@ -209,6 +240,11 @@ class Numbers(Case):
         for kv in ("f16", "bf16", "int8", "int4"):
             self.good(*run, "--kv", kv)
         self.bad(2, *run, "--kv", "int3", says="int3", name="usage")
+        for flag, same in (("--compute", "f32"), ("--kv", "fp32"), ("--kv", "fp16")):
+            self.good(*run, flag, same)
+        for flag, other, similar in (("--compute", "fp16", "bf16"), ("--kv", "q8_0", "int8"),
+                                     ("--kv", "q4_0", "int4")):
+            self.bad(2, *run, flag, other, says=f"did you mean {similar}", name="usage")
         for compute in ("bf16", "int8"):
             self.good(*run, "--compute", compute)
         self.bad(4, *run, "--device", "cuda", says="cuda")

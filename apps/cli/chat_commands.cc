@@ -46,7 +46,7 @@ const std::vector<ChatCommands::Entry>& ChatCommands::all() {
       {"/stats", "", "tokens, speed, context and memory", stats},
       {"/template", "", "show the conversation as the model reads it", show_template},
       {"/clear", "", "begin anew; the system message and options stay", clear},
-      {"/quit", "", "leave (Ctrl-D, too)", quit}};
+      {"/quit", "", "leave (/exit, /bye and Ctrl-D, too)", quit}};
   return kEntries;
 }
 
@@ -202,7 +202,8 @@ void ChatCommands::clear(Chat& chat, const std::string&) {
 
 void run_chat_command(Chat& chat, const std::string& line) {
   const size_t end = std::min(line.find_first_of(" \t\n"), line.size());
-  const std::string name = line.substr(0, end);
+  std::string name = line.substr(0, end);
+  if (name == "/exit" || name == "/bye") name = "/quit";
   const size_t begin = std::min(line.find_first_not_of(" \t\n", end), line.size());
   std::string argument = line.substr(begin);
   argument.erase(argument.find_last_not_of(" \t\n") + 1);

@@ -142,7 +142,9 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const std::optional<phial::Model> assistant =
       load_assistant(context, options.common, options.assistant_model);
   check_template(model, template_text);
-  Talk talk(model, template_text, options.engine.context.value_or(0));
+  Talk talk = naming({kContextOption}, [&] {
+    return Talk(model, template_text, options.engine.context.value_or(0));
+  });
   std::optional<SignalEvents> events;
   if (interactive) events.emplace();
   ChatView view({options.common.quiet, options.plain}, events ? &*events : nullptr);

@@ -29,7 +29,7 @@ struct CompareFlags {
     line.integer("--new-tokens", "N", new_tokens, 1, INT64_MAX,
                  "tokens of a continuation, at most (default: 32)");
     both.declare_numerics(line);
-    of_b.declare_numerics(line, "-b", " of B (default: as A)");
+    of_b.declare_numerics(line, "-b", " of B", "as A");
     common.declare(line);
     line.remark(
         fmt::format("{} KL is that of B's distribution against A's, in nats, in double over the "

@@ -253,7 +253,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   CommonOptions common;
   std::optional<std::string> shell;
   parser.positional("SHELL", true, shell);
-  common.declare(parser);
+  common.declare(parser, Work::text);
   parser.remark("An installed phial has put these files where the shells look for them.");
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());

@@ -57,7 +57,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   parser.positional("MODEL", true, model_path);
   parser.heading("Report");
   parser.flag("--tensors", with_tensors, "also every tensor: name, dtype, shape, bytes");
-  common.declare(parser);
+  common.declare(parser, Work::text);
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;

@@ -51,8 +51,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const std::vector<int64_t> lengths = piece_lengths(chunks, static_cast<int64_t>(ids.size()));
 
   const phial::Context context = make_context(common, Work::compute);
-  const phial::Model model(context, *model_path, engine.model_options());
-  phial::Sequence sequence(model, engine.context.value_or(0));
+  const phial::Model model = load_model(context, common, *model_path, engine.model_options());
+  phial::Sequence sequence = make_sequence(model, engine.context);
   const InterruptScope interruptible(sequence);
   // Only now: an interrupt from here on unwinds this function, which removes the unfinished file.
   OutputFile out(*out_file, {*model_path, *ids_file});

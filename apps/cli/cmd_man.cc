@@ -109,7 +109,7 @@ std::string page() {
       phial::version());
   for (const Command* command : commands()) out += command_section(*command);
   out += ".SH OPTIONS OF EVERY COMMAND\n";
-  out += option_entries(table_of(kInfoCommand), kEverywhere);
+  out += option_entries(table_of(kRunCommand), kEverywhere);
   out += ".TP\n\\fB\\-\\-help\\fR\nexamples and options of the command\n";
   out +=
       ".SH ENVIRONMENT\n"
@@ -129,7 +129,7 @@ std::string page() {
 int run(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
-  common.declare(parser);
+  common.declare(parser, Work::text);
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;

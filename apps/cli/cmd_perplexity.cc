@@ -37,7 +37,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const phial::Context context = make_context(common, Work::compute);
   const phial::Model model = load_model(context, common, *model_path, numerics.model_options());
   const std::vector<int32_t> ids = model.tokenize(text, true);
-  phial::Sequence sequence(model, windows.context.value_or(0));
+  phial::Sequence sequence = make_sequence(model, windows.context);
   const InterruptScope interruptible(sequence);
   Progress progress("scoring", "tokens", !common.quiet);
   const Json report = Json::parse(naming(

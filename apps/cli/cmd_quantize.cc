@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "commands.h"
 #include "evaluation.h"
@@ -17,7 +18,8 @@ namespace {
 // What one of the commands came to.
 struct Order {
   std::string source, output, format, scheme, effort;
-  std::string target_option = "--to";  // what says format and scheme
+  std::string target_option = "--to";    // what says format and scheme
+  std::string rule_option = "--tensor";  // what says the grid of a tensor
   std::optional<std::string> imatrix;
   std::optional<std::string> pre_tokenizer;
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
@@ -26,13 +28,35 @@ struct Order {
   EvaluationFlags evaluation;
 };
 
+// The formats that have the scheme.
+std::vector<std::string> formats_of(const std::string& scheme) {
+  std::vector<std::string> formats;
+  for (const Json& known : Json::parse(phial::schemes_json())) {
+    if (known["name"] == scheme) formats.push_back(known["format"].get<std::string>());
+  }
+  return formats;
+}
+
 // "gguf:q4_k_m" as format and scheme.
 void read_target(const std::string& target, Order& order) {
   const size_t colon = target.find(':');
   order.format = target.substr(0, colon);
-  if (colon == std::string::npos) return;
-  order.scheme = target.substr(colon + 1);
-  if (order.scheme.empty()) fail_usage("--to", "the scheme after the colon is missing");
+  if (colon != std::string::npos) {
+    order.scheme = target.substr(colon + 1);
+    if (order.scheme.empty()) fail_usage("--to", "the scheme after the colon is missing");
+    return;
+  }
+  const std::vector<std::string> formats = formats_of(target);
+  if (formats.empty()) return;
+  if (order.output.ends_with(".gguf") && formats[0] == "gguf") {
+    order.format = "gguf";
+    order.scheme = target;
+    return;
+  }
+  std::vector<std::string> whole;
+  for (const std::string& format : formats) whole.push_back(format + ":" + target);
+  fail_usage("--to", fmt::format("'{}' is a scheme; its format is missing", target),
+             fmt::format("--to {}", fmt::join(whole, " or ")));
 }
 
 std::pair<std::string, std::string> read_rule(const std::string& option, const std::string& text) {
@@ -56,34 +80,70 @@ std::string tensors_text(const Json& tensors) {
   return out;
 }
 
-std::string head_text(const Json& report, const Order& order) {
-  return fmt::format(
-      "output       {}\n"
-      "format       {}, scheme {}\n"
-      "size         {} ({:.3f} bits per weight)\n",
-      printable(order.output), report["format"].get<std::string>(),
-      report["scheme"].get<std::string>(), human_bytes(report["bytes"].get<double>()),
-      report["bits_per_weight"].get<double>());
+std::string size_text(const char* label, double bytes, double weights) {
+  return fmt::format("{:<12} {} ({:.3f} bits per weight)\n", label, human_bytes(bytes),
+                     weights > 0 ? 8 * bytes / weights : 0);
+}
+
+// Bytes of the weights, without headers and what stands beside them.
+double weight_bytes(const Json& report) {
+  double sum = 0;
+  for (const Json& tensor : report["tensors"]) sum += tensor["bytes"].get<double>();
+  return sum;
 }
 
 std::string report_text(const Json& report, const Order& order) {
-  std::string out = head_text(report, order);
+  const auto weights = report["weights"].get<double>();
+  std::string out =
+      fmt::format("output       {}\nformat       {}, scheme {}\n", printable(order.output),
+                  report["format"].get<std::string>(), report["scheme"].get<std::string>()) +
+      size_text("source", report["source_bytes"].get<double>(), weights) +
+      size_text("weights", weight_bytes(report), weights);
   if (order.dry_run) {
     return out +
            fmt::format("memory       {}\n\n",
                        human_bytes(report["anonymous_bytes"].get<double>())) +
            tensors_text(report["tensors"]);
   }
-  return out +
-         fmt::format(
-             "error        {:.3f} % of the weights' size\n"
-             "time         {:.1f} s, {} of memory\n",
-             100 * report["relative_error"].get<double>(), report["seconds"].get<double>(),
-             human_bytes(report["peak_anonymous_bytes"].get<double>())) +
-         evaluation_text(report);
+  const std::string error = report["exact"].get<bool>()
+                                ? "0 (all codes and values exact)"
+                                : fmt::format("{:.3f} % of the weights' size",
+                                              100 * report["relative_error"].get<double>());
+  return out + fmt::format(
+                   "size         {} with what stands beside them\n"
+                   "error        {}\n"
+                   "time         {:.1f} s, {} of memory\n",
+                   human_bytes(report["bytes"].get<double>()), error,
+                   report["seconds"].get<double>(),
+                   human_bytes(report["peak_anonymous_bytes"].get<double>()));
+}
+
+// What the report does not say by itself.
+void give_notices(const CommonOptions& common, const Order& order, const Json& report) {
+  if (report.contains("imatrix")) {
+    const auto known = report["imatrix"]["known"].get<int64_t>();
+    const auto all = report["imatrix"]["matrices"].get<int64_t>();
+    if (known < all) {
+      notice(common, fmt::format("the imatrix knows {} of {} matrices; for the others the weights "
+                                 "tell which columns matter",
+                                 known, all));
+    }
+  }
+  if (order.scheme.empty()) {
+    notice(common, fmt::format("scheme {} is taken; --to {}:NAME takes another",
+                               report["scheme"].get<std::string>(), order.format));
+  }
+  const double before = report["source_bytes"].get<double>(), after = weight_bytes(report);
+  if (after > before) {
+    notice(common, fmt::format("the output is larger than the source: {} of weights, {} before",
+                               human_bytes(after), human_bytes(before)));
+  }
 }
 
 int carry_out(const CommonOptions& common, const Order& order) {
+  if (order.output == "-") {
+    fail_usage("-o", "the output cannot be stdout", "name a file, or a folder; ./- is one, too");
+  }
   std::vector<phial_tensor_rule> rules;
   for (const auto& [pattern, grid] : order.rules) rules.push_back({pattern.c_str(), grid.c_str()});
   phial_quantize_options options = PHIAL_QUANTIZE_OPTIONS_INIT;
@@ -106,8 +166,8 @@ int carry_out(const CommonOptions& common, const Order& order) {
               {"scheme", order.target_option},
               {"effort", "--effort"},
               {"output", "-o"},
-              {"grid", "--tensor"},
-              {"tensor", "--tensor"},
+              {"grid", order.rule_option},
+              {"tensor", order.rule_option},
               {"bits-per-weight", "--bits-per-weight"}},
              [&] {
                const InterruptFlag interrupt;
@@ -118,27 +178,22 @@ int carry_out(const CommonOptions& common, const Order& order) {
                    });
              }));
   progress.clear();
+  if (!common.json) {
+    give_notices(common, order, report);
+    write_stdout(report_text(report, order));
+  }
   if (!order.dry_run) {
+    if (order.evaluation.text_file) {
+      notice(common,
+             fmt::format("{} is complete; what follows only measures it", printable(order.output)));
+    }
     evaluate(order.evaluation, inputs, context, common, order.source, order.output, report);
   }
   if (common.json) {
     write_json(report);
-    return 0;
+  } else if (!order.dry_run) {
+    write_stdout(evaluation_text(report));
   }
-  if (report.contains("imatrix")) {
-    const auto known = report["imatrix"]["known"].get<int64_t>();
-    const auto all = report["imatrix"]["matrices"].get<int64_t>();
-    if (known < all) {
-      notice(common, fmt::format("the imatrix knows {} of {} matrices; for the others the weights "
-                                 "tell which columns matter",
-                                 known, all));
-    }
-  }
-  if (order.scheme.empty()) {
-    notice(common, fmt::format("scheme {} is taken; --to {}:NAME takes another",
-                               report["scheme"].get<std::string>(), order.format));
-  }
-  write_stdout(report_text(report, order));
   return 0;
 }
 
@@ -185,7 +240,10 @@ void read_common(const std::string& command, const Declared& given, Order& order
   } else if (given.output->ends_with(".gguf")) {
     order.format = "gguf";
   } else {
-    fail_usage(command, "--to FORMAT is missing", "such as --to gguf:q4_k_m or --to mlx:4");
+    fail_usage(command, "--to FORMAT is missing",
+               command == kConvertCommand.name
+                   ? "one of --to gguf, --to mlx, --to safetensors, --to phial"
+                   : "such as --to gguf:q4_k_m or --to mlx:4");
   }
   for (const std::string& rule : given.rules) order.rules.push_back(read_rule("--tensor", rule));
   if (order.pre_tokenizer && order.format != "gguf") {
@@ -242,49 +300,127 @@ int run_convert(const Command& command, const std::vector<std::string>& argument
   return carry_out(common, order);
 }
 
-// As llama.cpp spells them in either case, with its short forms.
+// llama.cpp's numbers of types (llama_ftype of llama.h) that phial writes.
+constexpr std::pair<int, const char*> kLlamaTypes[] = {
+    {0, "f32"},     {1, "f16"},     {2, "q4_0"},    {3, "q4_1"},    {7, "q8_0"},
+    {8, "q5_0"},    {9, "q5_1"},    {10, "q2_k"},   {11, "q3_k_s"}, {12, "q3_k_m"},
+    {13, "q3_k_l"}, {14, "q4_k_s"}, {15, "q4_k_m"}, {16, "q5_k_s"}, {17, "q5_k_m"},
+    {18, "q6_k"},   {25, "iq4_nl"}, {30, "iq4_xs"}, {32, "bf16"},   {38, "mxfp4"}};
+
+// As llama.cpp spells them in either case, with its short forms and numbers.
 std::string scheme_of_type(std::string type) {
   for (char& c : type) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (type == "copy") return "keep";
   if (type == "q3_k" || type == "q4_k" || type == "q5_k") return type + "_m";
+  if (type == "mxfp4_moe") return "mxfp4";
+  for (const auto& [number, scheme] : kLlamaTypes) {
+    if (type == std::to_string(number)) return scheme;
+  }
   return type;
+}
+
+bool is_llama_type(const std::string& text) {
+  const std::string scheme = scheme_of_type(text);
+  if (scheme == "keep") return true;
+  const std::vector<std::string> formats = formats_of(scheme);
+  return !formats.empty() && formats[0] == "gguf";
+}
+
+// What stands without an option: IN [OUT] TYPE [THREADS].
+void read_llama_arguments(const std::string& command,
+                          const std::vector<std::optional<std::string>>& given, Order& order,
+                          CommonOptions& common) {
+  size_t next = 0;
+  order.source = *given[next++];
+  std::string type = *given[next++];
+  if (is_llama_type(type)) {
+    for (char& c : type) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    std::string name = scheme_of_type(type);
+    for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    if (name == "KEEP") name = "COPY";
+    order.output =
+        order.source.substr(0, order.source.rfind('/') + 1) + "ggml-model-" + name + ".gguf";
+  } else {
+    order.output = type;
+    if (!given[next]) {
+      fail_usage(command, fmt::format("TYPE is missing behind '{}'", order.output),
+                 "such as Q4_K_M; 'phial llama-quantize --help' tells more");
+    }
+    type = *given[next++];
+  }
+  order.scheme = scheme_of_type(type);
+  if (next == given.size() || !given[next]) return;
+  const std::string& count = *given[next++];
+  int64_t threads = 0;
+  const auto read = std::from_chars(count.data(), count.data() + count.size(), threads);
+  if (read.ec != std::errc() || read.ptr != count.data() + count.size() || threads < 1 ||
+      threads > 1024) {
+    fail_usage("THREADS", fmt::format("expected a whole number from 1 to 1024; got '{}'", count));
+  }
+  if (common.threads) fail_usage("--threads", "is given behind TYPE, too", "leave one out");
+  if (next < given.size() && given[next]) {
+    fail_usage(command, fmt::format("'{}' is one argument too many", *given[next]));
+  }
+  common.threads = threads;
 }
 
 int run_llama_quantize(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
-  std::optional<std::string> model, output, type, output_type, embedding_type;
+  std::vector<std::optional<std::string>> given(4);
+  std::optional<std::string> output_type, embedding_type;
   std::vector<std::string> rules;
   bool allow_requantize = false;
   Order order;
-  parser.positional("MODEL", true, model);
-  parser.positional("OUT", true, output);
-  parser.positional("TYPE", true, type);
+  parser.positional("MODEL", true, given[0]);
+  parser.positional("OUT", true, given[1]);
+  parser.positional("TYPE", false, given[2]);
+  parser.positional("THREADS", false, given[3]);
   parser.heading("As llama-quantize");
   parser.text("--imatrix", "FILE", order.imatrix, "a file of llama.cpp's imatrix program");
-  parser.text("--output-tensor-type", "GRID", output_type, "the grid of output.weight");
+  parser.text("--output-tensor-type", "GRID", output_type,
+              "the grid of output.weight, or of an embedding that is it");
   parser.text("--token-embedding-type", "GRID", embedding_type, "the grid of token_embd.weight");
   parser.texts("--tensor-type", "PATTERN=GRID", rules,
                "the grid of tensors whose name holds PATTERN (repeatable)");
   parser.flag("--allow-requantize", allow_requantize, "nothing: phial always does");
   parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
   common.declare(parser);
+  parser.remark(
+      "TYPE is a name or llama.cpp's number of it. Without OUT the output is ggml-model-TYPE.gguf "
+      "beside MODEL. THREADS is --threads.");
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;
   }
-  order.source = *model;
-  order.output = *output;
   order.format = "gguf";
   order.target_option = "TYPE";
-  order.scheme = scheme_of_type(*type);
+  read_llama_arguments(command.name, given, order, common);
+  std::vector<std::string> rule_options;
+  if (!rules.empty()) rule_options.emplace_back("--tensor-type");
   for (const std::string& rule : rules) {
     auto [pattern, grid] = read_rule("--tensor-type", rule);
     order.rules.emplace_back("*" + pattern + "*", grid);
   }
-  if (embedding_type) order.rules.emplace_back("token_embd.weight", *embedding_type);
-  if (output_type) order.rules.emplace_back("output.weight", *output_type);
-  return carry_out(common, order);
+  if (embedding_type) {
+    rule_options.emplace_back("--token-embedding-type");
+    order.rules.emplace_back("token_embd.weight", *embedding_type);
+  }
+  if (output_type) {
+    rule_options.emplace_back("--output-tensor-type");
+    order.rules.emplace_back("output.weight", *output_type);
+  }
+  order.rule_option = fmt::format("{}", fmt::join(rule_options, " or "));
+  try {
+    return carry_out(common, order);
+  } catch (const phial::Error& error) {
+    std::string hint = error.hint();
+    if (const size_t at = hint.find("--tensor PATTERN"); at != std::string::npos) {
+      hint.insert(at + std::string_view("--tensor").size(), "-type");
+      throw phial::Error(error.code(), error.where(), error.message(), hint);
+    }
+    throw;
+  }
 }
 
 int run_mlx_convert(const Command& command, const std::vector<std::string>& arguments) {
@@ -293,13 +429,15 @@ int run_mlx_convert(const Command& command, const std::vector<std::string>& argu
   CommonOptions common;
   std::optional<std::string> model, hf_path, output, mode, mix, dtype;
   std::optional<int64_t> bits, group;
-  bool quantize = false;
+  bool quantize = false, dequantize = false;
   Order order;
   parser.positional("MODEL", false, model);
   parser.heading("As mlx_lm.convert");
   parser.text("--hf-path", "MODEL", hf_path, "the source, as MODEL");
   parser.text("--mlx-path", "OUT", output, "the folder to write (default: mlx_model)");
   parser.flag("-q", quantize, "quantize");
+  parser.flag("-d", dequantize, "");
+  parser.flag("--dequantize", dequantize, "");
   parser.integer("--q-bits", "N", bits, 2, 8, "bits of a code (default: 4)");
   parser.integer("--q-group-size", "N", group, 32, 128, "columns that share a scale (default: 64)");
   parser.choice("--q-mode", {{"affine", true}, {"mxfp4", true}, {"nvfp4", false}, {"mxfp8", false}},
@@ -312,6 +450,10 @@ int run_mlx_convert(const Command& command, const std::vector<std::string>& argu
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;
+  }
+  if (dequantize) {
+    throw phial::Error("unsupported", "-d", "phial mlx-convert does not dequantize",
+                       "phial convert MODEL -o OUT --to mlx:bf16 does (or mlx:f16, mlx:f32)");
   }
   if (model.has_value() == hf_path.has_value()) {
     fail_usage(command.name, "needs a model, as MODEL or by --hf-path");
@@ -370,7 +512,8 @@ const Command kConvertCommand = {"convert", "a model into another format",
                                  run_convert};
 
 const Command kLlamaQuantizeCommand = {
-    "llama-quantize", "quantize, as llama.cpp's program is called", "MODEL OUT TYPE [options]",
+    "llama-quantize", "quantize, as llama.cpp's program is called",
+    "MODEL [OUT] TYPE [THREADS] [options]",
     "  phial llama-quantize model-f16.gguf model-q4.gguf Q4_K_M\n"
     "  phial llama-quantize --imatrix model.imatrix model-f16.gguf model-iq4.gguf IQ4_XS\n",
     run_llama_quantize};

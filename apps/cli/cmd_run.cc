@@ -10,6 +10,8 @@
 #include "input.h"
 #include "interrupt.h"
 #include "output.h"
+#include "progress.h"
+#include "reading.h"
 
 namespace phial_cli {
 namespace {
@@ -103,6 +105,17 @@ std::string with_system(const std::string& messages, const std::string& system,
          messages.substr(bracket + 1);
 }
 
+// Whether nothing is there under this name.
+bool is_no_model(const std::string& path) {
+  try {
+    const phial::Context context(1, "", 0);
+    const phial::Model model(context, path, PHIAL_LOAD_INFO);
+  } catch (const phial::Error& error) {
+    return std::strcmp(error.code(), "not_found") == 0;
+  }
+  return false;
+}
+
 Prompt read_prompt(const RunOptions& options) {
   Prompt prompt;
   if (options.system) phial::check_text(*options.system, "--system");
@@ -123,6 +136,13 @@ Prompt read_prompt(const RunOptions& options) {
   const std::optional<std::string> text = text_argument(options.prompt, "PROMPT");
   const bool from_stdin = !options.prompt || *options.prompt == "-";
   if (!text || (from_stdin && text->empty())) {
+    if (is_no_model(*options.model_path)) {
+      fail_usage("run",
+                 fmt::format("no prompt; and '{}', which comes first, is no file, folder or known "
+                             "name of a MODEL",
+                             printable(*options.model_path)),
+                 "phial run MODEL PROMPT");
+    }
     fail_usage("run", from_stdin && text ? "stdin is empty: there is no prompt" : "no prompt",
                "give PROMPT, --messages or --prompt-ids, or pipe text to stdin");
   }
@@ -291,6 +311,43 @@ void print_answers(const RunOptions& options, const phial::Model& model,
                   finish_name(answers.outputs.front().finish)));
 }
 
+// Answers what `sequence` holds; `streamed` tells whether the text was written as it grew.
+phial::Answers answer(const RunOptions& options, const phial::Model& model, phial_model* assistant,
+                      phial::Sequence& sequence, bool& streamed) {
+  Progress progress("reading", "tokens", !options.common.quiet);
+  phial::Sequence::OnToken stream;
+  if (!options.common.json) {
+    stream = [&streamed, &progress](int32_t, std::string_view text) {
+      progress.clear();
+      streamed = true;
+      if (!text.empty()) write_stdout(text);
+      return true;
+    };
+  }
+  ReadPart part;
+  int64_t read = 0;
+  if (!options.common.quiet && stderr_is_terminal()) {
+    part = read_in_pieces(sequence, 0, [&](int64_t done, int64_t total) {
+      read = done;
+      progress.update(static_cast<double>(done), static_cast<double>(total));
+    });
+  }
+  if (!stream) progress.clear();
+  phial::Answers answers;
+  if (part.cancelled) {
+    answers.outputs.emplace_back().finish = PHIAL_FINISH_CANCELLED;
+  } else {
+    answers = naming(kOptionNames, [&] {
+      phial::GenerateOptions asked = options.generation.request(model);
+      asked.plain.assistant = assistant;
+      return sequence.generate_outputs(asked, stream);
+    });
+  }
+  answers.stats.prompt_tokens += read;
+  answers.stats.prefill_ms += part.milliseconds;
+  return answers;
+}
+
 int run(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   RunOptions options;
@@ -313,28 +370,17 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
 
   const Clock::time_point request = Clock::now();
   const std::vector<int32_t> ids = prompt_ids(options, model, prompt);
-  phial::Sequence sequence(model, options.engine.context.value_or(0));
+  phial::Sequence sequence = make_sequence(model, options.engine.context);
   if (options.prompt_ids_file) {
     in_file(input_name(*options.prompt_ids_file), [&] { sequence.append(ids); });
   } else {
     sequence.append(ids);
   }
-  bool streamed = false;
-  phial::Sequence::OnToken stream;
-  if (!options.common.json) {
-    stream = [&streamed](int32_t, std::string_view text) {
-      streamed = true;
-      if (!text.empty()) write_stdout(text);
-      return true;
-    };
-  }
   const double prepare_ms = milliseconds_since(request);
   const InterruptScope interruptible(sequence);
-  const phial::Answers answers = naming(kOptionNames, [&] {
-    phial::GenerateOptions asked = options.generation.request(model);
-    asked.plain.assistant = assistant ? assistant->get() : nullptr;
-    return sequence.generate_outputs(asked, stream);
-  });
+  bool streamed = false;
+  const phial::Answers answers =
+      answer(options, model, assistant ? assistant->get() : nullptr, sequence, streamed);
   timings.ttft_ms = prepare_ms + answers.stats.prefill_ms;
   print_answers(options, model, ids, answers, streamed, timings);
   for (const phial::Answer& answer : answers.outputs) {

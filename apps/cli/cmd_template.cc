@@ -25,7 +25,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
               "a JSON object of more variables, which win over all others");
   parser.flag("--no-generation-prompt", no_generation_prompt,
               "leave out what begins the assistant's answer");
-  common.declare(parser);
+  common.declare(parser, Work::text);
   parser.remark(
       "The prompt is printed byte for byte: no newline is added. MODEL needs no weights; a folder "
       "with tokenizer files will do.");

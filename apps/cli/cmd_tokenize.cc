@@ -120,7 +120,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   parser.heading("Many at once");
   parser.flag("--jsonl", options.lines,
               "map each input line, a JSON string (an array with --decode), to one output line");
-  options.common.declare(parser);
+  options.common.declare(parser, Work::text);
   parser.remark(
       "Without TEXT, or with -, the text is read from stdin as it is. On a terminal tokens are "
       "coloured (not with --quiet or NO_COLOR). MODEL needs no weights: a "

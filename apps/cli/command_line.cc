@@ -79,6 +79,48 @@ int64_t parse_integer(const std::string& option, const std::string& text, int64_
   return *value;
 }
 
+// "4096", "4G", "4GB", "4GiB", "1.5g": units are powers of 1024. Nothing for what is no size, is
+// less than a byte or more than 64 bits hold.
+std::optional<uint64_t> parse_size(const std::string& text) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  std::string unit = text.substr(digits);
+  for (char& c : unit) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  size_t shift = 0;
+  if (!unit.empty()) {
+    static constexpr std::string_view kUnits = "KMGT";
+    const size_t power = kUnits.find(unit[0]);
+    const std::string rest = unit.substr(1);
+    if (power == std::string_view::npos || !(rest.empty() || rest == "B" || rest == "IB")) {
+      return std::nullopt;
+    }
+    shift = 10 * (power + 1);
+  }
+  const std::string number = text.substr(0, digits);
+  if (const auto whole = whole_number<uint64_t>(number)) {
+    if (*whole == 0 || *whole > UINT64_MAX >> shift) return std::nullopt;
+    return *whole << shift;
+  }
+  const auto real = whole_number<double>(number);
+  if (!real || unit.empty()) return std::nullopt;
+  const double bytes = std::ldexp(*real, static_cast<int>(shift));
+  if (!(bytes >= 1 && bytes < 0x1p64)) return std::nullopt;
+  return static_cast<uint64_t>(bytes);
+}
+
+// The available choice that `text` is another tool's word for, or else is close to; else empty.
+std::string similar_choice(const std::string& text, const std::vector<Choice>& choices) {
+  std::vector<std::string> names;
+  for (const Choice& choice : choices) {
+    if (!choice.available) continue;
+    const std::string words = fmt::format(" {} ", choice.similar);
+    if (!text.empty() && words.find(fmt::format(" {} ", text)) != std::string::npos) {
+      return choice.name;
+    }
+    names.emplace_back(choice.name);
+  }
+  return closest(text, names);
+}
+
 }  // namespace
 
 void fail_usage(const std::string& where, const std::string& message, const std::string& hint) {
@@ -163,18 +205,11 @@ void CommandLine::seed(const std::string& option, std::optional<uint64_t>& targe
 void CommandLine::bytes(const std::string& option, std::string value,
                         std::optional<uint64_t>& target, std::string help) {
   add(option, std::move(value), std::move(help), [&target, option](const std::string& text) {
-    static constexpr std::string_view kUnits = "KMGT";
-    const size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
-    const bool has_unit = unit != std::string_view::npos;
-    const auto number = whole_number<uint64_t>(text.substr(0, text.size() - (has_unit ? 1 : 0)));
-    const size_t shift = has_unit ? 10 * (unit + 1) : 0;
-    if (!number || *number == 0 || *number > UINT64_MAX >> shift) {
-      fail_usage(option,
-                 fmt::format("expected a number of bytes, 1 or more, or one with K, M, G or T "
-                             "behind it; got '{}'",
-                             text));
-    }
-    target = *number << shift;
+    target = parse_size(text);
+    if (target) return;
+    fail_usage(option, fmt::format("expected a number of bytes, 1 or more, or one with K, M, G or "
+                                   "T behind it; got '{}'",
+                                   text));
   });
 }
 
@@ -219,20 +254,22 @@ void CommandLine::add_choice(const std::string& option, std::vector<Choice> choi
                              std::optional<std::string>* target, std::string help) {
   std::string names;
   for (const Choice& choice : choices) {
-    names += (names.empty() ? "" : "|") + std::string(choice.name);
+    if (choice.available) names += (names.empty() ? "" : "|") + std::string(choice.name);
   }
   add(option, "NAME", std::move(help), [option, choices, names, target](const std::string& text) {
     for (const Choice& choice : choices) {
-      if (text != choice.name) continue;
+      if (text != choice.name && (text.empty() || text != choice.same)) continue;
       if (choice.available) {
-        if (target != nullptr) *target = text;
+        if (target != nullptr) *target = choice.name;
         return;
       }
       throw phial::Error("unsupported", option,
                          fmt::format("{} is not available in this version", text),
                          available_of(choices));
     }
-    fail_usage(option, fmt::format("expected {}; got '{}'", names, text));
+    const std::string similar = similar_choice(text, choices);
+    fail_usage(option, fmt::format("expected {}; got '{}'", names, text),
+               similar.empty() ? "" : fmt::format("did you mean {}?", similar));
   });
   for (const Choice& choice : choices) {
     if (choice.available) options_.back().choices.emplace_back(choice.name);
@@ -261,8 +298,13 @@ void CommandLine::reject_extra(const std::vector<std::string>& extras) const {
                                              name_)
                                : fmt::format("did you mean {}?", similar));
   }
+  const bool takes_text =
+      std::any_of(positionals_.begin(), positionals_.end(), [](const Positional& positional) {
+        return positional.name == "PROMPT" || positional.name == "TEXT";
+      });
   fail_usage(name_, fmt::format("'{}' is one argument too many", extras.back()),
-             "put quotes around a text of several words");
+             takes_text ? "put quotes around a text of several words"
+                        : fmt::format("phial {} {}", name_, usage_));
 }
 
 std::vector<std::string> CommandLine::split_values(const std::vector<std::string>& arguments) {

@@ -18,6 +18,8 @@ namespace phial_cli {
 struct Choice {
   const char* name;
   bool available;
+  const char* same = "";     // another spelling that is taken
+  const char* similar = "";  // other tools' words for something like it, with spaces between them
 };
 
 class CommandLine {
@@ -44,7 +46,8 @@ class CommandLine {
                int64_t min, int64_t max, std::string help);
   // Any 64-bit integer, signed or not.
   void seed(const std::string& option, std::optional<uint64_t>& target, std::string help);
-  // Sizes of 1 byte or more: a whole number, with K, M, G or T behind it for powers of 1024.
+  // Sizes of 1 byte or more: a number, with K, M, G or T, in either case, behind it for powers of
+  // 1024; KB and KiB are the same as K.
   void bytes(const std::string& option, std::string value, std::optional<uint64_t>& target,
              std::string help);
   // Finite numbers that `is_valid` accepts; `range` says which in words.

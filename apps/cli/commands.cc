@@ -6,7 +6,6 @@
 
 #include "input.h"
 #include "output.h"
-#include "progress.h"
 
 namespace phial_cli {
 
@@ -28,19 +27,21 @@ CommandLine table_of(const Command& command) {
   throw phial::Error("internal", command.name, "has no option table", "please report it");
 }
 
-void CommonOptions::declare(CommandLine& line) {
+void CommonOptions::declare(CommandLine& line, Work work) {
   constexpr int64_t kMaxThreads = 1024;
+  const auto of_compute = [work](const char* help) { return work == Work::compute ? help : ""; };
   line.heading("Everywhere");
   line.flag("--json", json, "one JSON object on stdout, errors too");
   line.flag("--quiet", quiet, "nothing on stderr but errors");
   line.integer("--threads", "N", threads, 1, kMaxThreads,
                "compute threads, 1..1024 (default: one per core)");
   line.text("--isa", "NAME", isa,
-            "instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; reference (default: "
-            "$PHIAL_ISA, else the best here)");
+            of_compute("instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; reference "
+                       "(default: $PHIAL_ISA, else the best here)"));
   line.bytes("--max-memory", "SIZE", max_memory,
-             "most memory for computing, such as 4G: what does not fit is refused before it is "
-             "begun (mapped weights do not count; default: no limit)");
+             of_compute("most memory for computing, such as 4G (GB, GiB: the same) or 1.5G: what "
+                        "does not fit is refused before it is begun (mapped weights do not count; "
+                        "default: no limit)"));
 }
 
 phial::Context make_context(const CommonOptions& common, Work work) {
@@ -51,27 +52,31 @@ phial::Context make_context(const CommonOptions& common, Work work) {
   });
 }
 
-phial::Model load_model(const phial::Context& context, const CommonOptions& common,
-                        const std::string& path, const phial_model_options& options) {
-  const double total = path_bytes(path);
-  const double before = resident_file_bytes();
-  const ProgressWatch watch("loading", "bytes", !common.quiet && total > 0, [total, before] {
-    return std::pair(resident_file_bytes() - before, total);
-  });
-  return phial::Model(context, path, options);
+phial::Sequence make_sequence(const phial::Model& model, std::optional<int64_t> context) {
+  return naming({kContextOption}, [&] { return phial::Sequence(model, context.value_or(0)); });
 }
 
 void NumericsOptions::declare_numerics(CommandLine& line, const std::string& suffix,
-                                       const std::string& what) {
+                                       const std::string& what, const std::string& default_value) {
   const bool exact = purpose == Purpose::measurements;
-  line.choice("--compute" + suffix, {{"fp32", true}, {"bf16", true}, {"int8", true}}, compute,
-              "precision of products" + what +
-                  ": fp32; bf16 in prompts; int8 inputs of packed weights (default: " +
-                  (exact ? "fp32)" : "int8 where weights are integers, else fp32)"));
+  const auto usual = [&default_value](const char* unless_told) {
+    return default_value.empty() ? unless_told : default_value.c_str();
+  };
+  line.choice(
+      "--compute" + suffix, {{"fp32", true, "f32"}, {"bf16", true, "", "f16 fp16"}, {"int8", true}},
+      compute,
+      fmt::format("precision of products{}: fp32; bf16 in prompts; int8 inputs of packed weights "
+                  "(default: {})",
+                  what, usual(exact ? "fp32" : "int8 where weights are integers, else fp32")));
   line.choice("--kv" + suffix,
-              {{"f32", true}, {"f16", true}, {"bf16", true}, {"int8", true}, {"int4", true}}, kv,
-              "precision of the key-value cache" + what +
-                  (exact ? " (default: f32)" : " (default: f32 with fp32, else f16)"));
+              {{"f32", true, "fp32"},
+               {"f16", true, "fp16"},
+               {"bf16", true},
+               {"int8", true, "", "q8_0"},
+               {"int4", true, "", "q4_0"}},
+              kv,
+              fmt::format("precision of the key-value cache{} (default: {})", what,
+                          usual(exact ? "f32" : "f32 with fp32, else f16")));
 }
 
 void EngineOptions::declare(CommandLine& line) {

@@ -46,6 +46,8 @@ std::span<const Command* const> commands();
 // What a command takes, without running it: help, completions and the manual page are made from it.
 CommandLine table_of(const Command& command);
 
+enum class Work { text, compute };
+
 // Options that every command takes.
 struct CommonOptions {
   bool json = false;
@@ -54,10 +56,9 @@ struct CommonOptions {
   std::optional<std::string> isa;
   std::optional<uint64_t> max_memory;  // bytes
 
-  void declare(CommandLine& line);
+  // The help of a command that computes nothing leaves out what is for computing.
+  void declare(CommandLine& line, Work work = Work::compute);
 };
-
-enum class Work { text, compute };
 
 // Only compute needs more than one thread.
 phial::Context make_context(const CommonOptions& common, Work work);
@@ -77,9 +78,10 @@ struct NumericsOptions {
   const Purpose purpose;
   std::optional<std::string> compute, kv;
 
-  // `suffix` stands behind the options' names, `what` behind what their help says.
+  // `suffix` stands behind the options' names, `what` behind what their help says;
+  // `default_value` in place of the defaults that it names.
   void declare_numerics(CommandLine& line, const std::string& suffix = {},
-                        const std::string& what = {});
+                        const std::string& what = {}, const std::string& default_value = {});
   phial_model_options model_options() const;  // its strings are these
   // One of the options that is given; null when none is.
   const char* given_numerics() const { return compute ? "--compute" : kv ? "--kv" : nullptr; }
@@ -112,11 +114,16 @@ void set_stdin_was_open(bool open);
 std::optional<std::string> text_argument(const std::optional<std::string>& argument,
                                          const std::string& name);
 
+// A sequence of `context` tokens, as --context says; 0: the model's.
+phial::Sequence make_sequence(const phial::Model& model, std::optional<int64_t> context);
+
 // What the library calls by the part it plays ("messages") and the user by another name (a file).
 struct PlayedBy {
   std::string part;
   std::string name;
 };
+
+inline const PlayedBy kContextOption{"context", "--context"};
 
 // Runs `call`; where an error of it says a part, it says the name instead.
 template <class Call>

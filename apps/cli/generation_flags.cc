@@ -12,15 +12,16 @@ constexpr int64_t kMaxAnswers = 256;    // of beams too
 constexpr int64_t kMaxLogprobs = 1024;  // a token
 
 bool above_zero(double x) { return x > 0; }
+bool zero_or_above(double x) { return x >= 0; }
 bool any_number(double) { return true; }
 bool probability(double x) { return x >= 0 && x <= 1; }
 bool positive_probability(double x) { return x > 0 && x <= 1; }
 
 void declare_sampling(GenerationFlags& flags, CommandLine& line) {
   line.flag("--greedy", flags.greedy, "always the most likely token");
-  line.real("--temperature", "X", flags.temperature, above_zero,
-            "above 0 (--greedy takes the most likely token)",
-            "sample; below 1 steadier, above 1 wilder");
+  line.real("--temperature", "X", flags.temperature, zero_or_above,
+            "above 0, or 0 for the most likely token",
+            "sample; below 1 steadier, above 1 wilder; 0: as --greedy");
   line.integer("--top-k", "N", flags.top_k, 0, INT32_MAX, "sample among the N most likely; 0: all");
   line.real("--top-p", "X", flags.top_p, positive_probability, "above 0, up to 1",
             "sample among the fewest tokens that reach this probability");
@@ -111,7 +112,8 @@ void GenerationFlags::declare(CommandLine& line) {
 void GenerationFlags::remarks(CommandLine& line) const {
   line.remark(
       "Any of --temperature, --top-k, --top-p, --min-p, --typical-p switches sampling on, and "
-      "which of them is not given is off; with none of them the model's generation_config.json "
+      "which of them is not given is off; --temperature 0 switches it off; with none of them the "
+      "model's generation_config.json "
       "decides, else the most likely token is taken. What that file says about the other options "
       "holds unless they are given.");
   line.remark(
@@ -121,7 +123,7 @@ void GenerationFlags::remarks(CommandLine& line) const {
 }
 
 void GenerationFlags::check() const {
-  if (greedy && samples()) {
+  if (greedy && (filters() || temperature.value_or(0) > 0)) {
     fail_usage("--greedy",
                "does not go with --temperature, --top-k, --top-p, --min-p or --typical-p");
   }
@@ -142,7 +144,7 @@ void GenerationFlags::check() const {
 }
 
 std::optional<phial_sampling> GenerationFlags::sampling(const phial::Model& model) const {
-  if (!samples() && !greedy && !seed) return std::nullopt;
+  if (!samples() && !takes_best() && !seed) return std::nullopt;
   phial_sampling sampling = PHIAL_SAMPLING_INIT;
   if (samples()) {
     sampling.do_sample = 1;
@@ -151,7 +153,7 @@ std::optional<phial_sampling> GenerationFlags::sampling(const phial::Model& mode
     sampling.top_p = top_p.value_or(sampling.top_p);
     sampling.min_p = min_p.value_or(sampling.min_p);
     sampling.typical_p = typical_p.value_or(sampling.typical_p);
-  } else if (!greedy) {
+  } else if (!takes_best()) {
     sampling = model.sampling();
   }
   if (seed) {

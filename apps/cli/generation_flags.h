@@ -37,7 +37,10 @@ struct GenerationFlags {
   phial::GenerateOptions request(const phial::Model& model) const;
 
  private:
-  bool samples() const { return temperature || top_k || top_p || min_p || typical_p; }
+  bool filters() const { return top_k || top_p || min_p || typical_p; }
+  // A temperature that goes to 0 leaves the most likely token alone.
+  bool takes_best() const { return greedy || (temperature && *temperature == 0); }
+  bool samples() const { return !takes_best() && (temperature || filters()); }
   std::optional<phial_sampling> sampling(const phial::Model& model) const;
 };
 

@@ -59,7 +59,10 @@ void print_error_list(bool json) {
     }
   }
   if (name.starts_with("-")) {
-    fail_usage("", fmt::format("unknown option {}", name), "options go behind the command");
+    const std::string similar = closest(name, {"--version", "--help"});
+    fail_usage("", fmt::format("unknown option {}", name),
+               similar.empty() ? "options go behind the command"
+                               : fmt::format("did you mean {}?", similar));
   }
   std::vector<std::string> known = {"help"};
   for (const Command* command : commands()) known.emplace_back(command->name);
@@ -123,7 +126,7 @@ bool wants_json(const std::vector<std::string>& arguments) {
 int run_program(const std::vector<std::string>& arguments) {
   const bool json = wants_json(arguments);
   try {
-    return dispatch(arguments, json);
+    return naming({{"max_memory", "--max-memory"}}, [&] { return dispatch(arguments, json); });
   } catch (const phial::Error& error) {
     return report_error(error, json);
   } catch (const ReaderGone&) {

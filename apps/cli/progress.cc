@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 
 #include "output.h"
 
@@ -91,29 +89,6 @@ ProgressWatch::~ProgressWatch() {
   }
   ended_.notify_one();
   thread_.join();
-}
-
-double resident_file_bytes() {
-  // size, resident, shared: the last are pages of files.
-  std::ifstream file("/proc/self/statm");
-  double size = 0;
-  double resident = 0;
-  double shared = 0;
-  if (!(file >> size >> resident >> shared)) return 0;
-  return shared * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
-double path_bytes(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (fs::is_regular_file(path, error)) return static_cast<double>(fs::file_size(path, error));
-  double bytes = 0;
-  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code ignored;
-    if (entry->is_regular_file(ignored)) bytes += static_cast<double>(entry->file_size(ignored));
-  }
-  return bytes;
 }
 
 }  // namespace phial_cli

@@ -56,9 +56,4 @@ class ProgressWatch {
   std::thread thread_;
 };
 
-// The bytes of files that this process has mapped and read so far; 0 when the system does not tell.
-double resident_file_bytes();
-// The bytes of the file, or of the files in the folder; 0 when there is none.
-double path_bytes(const std::string& path);
-
 }  // namespace phial_cli

@@ -54,23 +54,29 @@ Json compare_models(const ModelPair& models, const std::vector<int32_t>& ids,
   phial::Sequence a(models.a), b(models.b);
   const InterruptScope interruptible(a);
   Progress progress("comparing", "tokens", !quiet);
-  return Json::parse(naming({{"compare", source}, {"phial_compare_json", "compare"}}, [&] {
-    return a.compare_json(b, ids, options, [&progress](int64_t done, int64_t total) {
-      progress.update(static_cast<double>(done), static_cast<double>(total));
-      return true;
-    });
-  }));
+  return Json::parse(
+      naming({kContextOption, {"compare", source}, {"phial_compare_json", "compare"}}, [&] {
+        return a.compare_json(b, ids, options, [&progress](int64_t done, int64_t total) {
+          progress.update(static_cast<double>(done), static_cast<double>(total));
+          return true;
+        });
+      }));
 }
 
 std::string divergence_text(const Json& report, const char* a, const char* b) {
   const auto number = [&report](const char* key) { return report[key].get<double>(); };
   const auto count = [&report](const char* key) { return grouped(report[key].get<int64_t>()); };
+  const std::string divergence =
+      number("kl_max") == 0 && number("ppl_a") == number("ppl_b")
+          ? "0 at every token: the same distributions"
+          : fmt::format("mean {:.6f}, median {:.6f}, p99 {:.6f}, max {:.6f} at token {}",
+                        number("kl_mean"), number("kl_median"), number("kl_p99"), number("kl_max"),
+                        count("kl_max_at"));
   return fmt::format(
       "perplexity     {:.4f} for {}, {:.4f} for {} (x {:.4f})\n"
-      "KL             mean {:.6f}, median {:.6f}, p99 {:.6f}, max {:.6f} at token {}\n"
+      "KL             {}\n"
       "top token      {:.2f} % equal; {:.2f} % of {} decided ones\n",
-      number("ppl_a"), a, number("ppl_b"), b, number("ppl_b") / number("ppl_a"), number("kl_mean"),
-      number("kl_median"), number("kl_p99"), number("kl_max"), count("kl_max_at"),
+      number("ppl_a"), a, number("ppl_b"), b, number("ppl_b") / number("ppl_a"), divergence,
       100 * number("top1_agreement"), 100 * number("decided_agreement"), count("decided_tokens"));
 }
 

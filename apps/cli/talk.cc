@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "interrupt.h"
+#include "reading.h"
 
 namespace phial_cli {
 namespace {
-
-// Rows of one pass of the engine: cutting a prompt at its multiples changes no number.
-constexpr int64_t kPieceTokens = 256;
 
 size_t common_length(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
   const auto [at, other] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
@@ -265,31 +262,14 @@ phial::Answer Talk::answer(const phial::GenerateOptions& options,
 // Reads all of the prompt but its last piece, which is left to generate(). False when cancelled.
 bool Talk::read_in_pieces(const OnProgress& on_progress, TurnStats& stats) {
   const int64_t begin = computed_;
-  const int64_t end = sequence_.length();
-  if (end - begin <= kPieceTokens) return true;
-  // The sequence computes all that it holds: what is not its turn yet waits outside.
-  const std::vector<int32_t> ids = held_ids();
-  const auto started = std::chrono::steady_clock::now();
-  bool cancelled = false;
-  sequence_.rewind(begin);
-  int64_t at = begin;
-  while (end - at > kPieceTokens && !cancelled) {
-    sequence_.append({ids.begin() + at, ids.begin() + at + kPieceTokens});
-    at += kPieceTokens;
-    try {
-      sequence_.compute_logits();
-      computed_ = at;
-      on_progress(at - begin, end - begin);
-    } catch (const phial::Error& error) {
-      if (std::string_view(error.code()) != "cancelled") throw;
-      cancelled = true;
-    }
-  }
-  sequence_.append({ids.begin() + at, ids.end()});
+  const ReadPart part =
+      phial_cli::read_in_pieces(sequence_, begin, [&](int64_t done, int64_t total) {
+        computed_ = begin + done;
+        on_progress(done, total);
+      });
   stats.computed_tokens += computed_ - begin;
-  stats.prefill_ms +=
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
-  return !cancelled;
+  stats.prefill_ms += part.milliseconds;
+  return !part.cancelled;
 }
 
 void Talk::restore(std::vector<Segment> segments) {

@@ -646,8 +646,8 @@ typedef struct phial_quantize_options {
   const char* imatrix;            /* file of llama.cpp's imatrix program; NULL: none */
   const phial_tensor_rule* rules; /* later ones win */
   size_t rule_count;
-  double bits_per_weight; /* takes the scheme of at most so many, without `scheme`; 0: no */
-  int dry_run;            /* 1: writes nothing and reports the plan */
+  double bits_per_weight;              /* at most so many: the scheme that rounds least; 0: no */
+  int dry_run;                         /* 1: writes nothing and reports the plan */
   phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
   void* user;
   /* gguf: llama.cpp's name of how the tokenizer cuts text into words (tokenizer.ggml.pre); NULL:
@@ -661,12 +661,13 @@ typedef struct phial_quantize_options {
  * for gguf, else a folder. Nothing is there under that name before it is whole; a file is replaced,
  * a folder that is not empty is not. Bytes do not depend on threads or instruction set. `json`
  * receives the report: {"format","scheme","effort","bytes","bits_per_weight","seconds",
- * "peak_anonymous_bytes","tensors":[...],...}; of a dry run the plan: {"format","scheme","effort",
- * "dry_run","bytes","bits_per_weight","anonymous_bytes","weights","tensors":[{"name",
- * "source_grid","grid","rows","columns","bytes","transfer"}]}.
- * Errors: those of loading; usage (an unknown format, scheme or grid; a group size that does not
- * divide; the output is the source), unsupported, invalid_input (an imatrix of another model),
- * damaged (NaN or infinity in weights), io_error, cancelled. */
+ * "source_bytes","exact","peak_anonymous_bytes","tensors":[...],...}; of a dry run the plan:
+ * {"format","scheme","effort","dry_run","bytes","bits_per_weight","source_bytes",
+ * "anonymous_bytes","weights","tensors":[{"name","source_grid","grid","rows","columns","bytes",
+ * "transfer"}]}. Errors: those of loading; usage (an unknown format, scheme or grid; a group size
+ * that does not divide; the output is the source), unsupported, invalid_input (an imatrix of
+ * another model), damaged (NaN or infinity in weights), io_error, over_limit (max_memory),
+ * cancelled. */
 PHIAL_API phial_error* phial_quantize_json(phial_context* context, const char* source,
                                            const char* output,
                                            const phial_quantize_options* options,

@@ -1,7 +1,10 @@
 // The conversion functions of phial.h.
+#include <algorithm>
+
 #include "capi/guard.h"
 #include "capi/open_model.h"
 #include "capi/options.h"
+#include "engine/memory_need.h"
 #include "eval/quantization_report.h"
 #include "quantize/convert.h"
 #include "quantize/schemes.h"
@@ -126,10 +129,26 @@ Json plan_report(const ConvertPlan& plan) {
   out.set("dry_run", true);
   out.set("bytes", static_cast<int64_t>(plan.bytes));
   out.set("bits_per_weight", plan.bits_per_weight);
+  out.set("source_bytes", static_cast<int64_t>(plan.source_bytes));
   out.set("anonymous_bytes", static_cast<int64_t>(plan.anonymous_bytes));
   out.set("weights", weights);
   out.set("tensors", std::move(tensors));
   return out;
+}
+
+Status take_memory(const Runtime& runtime, const ConvertPlan& plan, MemoryLease& lease) {
+  if (runtime.memory == nullptr) return {};
+  const auto bytes =
+      static_cast<int64_t>(std::min<uint64_t>(plan.anonymous_bytes, uint64_t{INT64_MAX}));
+  if (!runtime.memory->take(bytes)) {
+    return over_limit("max_memory",
+                      "converting takes " + size_text(bytes) + " for buffers; of the " +
+                          size_text(runtime.memory->limit()) + " of memory allowed, " +
+                          size_text(runtime.memory->left()) + " are left",
+                      "allow more memory");
+  }
+  lease = MemoryLease(runtime.memory, bytes);
+  return {};
 }
 
 }  // namespace
@@ -153,7 +172,10 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
                            given.imatrix == nullptr ? "" : given.imatrix));
     PHIAL_ASSIGN(auto model, open_model(std::make_shared<const Checkpoint>(std::move(checkpoint))));
     PHIAL_ASSIGN(const ConvertPlan plan, plan_conversion(*runtime.files, std::move(model), chosen));
+    MemoryLease lease;
+    PHIAL_TRY(take_memory(runtime, plan, lease));
     if (given.dry_run != 0) {
+      PHIAL_TRY(try_output(*runtime.files, plan.format, output));
       *json = text_buffer(to_text(plan_report(plan)));
       return {};
     }

@@ -159,7 +159,8 @@ Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> dec
                                   "are left",
                                   size_text(bytes), size_text(runtime->memory->limit()),
                                   size_text(runtime->memory->left())),
-                      "allow more memory, or use fewer threads");
+                      runtime->threads->size() > 1 ? "allow more memory, or use fewer threads"
+                                                   : "allow more memory");
   }
   MemoryLease buffers(runtime->memory, bytes);
   return std::shared_ptr<Decoder>(std::make_shared<BudgetedDecoder>(

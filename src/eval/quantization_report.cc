@@ -201,6 +201,8 @@ Json quantization_report(const ConvertPlan& plan, const ConvertResult& result) {
   out.set("effort", plan.effort == Effort::fast ? "fast" : "balanced");
   out.set("bytes", result.bytes);
   out.set("bits_per_weight", result.bits_per_weight);
+  out.set("source_bytes", plan.source_bytes);
+  out.set("exact", std::ranges::all_of(result.tensors, &TensorResult::exact));
   out.set("seconds", result.seconds);
   out.set("peak_anonymous_bytes", result.peak_anonymous_bytes);
   out.set("weights", weights);

@@ -16,8 +16,8 @@ constexpr int64_t kFewestRows = 16;
 Status check(const char* where, const Sequence& sequence, std::span<const int32_t> ids,
              const WindowOptions& options) {
   if (options.context < 2 || options.context > sequence.context()) {
-    return usage_error(where, "the window is " + std::to_string(options.context) +
-                                  " tokens; expected 2.." + std::to_string(sequence.context()));
+    return usage_error("context", "the window is " + std::to_string(options.context) +
+                                      " tokens; expected 2.." + std::to_string(sequence.context()));
   }
   if (options.stride < 1 || options.stride > options.context) {
     return usage_error(where, "the stride is " + std::to_string(options.stride) +

@@ -49,7 +49,8 @@ struct ConvertOptions {
   // chosen by bits_per_weight, else the format's default. "keep": every matrix as the source has
   // it, or the nearest that the format holds without loss.
   std::string scheme;
-  // Chooses the scheme of at most this many bits per weight, over all weights of the model.
+  // Chooses, of the schemes of at most this many bits per weight over all weights of the model, the
+  // one that rounds least; of several that round nothing the smallest.
   std::optional<double> bits_per_weight;
   std::vector<TensorRule> rules;
   Effort effort = Effort::balanced;
@@ -87,6 +88,7 @@ struct ConvertPlan {
   std::vector<TargetFile> files;        // folders: what stands beside the weights, config.json last
   Grid dtype = Grid::bf16;              // folders: of matrices that are not quantized
   uint64_t bytes = 0;                   // of all weights, without headers
+  uint64_t source_bytes = 0;            // likewise, of the source
   uint64_t anonymous_bytes = 0;         // that a run takes at most besides what the process has
   double bits_per_weight = 0;           // over all weights, norms and biases included
 };
@@ -125,9 +127,9 @@ using OnConverted = std::function<bool(int64_t done, int64_t total)>;
 
 // Writes `plan` to `output`: a file for GGUF, else a folder. Nothing is there under that name
 // before it is whole; an interrupted run leaves "OUT.partial-..." behind at most, which no reader
-// takes for a model and the next run removes. Errors: usage (the output is the source, by any path
-// or link), io_error (cannot be written; a folder that holds something else), damaged (NaN or
-// infinity in weights: names tensor and row), cancelled.
+// takes for a model and the next run removes. Symbolic links to what is there are followed. Errors:
+// usage (the output is the source, by any path or link), io_error (cannot be written; a folder that
+// holds something else), damaged (NaN or infinity in weights: names tensor and row), cancelled.
 Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& plan,
                                      const std::string& output, const OnConverted& on_converted,
                                      const CancelFlag* cancel);
@@ -136,5 +138,8 @@ Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& 
 // GGUF file, or `imatrix` (empty: none).
 Status check_output(const Files& files, const Checkpoint& source, const std::string& output,
                     const std::string& imatrix = "");
+
+// The error of run_conversion() where `output` cannot be begun; leaves nothing.
+Status try_output(const Files& files, TargetFormat format, const std::string& output);
 
 }  // namespace phial

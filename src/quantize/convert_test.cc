@@ -263,6 +263,15 @@ TEST_F(Conversions, RulesChooseGridsAndMustMatch) {
   EXPECT_EQ(plan("llama-smol-f32.gguf", options).error().code, ErrorCode::usage);
 }
 
+TEST_F(Conversions, BitsPerWeightKeepCodesThatFit) {
+  ConvertOptions options;
+  for (const double bits : {6.9, 40.0}) {
+    options.bits_per_weight = bits;
+    EXPECT_EQ(plan("llama-smol-q4_1.gguf", options)->scheme, "q4_1") << bits;
+  }
+  EXPECT_EQ(plan("llama-tiny-bf16.gguf", options)->scheme, "f32");
+}
+
 TEST_F(Conversions, BitsPerWeightTakeTheLargestSchemeThatFits) {
   ConvertOptions options;
   options.bits_per_weight = 6;

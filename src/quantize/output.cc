@@ -140,12 +140,39 @@ Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPla
       std::make_unique<FolderOutput>(files, plan, std::move(folder), std::move(writer), bytes));
 }
 
+std::string followed(const Files& files, const std::string& path) {
+  const auto real = files.canonical(path);
+  return real.ok() ? *real : path;
+}
+
+// Says of an error of a writer that the folder to write into is missing.
+Error explained(const Files& files, const std::string& path, const Error& error) {
+  std::string name = path;
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  const std::string folder = folder_of(name);
+  if (error.code != ErrorCode::io_error || files.kind(folder) != FileKind::none) return error;
+  return io_error(path, "cannot write: there is no folder " + folder, "mkdir -p " + folder);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Output>> open_output(const Files& files, const ConvertPlan& plan,
                                             const std::string& path) {
-  return plan.format == TargetFormat::gguf ? open_gguf(files, plan, path)
-                                           : open_folder(files, plan, path);
+  const std::string place = followed(files, path);
+  auto output = plan.format == TargetFormat::gguf ? open_gguf(files, plan, place)
+                                                  : open_folder(files, plan, place);
+  if (!output.ok()) return explained(files, path, output.error());
+  return output;
+}
+
+Status try_output(const Files& files, TargetFormat format, const std::string& output) {
+  const std::string place = followed(files, output);
+  if (format == TargetFormat::gguf) {
+    const auto file = files.create(place);
+    return file.ok() ? Status() : Status(explained(files, output, file.error()));
+  }
+  const auto folder = files.create_folder(place);
+  return folder.ok() ? Status() : Status(explained(files, output, folder.error()));
 }
 
 Status check_output(const Files& files, const Checkpoint& source, const std::string& output,

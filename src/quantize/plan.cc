@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "model/gguf_target.h"
 #include "model/hf_target.h"
@@ -30,15 +31,6 @@ bool matches_pattern(std::string_view pattern, std::string_view text) {
     }
   }
   return pattern.find_first_not_of('*', p) == std::string_view::npos;
-}
-
-std::string divisors_text(int64_t columns, std::span<const int> sizes) {
-  std::string text;
-  for (const int size : sizes) {
-    if (columns % size != 0) continue;
-    text += (text.empty() ? "" : ", ") + std::to_string(size);
-  }
-  return text.empty() ? "none of its sizes divides the row" : "would do: " + text;
 }
 
 // Floats are multiplied as they lie in a file, and stay what other readers know.
@@ -162,10 +154,27 @@ class Planner {
       if (used[i]) continue;
       return usage_error("tensor",
                          fmt::format("no matrix is called '{}'", options_.rules[i].pattern),
-                         fmt::format("such as {}", example_name()));
+                         names_like(options_.rules[i].pattern));
     }
     count();
     return {};
+  }
+
+  // An embedding that is the head answers to the head's name, too.
+  bool is_meant(const std::string& pattern, const TargetTensor& target) const {
+    if (matches_pattern(pattern, target.name)) return true;
+    return target.role == Role::token_embedding && spec().tied_embeddings &&
+           (pattern == "output.weight" || pattern == "lm_head.weight");
+  }
+
+  std::string names_like(const std::string& pattern) const {
+    const std::string within = "*" + pattern + "*";
+    for (const PlannedTensor& tensor : plan_.tensors) {
+      if (tensor.target.is_matrix() && matches_pattern(within, tensor.target.name)) {
+        return fmt::format("did you mean '{}'?", within);
+      }
+    }
+    return fmt::format("such as {}", example_name());
   }
 
   std::string example_name() const {
@@ -185,7 +194,7 @@ class Planner {
     const int64_t columns = target.shape[1];
     bool by_rule = false;
     for (size_t i = rules_.size(); i-- > 0;) {
-      if (!matches_pattern(options_.rules[i].pattern, target.name)) continue;
+      if (!is_meant(options_.rules[i].pattern, target)) continue;
       used[i] = true;
       if (!by_rule) tensor.grid = rules_[i];
       by_rule = true;
@@ -211,14 +220,10 @@ class Planner {
     const int64_t columns = tensor.target.shape[1];
     const int32_t block = tensor.grid.block_columns();
     if (columns % block == 0) return {};
-    static constexpr int kGroups[] = {32, 64, 128};
-    static constexpr int kBlocks[] = {32, 256};
-    const bool planes = tensor.grid.has_planes();
     return usage_error(
         tensor.target.name,
         fmt::format("groups of {} do not divide its rows of {} columns", block, columns),
-        divisors_text(columns,
-                      planes ? std::span<const int>(kGroups) : std::span<const int>(kBlocks)));
+        fmt::format("would do: {}", known_grids(options_.format, columns)));
   }
 
   void count() {
@@ -237,9 +242,26 @@ class Planner {
         weights == 0 ? 0 : 8.0 * static_cast<double>(plan_.bytes) / static_cast<double>(weights);
   }
 
+  // What rounding costs, in units that compare schemes: the square of a step for each weight, whose
+  // bits halve it. Nothing for what comes over as it is.
+  double rounding_cost() const {
+    double sum = 0;
+    for (const PlannedTensor& tensor : plan_.tensors) {
+      if (!tensor.target.is_matrix() || tensor.transfer != Transfer::encoded) continue;
+      const auto weights = static_cast<double>(tensor.weights());
+      bool exact = true;
+      for (const TargetRows& piece : tensor.target.pieces) {
+        exact = exact && holds_exactly(piece.view, tensor.grid);
+      }
+      if (!exact) sum += weights * std::exp2(-16.0 * static_cast<double>(tensor.bytes) / weights);
+    }
+    return sum;
+  }
+
+  // The scheme that rounds least; of several that round nothing the smallest.
   Status choose_by_bits() {
     const Scheme* best = nullptr;
-    double best_bits = 0, least = 0;
+    double best_bits = 0, best_cost = 0, least = 0;
     Status first;  // why the first that could not be taken was not
     for (const Scheme& scheme : scheme_table()) {
       if (!has_scheme(options_.format, scheme) || !scheme.is_choice) continue;
@@ -250,9 +272,12 @@ class Planner {
       }
       const double bits = plan_.bits_per_weight;
       if (least == 0 || bits < least) least = bits;
-      if (bits <= *options_.bits_per_weight && bits > best_bits) {
+      if (bits > *options_.bits_per_weight) continue;
+      const double cost = rounding_cost();
+      if (best == nullptr || cost < best_cost || (cost == best_cost && bits < best_bits)) {
         best = &scheme;
         best_bits = bits;
+        best_cost = cost;
       }
     }
     if (least == 0) return first;
@@ -279,6 +304,9 @@ class Planner {
 
   Status finish() {
     plan_.anonymous_bytes = run_buffer_bytes(plan_);
+    for (const NamedTensor& tensor : plan_.model->checkpoint->tensors) {
+      plan_.source_bytes += tensor.view.bytes.size();
+    }
     plan_.dtype = chosen_floats();
     if (options_.format == TargetFormat::gguf) {
       if (plan_.scheme != "keep") {

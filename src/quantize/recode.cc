@@ -1,5 +1,6 @@
 #include "quantize/recode.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -139,17 +140,24 @@ void put_raw_number(ScaleKind kind, uint32_t bits, int64_t i, uint8_t* plane) {
   store_number<uint16_t>(static_cast<uint16_t>(bits), plane + 2 * i);
 }
 
+// The scale and the minimum of planes.
+Carried carried_scales(const AffineMatrix& matrix, int64_t row, int64_t column) {
+  const int64_t plane_row = matrix.first_row + row;
+  const int64_t group = column / matrix.grid.group_columns;
+  const ScaleKind kind = matrix.grid.scale;
+  Carried out;
+  out.scale = raw_number(kind, matrix.scales, plane_row * matrix.scale_row + group);
+  out.minimum = raw_number(kind, matrix.offsets, plane_row * matrix.offset_row + group);
+  return out;
+}
+
 Carried carried_from(const MatrixView& view, int64_t row, int64_t column) {
   if (!view.is_affine()) {
     return carried_from_block(view.grid, view.row(row) + row_bytes(view.grid, column));
   }
   const AffineMatrix& matrix = view.affine;
   const int64_t plane_row = matrix.first_row + row;
-  const int64_t group = column / matrix.grid.group_columns;
-  Carried out;
-  const ScaleKind kind = matrix.grid.scale;
-  out.scale = raw_number(kind, matrix.scales, plane_row * matrix.scale_row + group);
-  out.minimum = raw_number(kind, matrix.offsets, plane_row * matrix.offset_row + group);
+  Carried out = carried_scales(matrix, row, column);
   for (int i = 0; i < kGroup; ++i) {
     out.numbers[i] = static_cast<int16_t>(
         load_bits(matrix.codes, plane_row * matrix.code_row_bits + (column + i) * matrix.grid.bits,
@@ -170,6 +178,53 @@ Status shift_to(const Numbers& into, Carried& group) {
   }
   for (int16_t& number : group.numbers) number = static_cast<int16_t>(number + zero);
   return {};
+}
+
+float number_of(ScaleKind kind, uint32_t bits) {
+  switch (kind) {
+    case ScaleKind::f16:
+      return f16_to_f32(static_cast<uint16_t>(bits));
+    case ScaleKind::bf16:
+      return bf16_to_f32(static_cast<uint16_t>(bits));
+    default:
+      return std::bit_cast<float>(bits);
+  }
+}
+
+bool put_as_f16(ScaleKind kind, uint32_t& bits) {
+  const float value = number_of(kind, bits);
+  const uint16_t stored = f32_to_f16(value);
+  bits = stored;
+  return f16_to_f32(stored) == value;
+}
+
+// Makes scale and minimum those of a block of `into`, and says what is to be taken off the numbers;
+// nothing where some value has no such form. A grid without a minimum has one where the minimum is
+// a whole multiple of the scale.
+std::optional<int> fit_scales(const Numbers& from, const Numbers& into, Carried& group) {
+  int zero = 0;
+  if (!into.with_minimum) {
+    const float scale = number_of(from.scale, group.scale);
+    const float minimum = number_of(from.scale, group.minimum);
+    const float multiple = scale == 0 ? 0 : -minimum / scale;
+    if (!(std::abs(multiple) <= 256) || std::nearbyint(multiple) * scale != -minimum) {
+      return std::nullopt;
+    }
+    zero = static_cast<int>(std::nearbyint(multiple));
+  } else if (!put_as_f16(from.scale, group.minimum)) {
+    return std::nullopt;
+  }
+  if (!put_as_f16(from.scale, group.scale)) return std::nullopt;
+  return zero;
+}
+
+bool shift_by(int zero, const Numbers& into, Carried& group) {
+  bool all = true;
+  for (int16_t& number : group.numbers) {
+    number = static_cast<int16_t>(number - zero);
+    all = all && number >= into.low && number <= into.high;
+  }
+  return all;
 }
 
 void put_block(Grid grid, const Carried& group, int low, uint8_t* block) {
@@ -281,7 +336,27 @@ bool is_same_grid(const MatrixView& view, const StoredGrid& grid) {
   return is_same_planes(view.affine.grid, grid.affine()) && view.affine.code_row_bits % 8 == 0;
 }
 
-// Whether codes can be carried over.
+// Whether the data decide if codes can be carried over.
+bool may_recode(const MatrixView& view, const StoredGrid& grid) {
+  return view.has_affine_grid() && !grid.has_planes() && numbers_of(view).any() &&
+         numbers_of(grid).any();
+}
+
+bool row_fits(const MatrixView& view, int64_t row, const Numbers& from, const Numbers& into) {
+  for (int64_t column = 0; column < view.columns; column += from.group_columns) {
+    Carried head = carried_scales(view.affine, row, column);
+    const std::optional<int> zero = fit_scales(from, into, head);
+    if (!zero) return false;
+    if (from.low - *zero >= into.low && from.high - *zero <= into.high) continue;
+    for (int64_t c = column; c < column + from.group_columns; c += kGroup) {
+      Carried group = carried_from(view, row, c);
+      if (!shift_by(*zero, into, group)) return false;
+    }
+  }
+  return true;
+}
+
+// Whether codes can be carried over, whatever they are.
 bool can_recode(const MatrixView& view, const StoredGrid& grid) {
   if (is_mxfp4(view)) return is_mlx_mxfp4(grid);
   if (is_mlx_mxfp4(view)) return is_mxfp4(grid);
@@ -306,6 +381,20 @@ bool holds_exactly(const MatrixView& view, const StoredGrid& grid) {
   return !view.has_affine_grid() && grid.is_number() && is_wider(view.grid, grid.grid);
 }
 
+bool holds_data(const MatrixView& view, const StoredGrid& grid) {
+  if (!may_recode(view, grid)) return false;
+  const Numbers from = numbers_of(view), into = numbers_of(grid);
+  for (int64_t row = 0; row < view.rows; ++row) {
+    if (view.is_packed()) {
+      const RestoredRow restored(view, row);
+      if (!row_fits(restored.view, 0, from, into)) return false;
+    } else if (!row_fits(view, row, from, into)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor) {
   const MatrixView& view = tensor.pieces[0].view;
   std::vector<StoredGrid> candidates;
@@ -313,7 +402,8 @@ StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor) {
     if (!view.has_affine_grid() && gguf_can_hold(view.grid)) {
       candidates.push_back({.grid = view.grid});
     }
-    for (const Grid grid : {Grid::mxfp4, Grid::q4_0, Grid::q4_1, Grid::q5_1, Grid::q8_0}) {
+    for (const Grid grid :
+         {Grid::mxfp4, Grid::q4_0, Grid::q4_1, Grid::q5_0, Grid::q5_1, Grid::q8_0}) {
       candidates.push_back({.grid = grid});
     }
   } else if (format == TargetFormat::mlx) {
@@ -340,7 +430,9 @@ StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor) {
   candidates.push_back({.grid = Grid::bf16});
   for (const StoredGrid& grid : candidates) {
     bool all = tensor.shape[1] % grid.block_columns() == 0;
-    for (const TargetRows& piece : tensor.pieces) all = all && holds_exactly(piece.view, grid);
+    for (const TargetRows& piece : tensor.pieces) {
+      all = all && (holds_exactly(piece.view, grid) || holds_data(piece.view, grid));
+    }
     if (all) return grid;
   }
   return {};
@@ -350,7 +442,7 @@ Transfer transfer_of(const TargetTensor& tensor, const StoredGrid& grid) {
   Transfer transfer = Transfer::copied;
   for (const TargetRows& piece : tensor.pieces) {
     if (is_same_grid(piece.view, grid)) continue;
-    if (!can_recode(piece.view, grid)) return Transfer::encoded;
+    if (!can_recode(piece.view, grid) && !holds_data(piece.view, grid)) return Transfer::encoded;
     transfer = Transfer::recoded;
   }
   return transfer;
@@ -378,11 +470,18 @@ Status recode_row(const MatrixView& view, int64_t row, const StoredGrid& grid,
     put_mxfp4(view, row, planes[0]);
     return {};
   }
-  const Numbers into = numbers_of(grid);
-  const bool has_minimum = numbers_of(view).with_minimum;
+  const Numbers from = numbers_of(view), into = numbers_of(grid);
+  const bool as_they_are = fits(from, into);
   for (int64_t column = 0; column < view.columns; column += kGroup) {
     Carried group = carried_from(view, row, column);
-    if (into.with_minimum && !has_minimum) PHIAL_TRY(shift_to(into, group));
+    if (!as_they_are) {
+      const std::optional<int> zero = fit_scales(from, into, group);
+      if (!zero || !shift_by(*zero, into, group)) {
+        return internal_error("codes", "do not fit the grid they were found to fit");
+      }
+    } else if (into.with_minimum && !from.with_minimum) {
+      PHIAL_TRY(shift_to(into, group));
+    }
     if (grid.has_planes()) {
       put_planes(grid, group, column, planes);
     } else {

@@ -12,6 +12,7 @@
 // | q5_1 | 5, 6 and 8 bits in groups of 32 |
 // | n bits, f16 scales | as many or more bits in groups that divide its own; q4_1, q5_1 likewise |
 // | mxfp4 | mxfp4 of the other format |
+// | n bits | q4_0, q4_1, q5_0, q5_1, q8_0, where holds_data() finds that they fit |
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,11 @@ std::string source_grid_name(const MatrixView& view);
 // Whether every value of `view` is one of `grid`, whatever the values are. Plain numbers that are
 // wide enough count.
 bool holds_exactly(const MatrixView& view, const StoredGrid& grid);
+
+// Whether codes of planes with minimums can be carried over into blocks of GGUF, which the data
+// decide: their scales are numbers of float16, and, for a grid without minimums, each minimum is a
+// whole multiple of its scale. Looks at all of them, and at codes where need be.
+bool holds_data(const MatrixView& view, const StoredGrid& grid);
 
 // The grid of `format` that is nearest to what the source has and holds it exactly.
 StoredGrid kept_grid(TargetFormat format, const TargetTensor& tensor);

@@ -165,6 +165,12 @@ TEST(Recode, Int4CodesAreCarriedOver) {
   EXPECT_FALSE(exact(Grid::f16, {.grid = Grid::bf16}));
 }
 
+// One of the minimums is no multiple of its scale.
+Source with_odd_minimum(Source source) {
+  ++source.planes->offsets[0];
+  return source;
+}
+
 TEST(Recode, KeptGridsHoldExactlyWithTheFewestBits) {
   const auto kept = [](Source source, TargetFormat format) {
     TargetTensor tensor;
@@ -180,10 +186,54 @@ TEST(Recode, KeptGridsHoldExactlyWithTheFewestBits) {
   EXPECT_EQ(kept(block_source(Grid::mxfp4), TargetFormat::mlx), "mxfp4 g32");
   EXPECT_EQ(kept(block_source(Grid::q4_k), TargetFormat::mlx), "f32");
   EXPECT_EQ(kept(plane_source(planes_of(3, 64, ScaleKind::bf16)), TargetFormat::mlx), "int3 g64");
-  EXPECT_EQ(kept(plane_source(planes_of(4, 64)), TargetFormat::gguf), "q4_1");
+  EXPECT_EQ(kept(with_odd_minimum(plane_source(planes_of(4, 64))), TargetFormat::gguf), "q4_1");
   EXPECT_EQ(kept(plane_source(kMlxMxfp4), TargetFormat::gguf), "mxfp4");
   EXPECT_EQ(kept(block_source(Grid::q4_0), TargetFormat::safetensors), "f32");
   EXPECT_EQ(kept(block_source(Grid::f16), TargetFormat::safetensors), "f16");
+}
+
+TEST(Recode, BlocksWithoutMinimumsComeBackFromPlanes) {
+  for (const auto& [grid, bits] :
+       {std::pair(Grid::q4_0, 4), std::pair(Grid::q5_0, 5), std::pair(Grid::q8_0, 8)}) {
+    const Source source = block_source(grid);
+    const StoredGrid stored = planes_of(bits, 32), back = {.grid = grid};
+    const auto bytes = stored.plane_row_bytes(kColumns);
+    std::vector<uint8_t> codes(static_cast<size_t>(bytes[0])),
+        scales(static_cast<size_t>(bytes[1])), minimums(static_cast<size_t>(bytes[2]));
+    uint8_t* planes[3] = {codes.data(), scales.data(), minimums.data()};
+    ASSERT_TRUE(recode_row(source.view, 0, stored, planes).ok());
+    MatrixView view;
+    view.rows = 1;
+    view.columns = kColumns;
+    view.affine = {.grid = stored.affine(),
+                   .codes = codes.data(),
+                   .code_row_bits = 8 * bytes[0],
+                   .scales = scales.data(),
+                   .scale_row = kColumns / 32,
+                   .offsets = minimums.data(),
+                   .offset_row = kColumns / 32};
+    EXPECT_TRUE(holds_data(view, back)) << source.name;
+    std::vector<uint8_t> row(static_cast<size_t>(row_bytes(grid, kColumns)));
+    uint8_t* blocks[3] = {row.data()};
+    ASSERT_TRUE(recode_row(view, 0, back, blocks).ok()) << source.name;
+    EXPECT_EQ(std::memcmp(row.data(), source.view.row(0), row.size()), 0) << source.name;
+    ++minimums[2 * 5];
+    EXPECT_FALSE(holds_data(view, back)) << source.name;
+    EXPECT_FALSE(recode_row(view, 0, back, blocks).ok()) << source.name;
+  }
+}
+
+TEST(Recode, ScalesOfBfloat16ThatFloat16HoldsComeOver) {
+  const Source source = with_odd_minimum(plane_source(planes_of(4, 64, ScaleKind::bf16)));
+  const StoredGrid grid = {.grid = Grid::q4_1};
+  EXPECT_TRUE(holds_data(source.view, grid));
+  EXPECT_FALSE(holds_data(source.view, {.grid = Grid::q4_0}));
+  EXPECT_FALSE(holds_data(source.view, {.grid = Grid::q4_k}));
+  for (int64_t r = 0; r < kRows; ++r) {
+    std::vector<float> before(kColumns);
+    source.view.decode(r, before.data());
+    EXPECT_EQ(carried(source, r, grid), before);
+  }
 }
 
 TEST(Recode, AMinimumBeyondFloat16IsAnError) {

@@ -144,6 +144,15 @@ bool holds(When when, const ModelSpec& spec, bool has_importance) {
   return false;
 }
 
+// Of numbers and blocks.
+bool is_written(TargetFormat format, const GridInfo& info) {
+  if (!info.can_encode) return false;
+  if (format == TargetFormat::gguf || format == TargetFormat::phial) {
+    return gguf_can_hold(info.grid);
+  }
+  return info.grid == Grid::f32 || info.grid == Grid::f16 || info.grid == Grid::bf16;
+}
+
 // "4", "4-g32".
 std::optional<StoredGrid> mlx_grid(std::string_view name, ScaleKind scale) {
   StoredGrid grid = {.group_columns = 64, .scale = scale};
@@ -232,27 +241,38 @@ Result<StoredGrid> grid_by_name(TargetFormat format, std::string_view name, Scal
   const std::string wanted = lower(name);
   for (const GridInfo& info : grid_table()) {
     if (wanted != info.name) continue;
-    const bool is_float =
-        info.grid == Grid::f32 || info.grid == Grid::f16 || info.grid == Grid::bf16;
-    bool held = is_float;
-    if (format == TargetFormat::gguf || format == TargetFormat::phial) {
-      held = gguf_can_hold(info.grid);
-    }
     if (format == TargetFormat::mlx && info.grid == Grid::mxfp4) {
       return StoredGrid{.grid = Grid::mxfp4, .group_columns = 32, .scale = ScaleKind::e8m0};
     }
-    if (held && info.can_encode) return StoredGrid{.grid = info.grid};
+    if (is_written(format, info)) return StoredGrid{.grid = info.grid};
     return usage_error("grid",
-                       fmt::format("{} cannot be written in {}", format_name(format), wanted));
+                       fmt::format("{} cannot be written in {}", format_name(format), wanted),
+                       "it has " + known_grids(format));
   }
   if (format == TargetFormat::mlx) {
     if (const auto grid = mlx_grid(wanted, scale)) return *grid;
-    return usage_error("grid", fmt::format("mlx has no grid '{}'", name),
-                       "it has f32, f16, bf16, mxfp4, and 2, 3, 4, 5, 6 or 8 bits, such as 4 or "
-                       "4-g32 (groups of 32, 64 or 128)");
   }
-  return usage_error("grid", fmt::format("there is no grid '{}'", name),
-                     "docs/grids.md lists them");
+  return usage_error("grid", fmt::format("{} has no grid '{}'", format_name(format), name),
+                     "it has " + known_grids(format));
+}
+
+std::string known_grids(TargetFormat format, int64_t columns) {
+  std::string known;
+  const auto add = [&known](std::string_view name) {
+    known += known.empty() ? "" : ", ";
+    known += name;
+  };
+  for (const GridInfo& info : grid_table()) {
+    if (is_written(format, info) && columns % info.block_values == 0) add(info.name);
+  }
+  if (format != TargetFormat::mlx || columns % 32 != 0) return known;
+  add("mxfp4");
+  known += ", and 2, 3, 4, 5, 6 or 8 bits";
+  if (columns % 64 == 0) known += ", such as 4 (groups of 64)";
+  known += columns % 128 == 0  ? " or 4-g32 (groups of 32, or 128)"
+           : columns % 64 == 0 ? " or 4-g32 (groups of 32)"
+                               : " in groups of 32, such as 4-g32";
+  return known;
 }
 
 const char* scheme_grid(const Scheme& scheme, const TargetTensor& tensor, const ModelSpec& spec,

@@ -76,6 +76,9 @@ const Scheme& default_scheme(TargetFormat format);
 // format cannot hold it or phial cannot encode it. MLX scales get `scale`.
 Result<StoredGrid> grid_by_name(TargetFormat format, std::string_view name, ScaleKind scale);
 
+// The names that grid_by_name() takes for rows of so many columns (0: of any), with commas.
+std::string known_grids(TargetFormat format, int64_t columns = 0);
+
 // What `scheme` stores `tensor` in, before fallbacks.
 const char* scheme_grid(const Scheme& scheme, const TargetTensor& tensor, const ModelSpec& spec,
                         bool has_importance);
