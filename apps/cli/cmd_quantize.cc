@@ -266,7 +266,7 @@ int run_quantize(const Command& command, const std::vector<std::string>& argumen
               "program");
   parser.real(
       "--bits-per-weight", "X", order.bits_per_weight, [](double x) { return x > 0; }, "above 0",
-      "take the scheme of at most X bits per weight");
+      "mix the grids of the format, at most X bits in the mean");
   common.declare(parser);
   remark_schemes(parser);
   if (!parser.parse(arguments)) {

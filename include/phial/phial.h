@@ -647,7 +647,7 @@ typedef struct phial_quantize_options {
   const char* imatrix;            /* file of llama.cpp's imatrix program; NULL: none */
   const phial_tensor_rule* rules; /* later ones win */
   size_t rule_count;
-  double bits_per_weight;              /* at most so many: the scheme that rounds least; 0: no */
+  double bits_per_weight;              /* a mix of the format's grids of at most so many; 0: no */
   int dry_run;                         /* 1: writes nothing and reports the plan */
   phial_progress_callback on_progress; /* weights done; may be NULL; not 0 stops, nothing is left */
   void* user;

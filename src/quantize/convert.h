@@ -49,8 +49,8 @@ struct ConvertOptions {
   // chosen by bits_per_weight, else the format's default. "keep": every matrix as the source has
   // it, or the nearest that the format holds without loss.
   std::string scheme;
-  // Chooses, of the schemes of at most this many bits per weight over all weights of the model, the
-  // one that rounds least; of several that round nothing the smallest.
+  // A mix of the format's grids of at most this many bits per weight over all weights of the model:
+  // the one that loses least (quantize/allocation.h). Named "mix", or as the scheme that is the same.
   std::optional<double> bits_per_weight;
   std::vector<TensorRule> rules;
   Effort effort = Effort::balanced;

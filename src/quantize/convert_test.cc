@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <map>
 
 #include "formats/checkpoint.h"
+#include "quantize/schemes.h"
 #include "tensor/numbers.h"
 
 namespace phial {
@@ -269,19 +271,51 @@ TEST_F(Conversions, BitsPerWeightKeepCodesThatFit) {
     options.bits_per_weight = bits;
     EXPECT_EQ(plan("llama-smol-q4_1.gguf", options)->scheme, "q4_1") << bits;
   }
-  EXPECT_EQ(plan("llama-tiny-bf16.gguf", options)->scheme, "f32");
+  for (const TargetFormat format : {TargetFormat::gguf, TargetFormat::safetensors}) {
+    options.format = format;
+    EXPECT_EQ(plan("llama-tiny-bf16.gguf", options)->scheme, "bf16");
+  }
 }
 
-TEST_F(Conversions, BitsPerWeightTakeTheLargestSchemeThatFits) {
-  ConvertOptions options;
-  options.bits_per_weight = 6;
-  const ConvertPlan planned = plan("llama-smol-f32.gguf", options).value();
-  EXPECT_LE(planned.bits_per_weight, 6);
-  ConvertOptions larger = options;
-  larger.bits_per_weight = 9;
-  EXPECT_GT(plan("llama-smol-f32.gguf", larger)->bits_per_weight, planned.bits_per_weight);
-  options.bits_per_weight = 1;
-  EXPECT_EQ(plan("llama-smol-f32.gguf", options).error().code, ErrorCode::usage);
+TEST_F(Conversions, BitsPerWeightTakeTheMixThatLosesLeast) {
+  for (const TargetFormat format : {TargetFormat::gguf, TargetFormat::mlx, TargetFormat::phial}) {
+    ConvertOptions options = to(format, "");
+    double before = 0;
+    for (const double bits : {5.6, 6.0, 6.5, 9.0}) {
+      options.bits_per_weight = bits;
+      const ConvertPlan planned = plan("llama-smol-f32.gguf", options).value();
+      EXPECT_LE(planned.bits_per_weight, bits);
+      EXPECT_GE(planned.bits_per_weight, before);
+      before = planned.bits_per_weight;
+      for (const PlannedTensor& tensor : planned.tensors) {
+        if (!tensor.target.is_matrix()) continue;
+        EXPECT_EQ(tensor.transfer, Transfer::encoded) << tensor.target.name;
+      }
+    }
+    // The embedding is the head here, which a model suffers from most.
+    options.bits_per_weight = 6.5;
+    std::map<Role, double> bits_of;
+    const ConvertPlan planned = plan("llama-smol-f32.gguf", options).value();
+    for (const PlannedTensor& tensor : planned.tensors) {
+      bits_of[tensor.target.role] =
+          8.0 * static_cast<double>(tensor.bytes) / static_cast<double>(tensor.weights());
+    }
+    EXPECT_GE(bits_of[Role::token_embedding], bits_of[Role::gate]) << format_name(format);
+    EXPECT_EQ(planned.scheme, "mix");
+    options.rules = {{format == TargetFormat::gguf ? "*attn_v*" : "*v_proj*", "f32"}};
+    options.bits_per_weight = 8;
+    const ConvertPlan ordered = plan("llama-smol-f32.gguf", options).value();
+    EXPECT_LE(ordered.bits_per_weight, 8);
+    for (const PlannedTensor& tensor : ordered.tensors) {
+      if (tensor.target.role != Role::v) continue;
+      EXPECT_EQ(tensor.grid.grid, Grid::f32) << tensor.target.name;
+    }
+    options.rules = {{"nothing*", "f32"}};
+    EXPECT_EQ(plan("llama-smol-f32.gguf", options).error().code, ErrorCode::usage);
+    options.rules.clear();
+    options.bits_per_weight = 1;
+    EXPECT_EQ(plan("llama-smol-f32.gguf", options).error().code, ErrorCode::usage);
+  }
 }
 
 TEST_F(Conversions, ThePlanTellsWhatTheRunDoes) {

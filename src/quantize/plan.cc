@@ -1,11 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 
 #include "model/gguf_target.h"
 #include "model/hf_target.h"
 #include "model/mlx_target.h"
+#include "quantize/allocation.h"
 #include "quantize/convert.h"
 #include "quantize/recode.h"
 #include "quantize/run_buffers.h"
@@ -150,13 +151,18 @@ class Planner {
     for (PlannedTensor& tensor : plan_.tensors) {
       PHIAL_TRY(choose_grid(scheme, tensor, used));
     }
+    PHIAL_TRY(check_used(used));
+    count();
+    return {};
+  }
+
+  Status check_used(const std::vector<bool>& used) const {
     for (size_t i = 0; i < used.size(); ++i) {
       if (used[i]) continue;
       return usage_error("tensor",
                          fmt::format("no matrix is called '{}'", options_.rules[i].pattern),
                          names_like(options_.rules[i].pattern));
     }
-    count();
     return {};
   }
 
@@ -187,108 +193,195 @@ class Planner {
   Status choose_grid(const Scheme* scheme, PlannedTensor& tensor, std::vector<bool>& used) {
     const TargetTensor& target = tensor.target;
     if (!target.is_matrix()) {
-      tensor.grid = {};
-      if (options_.format != TargetFormat::gguf) tensor.grid.grid = exact_float_grid(target.values);
+      take_grid(tensor, float_grid(target));
       return {};
     }
-    const int64_t columns = target.shape[1];
-    bool by_rule = false;
-    for (size_t i = rules_.size(); i-- > 0;) {
-      if (!is_meant(options_.rules[i].pattern, target)) continue;
-      used[i] = true;
-      if (!by_rule) tensor.grid = rules_[i];
-      by_rule = true;
-    }
-    if (!by_rule && scheme == nullptr) {
-      tensor.grid = kept_grid(options_.format, target);
-    } else if (!by_rule) {
+    StoredGrid grid;
+    if (const auto ordered = ordered_grid(target, used)) {
+      grid = *ordered;
+    } else if (scheme == nullptr) {
+      grid = kept_grid(options_.format, target);
+    } else {
       PHIAL_ASSIGN(
-          tensor.grid,
-          grid_by_name(options_.format, scheme_grid(*scheme, target, spec(), is_known_important()),
-                       scale_));
-      if (!tensor.grid.has_planes()) {
-        tensor.grid.grid = fallback_grid(tensor.grid.grid, columns);
-      }
+          grid, grid_by_name(options_.format,
+                             scheme_grid(*scheme, target, spec(), is_known_important()), scale_));
+      if (!grid.has_planes()) grid.grid = fallback_grid(grid.grid, target.shape[1]);
     }
-    PHIAL_TRY(check_columns(tensor));
-    tensor.transfer = transfer_of(target, tensor.grid);
-    if (options_.format == TargetFormat::phial) tensor.panels = panels_of(tensor.grid, columns);
+    PHIAL_TRY(check_columns(target, grid));
+    take_grid(tensor, grid);
     return {};
   }
 
-  Status check_columns(const PlannedTensor& tensor) const {
-    const int64_t columns = tensor.target.shape[1];
-    const int32_t block = tensor.grid.block_columns();
+  // Of norms, biases and factors.
+  StoredGrid float_grid(const TargetTensor& target) const {
+    if (options_.format == TargetFormat::gguf) return {};
+    return {.grid = exact_float_grid(target.values)};
+  }
+
+  // What the last rule that is meant says; notes which rules are.
+  std::optional<StoredGrid> ordered_grid(const TargetTensor& target,
+                                         std::vector<bool>& used) const {
+    std::optional<StoredGrid> ordered;
+    for (size_t i = 0; i < rules_.size(); ++i) {
+      if (!is_meant(options_.rules[i].pattern, target)) continue;
+      used[i] = true;
+      ordered = rules_[i];
+    }
+    return ordered;
+  }
+
+  // With all that follows from it.
+  void take_grid(PlannedTensor& tensor, const StoredGrid& grid) const {
+    tensor.grid = grid;
+    tensor.panels.reset();
+    int64_t rows = 1, columns = tensor.weights();
+    if (tensor.target.is_matrix()) {
+      rows = tensor.target.shape[0];
+      columns = tensor.target.shape[1];
+      tensor.transfer = transfer_of(tensor.target, grid);
+      if (options_.format == TargetFormat::phial) tensor.panels = panels_of(grid, columns);
+    }
+    tensor.bytes =
+        static_cast<uint64_t>(tensor.panels ? packed_bytes(*tensor.panels, rows).value_or(INT64_MAX)
+                                            : rows * grid.row_bytes(columns));
+  }
+
+  Status check_columns(const TargetTensor& target, const StoredGrid& grid) const {
+    const int64_t columns = target.shape[1];
+    const int32_t block = grid.block_columns();
     if (columns % block == 0) return {};
     return usage_error(
-        tensor.target.name,
+        target.name,
         fmt::format("groups of {} do not divide its rows of {} columns", block, columns),
         fmt::format("would do: {}", known_grids(options_.format, columns)));
   }
 
   void count() {
     plan_.bytes = 0;
-    int64_t weights = 0;
-    for (PlannedTensor& tensor : plan_.tensors) {
-      const int64_t rows = tensor.target.is_matrix() ? tensor.target.shape[0] : 1;
-      const int64_t columns = tensor.weights() / std::max<int64_t>(rows, 1);
-      tensor.bytes = static_cast<uint64_t>(
-          tensor.panels ? packed_bytes(*tensor.panels, rows).value_or(INT64_MAX)
-                        : rows * tensor.grid.row_bytes(columns));
-      plan_.bytes += tensor.bytes;
-      weights += tensor.weights();
-    }
-    plan_.bits_per_weight =
-        weights == 0 ? 0 : 8.0 * static_cast<double>(plan_.bytes) / static_cast<double>(weights);
+    for (const PlannedTensor& tensor : plan_.tensors) plan_.bytes += tensor.bytes;
+    plan_.bits_per_weight = bits_of(plan_.bytes);
   }
 
-  // What rounding costs, in units that compare schemes: the square of a step for each weight, whose
-  // bits halve it. Nothing for what comes over as it is.
-  double rounding_cost() const {
-    double sum = 0;
-    for (const PlannedTensor& tensor : plan_.tensors) {
-      if (!tensor.target.is_matrix() || tensor.transfer != Transfer::encoded) continue;
-      const auto weights = static_cast<double>(tensor.weights());
-      bool exact = true;
-      for (const TargetRows& piece : tensor.target.pieces) {
-        exact = exact && holds_exactly(piece.view, tensor.grid);
-      }
-      if (!exact) sum += weights * std::exp2(-16.0 * static_cast<double>(tensor.bytes) / weights);
-    }
-    return sum;
+  int64_t weights() const {
+    int64_t all = 0;
+    for (const PlannedTensor& tensor : plan_.tensors) all += tensor.weights();
+    return all;
   }
 
-  // The scheme that rounds least; of several that round nothing the smallest.
+  // For each weight, of so many bytes for all of them.
+  double bits_of(uint64_t bytes) const {
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(1, weights()));
+  }
+
+  // What `tensor` may become: the grids of the format that its rows fit, what the source has, or
+  // what a rule says.
+  Result<std::vector<GridOption>> options_of(PlannedTensor tensor, std::vector<bool>& used) const {
+    std::vector<StoredGrid> grids;
+    if (const auto ordered = ordered_grid(tensor.target, used)) {
+      PHIAL_TRY(check_columns(tensor.target, *ordered));
+      grids = {*ordered};
+    } else {
+      grids = written_grids(options_.format, tensor.target.shape[1], scale_);
+      std::erase_if(grids, [](const StoredGrid& grid) { return !rounding_error(grid); });
+      grids.push_back(kept_grid(options_.format, tensor.target));
+    }
+    std::vector<GridOption> options;
+    for (const StoredGrid& grid : grids) {
+      take_grid(tensor, grid);
+      options.push_back({.grid = grid, .bytes = tensor.bytes, .loss = loss_of(tensor)});
+    }
+    return options;
+  }
+
+  // Nothing for what comes over as it is.
+  double loss_of(const PlannedTensor& tensor) const {
+    const bool exact = std::ranges::all_of(tensor.target.pieces, [&](const TargetRows& piece) {
+      return holds_exactly(piece.view, tensor.grid);
+    });
+    return exact ? 0 : sensitivity(tensor.target, spec()) * rounding_error(tensor.grid).value_or(1);
+  }
+
   Status choose_by_bits() {
+    if (options_.format == TargetFormat::safetensors) return choose_number_by_bits();
+    return choose_mix_by_bits();
+  }
+
+  // Files of plain numbers have one kind of them.
+  Status choose_number_by_bits() {
     const Scheme* best = nullptr;
-    double best_bits = 0, best_cost = 0, least = 0;
-    Status first;  // why the first that could not be taken was not
-    for (const Scheme& scheme : scheme_table()) {
-      if (!has_scheme(options_.format, scheme) || !scheme.is_choice) continue;
-      // Groups that do not divide are no choice.
-      if (Status status = choose_grids(&scheme); !status.ok()) {
-        if (first.ok()) first = std::move(status);
-        continue;
+    double best_loss = 0, least = 0;
+    for (const char* name : {"bf16", "f32"}) {
+      PHIAL_ASSIGN(const Scheme* const scheme, find_scheme(options_.format, name));
+      PHIAL_TRY(choose_grids(scheme));
+      if (least == 0) least = plan_.bits_per_weight;
+      if (plan_.bits_per_weight > *options_.bits_per_weight) continue;
+      double loss = 0;
+      for (const PlannedTensor& tensor : plan_.tensors) {
+        if (tensor.target.is_matrix()) loss += loss_of(tensor);
       }
-      const double bits = plan_.bits_per_weight;
-      if (least == 0 || bits < least) least = bits;
-      if (bits > *options_.bits_per_weight) continue;
-      const double cost = rounding_cost();
-      if (best == nullptr || cost < best_cost || (cost == best_cost && bits < best_bits)) {
-        best = &scheme;
-        best_bits = bits;
-        best_cost = cost;
-      }
+      if (best != nullptr && loss >= best_loss) continue;
+      best = scheme;
+      best_loss = loss;
     }
-    if (least == 0) return first;
-    if (best == nullptr) {
-      return usage_error("bits-per-weight",
-                         fmt::format("no scheme of {} takes {:.7g} bits or less",
-                                     format_name(options_.format), *options_.bits_per_weight),
-                         fmt::format("the smallest takes {:.3f}", least));
-    }
+    if (best == nullptr) return too_few_bits(least);
     plan_.scheme = best->name;
     return choose_grids(best);
+  }
+
+  Error too_few_bits(double least) const {
+    return usage_error("bits-per-weight",
+                       fmt::format("{:.7g} bits are too few for this model in {}",
+                                   *options_.bits_per_weight, format_name(options_.format)),
+                       fmt::format("the smallest takes {:.3f}", least));
+  }
+
+  // The mix of grids that loses least.
+  Status choose_mix_by_bits() {
+    std::vector<bool> used(rules_.size());
+    std::vector<std::vector<GridOption>> matrices;
+    uint64_t floats = 0, least = 0;
+    for (PlannedTensor& tensor : plan_.tensors) {
+      if (tensor.target.is_matrix()) {
+        PHIAL_ASSIGN(auto options, options_of(tensor, used));
+        least += std::ranges::min_element(options, {}, &GridOption::bytes)->bytes;
+        matrices.push_back(std::move(options));
+      } else {
+        take_grid(tensor, float_grid(tensor.target));
+        floats += tensor.bytes;
+      }
+    }
+    PHIAL_TRY(check_used(used));
+    // No option has more than 64 bits: a larger number is as good.
+    const double bits = std::min(*options_.bits_per_weight, 64.0);
+    const auto most = static_cast<uint64_t>(bits * static_cast<double>(weights()) / 8);
+    if (floats + least > most) return too_few_bits(bits_of(floats + least));
+    const std::vector<size_t> chosen = allocate_grids(matrices, most - floats).value();
+    size_t next = 0;
+    for (PlannedTensor& tensor : plan_.tensors) {
+      if (!tensor.target.is_matrix()) continue;
+      take_grid(tensor, matrices[next][chosen[next]].grid);
+      ++next;
+    }
+    return name_mix();
+  }
+
+  // The name of the scheme that gives each tensor the same grid, if one does.
+  Status name_mix() {
+    std::vector<StoredGrid> mix;
+    for (const PlannedTensor& tensor : plan_.tensors) mix.push_back(tensor.grid);
+    const auto is_mix = [&] {
+      return std::ranges::equal(plan_.tensors, mix, {}, &PlannedTensor::grid);
+    };
+    plan_.scheme = "mix";
+    for (const Scheme& scheme : scheme_table()) {
+      if (!has_scheme(options_.format, scheme) || !choose_grids(&scheme).ok() || !is_mix())
+        continue;
+      plan_.scheme = scheme.name;
+      return {};
+    }
+    for (size_t i = 0; i < mix.size(); ++i) take_grid(plan_.tensors[i], mix[i]);
+    count();
+    return {};
   }
 
   // Of the first matrix of a layer, or of its scales.
@@ -302,6 +395,20 @@ class Planner {
     return StoredGrid{.scale = scale_}.scale_grid();
   }
 
+  // Of a mix that has no name, what most of its bytes are in.
+  std::optional<uint32_t> file_type() const {
+    if (plan_.scheme != "mix") return gguf_file_type(plan_.scheme);
+    std::map<Grid, uint64_t> bytes;
+    for (const PlannedTensor& tensor : plan_.tensors) {
+      if (tensor.target.is_matrix()) bytes[tensor.grid.grid] += tensor.bytes;
+    }
+    const auto most = std::ranges::max_element(bytes, {}, [](const auto& of) { return of.second; });
+    if (most == bytes.end()) return std::nullopt;
+    const std::string name = grid_info(most->first).name;
+    const auto type = gguf_file_type(name);
+    return type ? type : gguf_file_type(name + "_s");
+  }
+
   Status finish() {
     plan_.anonymous_bytes = run_buffer_bytes(plan_);
     for (const NamedTensor& tensor : plan_.model->checkpoint->tensors) {
@@ -310,7 +417,7 @@ class Planner {
     plan_.dtype = chosen_floats();
     if (options_.format == TargetFormat::gguf) {
       if (plan_.scheme != "keep") {
-        if (const auto type = gguf_file_type(plan_.scheme)) set_file_type(plan_.pairs, *type);
+        if (const auto type = file_type()) set_file_type(plan_.pairs, *type);
       } else if (plan_.model->checkpoint->format != Checkpoint::Format::gguf) {
         if (const auto type = gguf_file_type(grid_info(plan_.dtype).name)) {
           set_file_type(plan_.pairs, *type);

@@ -73,55 +73,55 @@ constexpr TargetFormat kMlx = TargetFormat::mlx;
 constexpr TargetFormat kSafetensors = TargetFormat::safetensors;
 
 constexpr Scheme kSchemes[] = {
-    {kGguf, "q4_k_m", "q4_k", kMedium, "4 bits, half of v and down in 6", true},
-    {kGguf, "q4_k_s", "q4_k", kQ4KS, "4 bits", true},
-    {kGguf, "q5_k_m", "q5_k", kMedium, "5 bits, half of v and down in 6", true},
-    {kGguf, "q5_k_s", "q5_k", kPlain, "5 bits", true},
-    {kGguf, "q6_k", "q6_k", kPlain, "6 bits", true},
-    {kGguf, "q8_0", "q8_0", {}, "8 bits", true},
-    {kGguf, "q3_k_l", "q3_k", kQ3KL, "3 bits, v, down and attention output in 5", true},
-    {kGguf, "q3_k_m", "q3_k", kQ3KM, "3 bits, v, down and attention output in 4", true},
-    {kGguf, "q3_k_s", "q3_k", kPlain, "3 bits", true},
-    {kGguf, "q2_k", "q2_k", kQ2K, "2 bits, v, down and attention output in 3", true},
-    {kGguf, "iq4_nl", "iq4_nl", kIq4, "4 bits, uneven levels", true},
-    {kGguf, "iq4_xs", "iq4_xs", kIq4, "4.25 bits, uneven levels", true},
-    {kGguf, "q4_0", "q4_0", kQ40, "4 bits, groups of 32", true},
-    {kGguf, "q4_1", "q4_1", kPlain, "4 bits and a minimum, groups of 32", true},
-    {kGguf, "q5_0", "q5_0", kQ50, "5 bits, groups of 32", false},
-    {kGguf, "q5_1", "q5_1", kPlain, "5 bits and a minimum, groups of 32", false},
-    {kGguf, "mxfp4", "mxfp4", kPlain, "4-bit floats, groups of 32", false},
-    {kGguf, "f16", "f16", {}, "half precision", true},
-    {kGguf, "bf16", "bf16", {}, "bfloat16", false},
-    {kGguf, "f32", "f32", {}, "single precision", true},
-    {kMlx, "4", "4", {}, "4 bits, groups of 64", true},
-    {kMlx, "2", "2", {}, "2 bits, groups of 64", true},
-    {kMlx, "3", "3", {}, "3 bits, groups of 64", true},
-    {kMlx, "5", "5", {}, "5 bits, groups of 64", true},
-    {kMlx, "6", "6", {}, "6 bits, groups of 64", true},
-    {kMlx, "8", "8", {}, "8 bits, groups of 64", true},
-    {kMlx, "mixed_2_6", "2", kMixTo6, "2 bits, half of v and down in 6", true},
-    {kMlx, "mixed_3_4", "3", kMixTo4, "3 bits, half of v and down in 4", true},
-    {kMlx, "mixed_3_6", "3", kMixTo6, "3 bits, half of v and down in 6", true},
-    {kMlx, "mixed_4_6", "4", kMixTo6, "4 bits, half of v and down in 6", true},
-    {kMlx, "mxfp4", "mxfp4", {}, "4-bit floats, groups of 32", false},
-    {kMlx, "2-g32", "2-g32", {}, "2 bits, groups of 32", true},
-    {kMlx, "3-g32", "3-g32", {}, "3 bits, groups of 32", true},
-    {kMlx, "4-g32", "4-g32", {}, "4 bits, groups of 32", true},
-    {kMlx, "5-g32", "5-g32", {}, "5 bits, groups of 32", true},
-    {kMlx, "6-g32", "6-g32", {}, "6 bits, groups of 32", true},
-    {kMlx, "8-g32", "8-g32", {}, "8 bits, groups of 32", true},
-    {kMlx, "2-g128", "2-g128", {}, "2 bits, groups of 128", true},
-    {kMlx, "3-g128", "3-g128", {}, "3 bits, groups of 128", true},
-    {kMlx, "4-g128", "4-g128", {}, "4 bits, groups of 128", true},
-    {kMlx, "5-g128", "5-g128", {}, "5 bits, groups of 128", true},
-    {kMlx, "6-g128", "6-g128", {}, "6 bits, groups of 128", true},
-    {kMlx, "8-g128", "8-g128", {}, "8 bits, groups of 128", true},
-    {kMlx, "f16", "f16", {}, "half precision", true},
-    {kMlx, "bf16", "bf16", {}, "bfloat16", false},
-    {kMlx, "f32", "f32", {}, "single precision", true},
-    {kSafetensors, "bf16", "bf16", {}, "bfloat16", true},
-    {kSafetensors, "f16", "f16", {}, "half precision", false},
-    {kSafetensors, "f32", "f32", {}, "single precision", true},
+    {kGguf, "q4_k_m", "q4_k", kMedium, "4 bits, half of v and down in 6"},
+    {kGguf, "q4_k_s", "q4_k", kQ4KS, "4 bits"},
+    {kGguf, "q5_k_m", "q5_k", kMedium, "5 bits, half of v and down in 6"},
+    {kGguf, "q5_k_s", "q5_k", kPlain, "5 bits"},
+    {kGguf, "q6_k", "q6_k", kPlain, "6 bits"},
+    {kGguf, "q8_0", "q8_0", {}, "8 bits"},
+    {kGguf, "q3_k_l", "q3_k", kQ3KL, "3 bits, v, down and attention output in 5"},
+    {kGguf, "q3_k_m", "q3_k", kQ3KM, "3 bits, v, down and attention output in 4"},
+    {kGguf, "q3_k_s", "q3_k", kPlain, "3 bits"},
+    {kGguf, "q2_k", "q2_k", kQ2K, "2 bits, v, down and attention output in 3"},
+    {kGguf, "iq4_nl", "iq4_nl", kIq4, "4 bits, uneven levels"},
+    {kGguf, "iq4_xs", "iq4_xs", kIq4, "4.25 bits, uneven levels"},
+    {kGguf, "q4_0", "q4_0", kQ40, "4 bits, groups of 32"},
+    {kGguf, "q4_1", "q4_1", kPlain, "4 bits and a minimum, groups of 32"},
+    {kGguf, "q5_0", "q5_0", kQ50, "5 bits, groups of 32"},
+    {kGguf, "q5_1", "q5_1", kPlain, "5 bits and a minimum, groups of 32"},
+    {kGguf, "mxfp4", "mxfp4", kPlain, "4-bit floats, groups of 32"},
+    {kGguf, "f16", "f16", {}, "half precision"},
+    {kGguf, "bf16", "bf16", {}, "bfloat16"},
+    {kGguf, "f32", "f32", {}, "single precision"},
+    {kMlx, "4", "4", {}, "4 bits, groups of 64"},
+    {kMlx, "2", "2", {}, "2 bits, groups of 64"},
+    {kMlx, "3", "3", {}, "3 bits, groups of 64"},
+    {kMlx, "5", "5", {}, "5 bits, groups of 64"},
+    {kMlx, "6", "6", {}, "6 bits, groups of 64"},
+    {kMlx, "8", "8", {}, "8 bits, groups of 64"},
+    {kMlx, "mixed_2_6", "2", kMixTo6, "2 bits, half of v and down in 6"},
+    {kMlx, "mixed_3_4", "3", kMixTo4, "3 bits, half of v and down in 4"},
+    {kMlx, "mixed_3_6", "3", kMixTo6, "3 bits, half of v and down in 6"},
+    {kMlx, "mixed_4_6", "4", kMixTo6, "4 bits, half of v and down in 6"},
+    {kMlx, "mxfp4", "mxfp4", {}, "4-bit floats, groups of 32"},
+    {kMlx, "2-g32", "2-g32", {}, "2 bits, groups of 32"},
+    {kMlx, "3-g32", "3-g32", {}, "3 bits, groups of 32"},
+    {kMlx, "4-g32", "4-g32", {}, "4 bits, groups of 32"},
+    {kMlx, "5-g32", "5-g32", {}, "5 bits, groups of 32"},
+    {kMlx, "6-g32", "6-g32", {}, "6 bits, groups of 32"},
+    {kMlx, "8-g32", "8-g32", {}, "8 bits, groups of 32"},
+    {kMlx, "2-g128", "2-g128", {}, "2 bits, groups of 128"},
+    {kMlx, "3-g128", "3-g128", {}, "3 bits, groups of 128"},
+    {kMlx, "4-g128", "4-g128", {}, "4 bits, groups of 128"},
+    {kMlx, "5-g128", "5-g128", {}, "5 bits, groups of 128"},
+    {kMlx, "6-g128", "6-g128", {}, "6 bits, groups of 128"},
+    {kMlx, "8-g128", "8-g128", {}, "8 bits, groups of 128"},
+    {kMlx, "f16", "f16", {}, "half precision"},
+    {kMlx, "bf16", "bf16", {}, "bfloat16"},
+    {kMlx, "f32", "f32", {}, "single precision"},
+    {kSafetensors, "bf16", "bf16", {}, "bfloat16"},
+    {kSafetensors, "f16", "f16", {}, "half precision"},
+    {kSafetensors, "f32", "f32", {}, "single precision"},
 };
 
 std::string lower(std::string_view text) {
@@ -273,6 +273,23 @@ std::string known_grids(TargetFormat format, int64_t columns) {
            : columns % 64 == 0 ? " or 4-g32 (groups of 32)"
                                : " in groups of 32, such as 4-g32";
   return known;
+}
+
+std::vector<StoredGrid> written_grids(TargetFormat format, int64_t columns, ScaleKind scale) {
+  std::vector<StoredGrid> grids;
+  for (const GridInfo& info : grid_table()) {
+    if (is_written(format, info) && columns % info.block_values == 0) {
+      grids.push_back({.grid = info.grid});
+    }
+  }
+  if (format != TargetFormat::mlx) return grids;
+  for (const int bits : {2, 3, 4, 5, 6, 8}) {
+    for (const int group : {32, 64, 128}) {
+      if (columns % group != 0) continue;
+      grids.push_back({.group_columns = group, .bits = bits, .scale = scale});
+    }
+  }
+  return grids;
 }
 
 const char* scheme_grid(const Scheme& scheme, const TargetTensor& tensor, const ModelSpec& spec,

@@ -58,8 +58,6 @@ struct Scheme {
   const char* grid;                   // of what no line is for
   std::span<const SchemeLine> lines;  // the first that fits counts
   const char* summary;                // a few words for help
-  // Whether bits_per_weight may choose it.
-  bool is_choice;
 };
 
 std::span<const Scheme> scheme_table();
@@ -78,6 +76,10 @@ Result<StoredGrid> grid_by_name(TargetFormat format, std::string_view name, Scal
 
 // The names that grid_by_name() takes for rows of so many columns (0: of any), with commas.
 std::string known_grids(TargetFormat format, int64_t columns = 0);
+
+// Every grid that a format can hold and phial can encode, for rows of so many columns. MLX scales
+// get `scale`.
+std::vector<StoredGrid> written_grids(TargetFormat format, int64_t columns, ScaleKind scale);
 
 // What `scheme` stores `tensor` in, before fallbacks.
 const char* scheme_grid(const Scheme& scheme, const TargetTensor& tensor, const ModelSpec& spec,

