@@ -50,7 +50,8 @@ struct ConvertOptions {
   // it, or the nearest that the format holds without loss.
   std::string scheme;
   // A mix of the format's grids of at most this many bits per weight over all weights of the model:
-  // the one that loses least (quantize/allocation.h). Named "mix", or as the scheme that is the same.
+  // the one that loses least (quantize/allocation.h). Named "mix", or as the scheme that is the
+  // same.
   std::optional<double> bits_per_weight;
   std::vector<TensorRule> rules;
   Effort effort = Effort::balanced;
