@@ -44,7 +44,7 @@ class BenchModel(Case):
                                       env={"PHIAL_ISA": isa} if isa else None)["settings"]
             return settings["compute"], settings["kv"]
         best = self.good_json("doctor")["isa"]["chosen"]
-        self.assertEqual(used(), ("fp32", "f32") if best == "reference" else ("int8", "f16"))
+        self.assertEqual(used(), ("fp32", "f32") if best == "reference" else ("int8", "int8"))
         self.assertEqual(used(isa="reference"), ("fp32", "f32"))
         self.assertEqual(used(grid="bf16"), ("fp32", "f32"))
         self.assertEqual(used("--kv", "int8", grid="f32"), ("fp32", "int8"))

@@ -76,7 +76,7 @@ void NumericsOptions::declare_numerics(CommandLine& line, const std::string& suf
                {"int4", true, "", "q4_0"}},
               kv,
               fmt::format("precision of the key-value cache{} (default: {})", what,
-                          usual(exact ? "f32" : "f32 with fp32, else f16")));
+                          usual(exact ? "f32" : "f32 with fp32, f16 with bf16, int8 with int8")));
 }
 
 void EngineOptions::declare(CommandLine& line) {

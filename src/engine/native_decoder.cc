@@ -416,7 +416,10 @@ Numerics choose_numerics(const NumericsRequest& asked, const Runtime& runtime, c
   const Compute usual = has_kernels && has_integer_weights(model) ? Compute::int8 : Compute::fp32;
   Numerics chosen;
   chosen.compute = asked.compute.value_or(usual);
-  chosen.kv = asked.kv.value_or(chosen.compute == Compute::fp32 ? KvType::f32 : KvType::f16);
+  const KvType usual_kv = chosen.compute == Compute::int8   ? KvType::int8
+                          : chosen.compute == Compute::fp32 ? KvType::f32
+                                                            : KvType::f16;
+  chosen.kv = asked.kv.value_or(usual_kv);
   return chosen;
 }
 

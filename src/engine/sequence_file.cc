@@ -13,7 +13,7 @@ namespace phial {
 namespace {
 
 constexpr std::array<uint8_t, 8> kMagic = {'P', 'H', 'I', 'A', 'L', 'S', 'E', 'Q'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 // Each part's checksum depends on what is in front of the parts and on the part's place: parts of
 // another file, or in another order, do not pass for these.

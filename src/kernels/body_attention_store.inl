@@ -78,22 +78,34 @@ PHIAL_INLINE float put_scale(int64_t n, const float* x, float most, uint8_t* to)
   return scale >= 0x1p-126f ? 1.0f / scale : 0.0f;
 }
 
+static void rotate(int64_t n, bool inverse, float* x);
+
+// The row with zeros up to the width, rotated.
+PHIAL_INLINE void rotate_into(const KvHead& head, const float* x, float* row) {
+  for (int64_t at = 0; at < head.width; at += kLanes) {
+    store(row + at, get_padded(x, at, head.head_dim));
+  }
+  rotate(head.head_dim, false, row);
+}
+
 static void store_int8(const KvStoreArgs& args) {
   const KvHead& head = *args.head;
+  const float* key = args.scratch;
+  rotate_into(head, args.k, args.scratch);
   const Vec middle = broadcast(128.0f), most = broadcast(127.0f), least = broadcast(-127.0f);
   const auto codes_of = [&](const float* x, int64_t at, Vec inverse, uint8_t* codes) {
     const Vec code = round(mul(get_padded(x, at, head.head_dim), inverse));
     put_bytes(codes, add(min(max(code, least), most), middle));
   };
   const Vec key_inverse = broadcast(
-      put_scale(head.head_dim, args.k, 127.0f, args.block + head.key_scales + 2 * args.slot));
+      put_scale(head.head_dim, key, 127.0f, args.block + head.key_scales + 2 * args.slot));
   const Vec value_inverse = broadcast(
       put_scale(head.head_dim, args.v, 127.0f, args.block + head.value_scales + 2 * args.slot));
   uint8_t* keys = args.block + args.slot * head.key_unit;
   uint8_t* values = args.block + head.values + args.slot / 4 * head.value_row + args.slot % 4;
   for (int64_t at = 0; at < head.width; at += kLanes) {
     uint8_t codes[kLanes];
-    codes_of(args.k, at, key_inverse, codes);
+    codes_of(key, at, key_inverse, codes);
     for (int64_t i = 0; i < kLanes; i += 4) {
       __builtin_memcpy(keys + (at + i) / 4 * kPagePositions * head.key_unit, codes + i, 4);
     }
@@ -102,15 +114,10 @@ static void store_int8(const KvStoreArgs& args) {
   }
 }
 
-static void rotate(int64_t n, bool inverse, float* x);
-
 // The rotated row as codes 0..15, a byte each. `row` may not overlap `codes`.
 PHIAL_INLINE void nibbles_of(const KvHead& head, const float* x, float* row, uint8_t* scale,
                              uint8_t* codes) {
-  for (int64_t at = 0; at < head.width; at += kLanes) {
-    store(row + at, get_padded(x, at, head.head_dim));
-  }
-  rotate(head.head_dim, false, row);
+  rotate_into(head, x, row);
   const Vec half = broadcast(0.5f), middle = broadcast(7.5f);
   const Vec inverse = broadcast(put_scale(head.head_dim, row, 15.0f, scale));
   for (int64_t at = 0; at < head.width; at += kLanes) {

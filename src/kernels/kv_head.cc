@@ -35,13 +35,13 @@ KvHead KvHead::of(KvType type, int64_t head_dim) {
     case KvType::int8:
       head.key_rows = head.width / 4, head.key_unit = 4;
       head.value_group = 4, head.value_row = 4 * head.width;
-      head.scaled = true;
+      head.scaled = head.rotates_keys = true;
       break;
     case KvType::int4:
       head.width = round_up(head_dim, 32);
       head.key_rows = head.width / 8, head.key_unit = 4;
       head.value_group = 4, head.value_row = 2 * head.width;
-      head.scaled = true;
+      head.scaled = head.rotates_keys = head.rotates_values = true;
       break;
   }
   const int64_t scales = head.scaled ? kScaleBytes * kPagePositions : 0;

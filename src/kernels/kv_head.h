@@ -15,8 +15,10 @@
 // the innermost index counts neighbouring dimensions of a key, neighbouring positions of a value:
 // what one dot product instruction sums up.
 //
-// int8: value = (code - 128) * scale, codes 1..255, the scale of the position.
-// int4: value = (2 code - 15) * scale of the head after KernelTable::attention's rotation. A byte
+// int8: value = (code - 128) * scale, codes 1..255, the scale of the position. Keys are rotated
+// (AttentionKernels::rotate): the few large channels that they have would take the scale for
+// themselves.
+// int4: value = (2 code - 15) * scale, of keys and values that are rotated. A byte
 // of keys has dimension 8 r + i in its low half and 8 r + 4 + i in the high one; a byte of values
 // dimension 32 b + i and 32 b + 16 + i. No byte belongs to two positions, so that different
 // threads may store neighbours.
@@ -31,8 +33,8 @@ enum class KvType : uint8_t {
   f32,
   f16,
   bf16,
-  int8,  // a scale for each position and head
-  int4,  // likewise, after a Hadamard rotation of each head
+  int8,  // a scale for each position and head, after a Hadamard rotation of its key
+  int4,  // likewise, after rotations of key and value
 };
 inline constexpr int kKvTypes = 5;
 
@@ -47,6 +49,7 @@ struct KvHead {
   // Values are 64 / value_group rows of `value_row` bytes, each of `value_group` positions.
   int64_t value_group = 0, value_row = 0;
   bool scaled = false;
+  bool rotates_keys = false, rotates_values = false;
   // Offsets into the block; the scales are there if `scaled`.
   int64_t key_scales = 0, values = 0, value_scales = 0;
   int64_t bytes = 0;

@@ -189,7 +189,7 @@ void store(const KvStoreArgs& args) {
     float* x = args.scratch;
     std::fill_n(x, head.width, 0.0f);
     std::copy_n(is_key ? args.k : args.v, head.head_dim, x);
-    if (type == KvType::int4) rotate(head.head_dim, false, x);
+    if (is_key ? head.rotates_keys : head.rotates_values) rotate(head.head_dim, false, x);
     uint8_t* scale = args.block + (is_key ? head.key_scales : head.value_scales) + 2 * args.slot;
     float inverse = 1;
     if (head.scaled) inverse = put_scale(head.head_dim, x, type == KvType::int8 ? 127 : 15, scale);

@@ -158,7 +158,6 @@ struct Attention::Impl {
         tile_positions(std::max<int64_t>(1, kTileRows / group)),
         workers(static_cast<size_t>(count)) {}
 
-  bool rotates() const { return head->type == KvType::int4; }
   int64_t most_rows() const { return tile_positions * group; }
   void make_tiles();
   void make_parts();
@@ -356,7 +355,7 @@ void Attention::Impl::gather(const Task& task, const float* q, Scratch& scratch)
         std::memcpy(to, from + p * row_stride + h * head_dim,
                     static_cast<size_t>(head_dim) * sizeof(float));
         std::fill(to + head_dim, to + width, 0.0f);
-        if (rotates()) page_kernels.rotate(head_dim, false, to);
+        if (head->rotates_keys) page_kernels.rotate(head_dim, false, to);
       }
     }
   }
@@ -462,7 +461,7 @@ void Attention::Impl::finish(const Task& task, int64_t tile, const AttentionPart
       const int64_t r = p * group + h;
       float* row = total.out + r * width;
       kernels.scale(head_dim, 1.0f / total.row_sum[r], row);
-      if (rotates()) page_kernels.rotate(head_dim, true, row);
+      if (head->rotates_values) page_kernels.rotate(head_dim, true, row);
       std::memcpy(to + p * row_stride + h * head_dim, row,
                   static_cast<size_t>(head_dim) * sizeof(float));
     }
