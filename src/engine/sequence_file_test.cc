@@ -318,7 +318,7 @@ class CraftedFile : public testing::Test {
 
 TEST_F(CraftedFile, Head) {
   EXPECT_EQ(code_of(good_), ErrorCode::internal) << "loads";
-  EXPECT_EQ(code_with(8, uint32_t{2}), ErrorCode::unsupported);
+  EXPECT_EQ(code_with(8, uint32_t{1}), ErrorCode::unsupported);
   EXPECT_EQ(code_with(12, uint32_t{1}), ErrorCode::damaged);
   EXPECT_EQ(code_with(16, uint64_t{0}), ErrorCode::invalid_input);
   EXPECT_EQ(code_with(kHeadBytes, int32_t{-1}), ErrorCode::invalid_input);
