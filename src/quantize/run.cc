@@ -343,7 +343,7 @@ class Run {
         return unsupported(job.tensor.target.name,
                            fmt::format("row {} holds values too large for {}", sums.over_row,
                                        job.tensor.grid.name()),
-                           "take a grid of wider range for it, such as --tensor PATTERN=bf16");
+                           "take a grid of wider range for it, such as bf16");
       }
       if (!sums.status.ok()) {
         const Error& error = sums.status.error();
