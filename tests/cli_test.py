@@ -168,10 +168,12 @@ class Help(Case):
         self.assertIn("quotes", self.bad(2, "run", "m", "a", "b", says="too many")["hint"])
 
     def test_help_names_what_a_command_uses(self):
-        for command, computes in (("run", True), ("compare", True), ("info", False),
-                                  ("tokenize", False)):
+        for command, has_isa, computes in (("run", True, True), ("compare", True, True),
+                                           ("doctor", True, False), ("info", False, False),
+                                           ("tokenize", False, False)):
             text = self.good(command, "--help").stdout
             self.assertIn(b"--threads", text)
+            self.assertEqual(b"--isa" in text, has_isa, command)
             self.assertEqual(b"--max-memory" in text, computes, command)
         text = " ".join(self.good("compare", "--help").stdout.decode().split())
         self.assertEqual(text.count("(default: as A)"), 2)
@@ -220,6 +222,10 @@ class Numbers(Case):
             self.bad(2, *run, size, says="K, M, G or T", name="usage")
         self.bad(5, *run, "1.5K", says="--max-memory", name="over_limit")
         self.bad(5, *run, "8M", "--context", "512000", says="--context", name="over_limit")
+        # The copies of weights that fp32 does without are not what lacks room.
+        error = self.bad(5, "run", model("llama-smol-q4_1.gguf"), "x", "--max-memory", "1K",
+                         says="packed weights take", name="over_limit")
+        self.assertEqual(error["hint"], "allow more memory")
 
     def test_missing_and_repeated_values(self):
         self.bad(2, "run", model("llama-smol"), "hi", "--top-k", says="--top-k", name="usage")

@@ -29,19 +29,21 @@ CommandLine table_of(const Command& command) {
 
 void CommonOptions::declare(CommandLine& line, Work work) {
   constexpr int64_t kMaxThreads = 1024;
-  const auto of_compute = [work](const char* help) { return work == Work::compute ? help : ""; };
   line.heading("Everywhere");
   line.flag("--json", json, "one JSON object on stdout, errors too");
   line.flag("--quiet", quiet, "nothing on stderr but errors");
   line.integer("--threads", "N", threads, 1, kMaxThreads,
                "compute threads, 1..1024 (default: one per core)");
   line.text("--isa", "NAME", isa,
-            of_compute("instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; reference "
-                       "(default: $PHIAL_ISA, else the best here)"));
+            work == Work::text ? ""
+                               : "instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; "
+                                 "reference (default: $PHIAL_ISA, else the best here)");
   line.bytes("--max-memory", "SIZE", max_memory,
-             of_compute("most memory for computing, such as 4G (GB, GiB: the same) or 1.5G: what "
-                        "does not fit is refused before it is begun (mapped weights do not count; "
-                        "default: no limit)"));
+             work != Work::compute
+                 ? ""
+                 : "most memory for computing, such as 4G (GB, GiB: the same) or 1.5G: what does "
+                   "not fit is refused before it is begun (mapped weights do not count; default: "
+                   "no limit)");
 }
 
 phial::Context make_context(const CommonOptions& common, Work work) {

@@ -46,7 +46,9 @@ std::span<const Command* const> commands();
 // What a command takes, without running it: help, completions and the manual page are made from it.
 CommandLine table_of(const Command& command);
 
-enum class Work { text, compute };
+// What a command does with what make_context gives: reads text, tells what the machine has, or
+// computes.
+enum class Work { text, tell, compute };
 
 // Options that every command takes.
 struct CommonOptions {
@@ -56,7 +58,7 @@ struct CommonOptions {
   std::optional<std::string> isa;
   std::optional<uint64_t> max_memory;  // bytes
 
-  // The help of a command that computes nothing leaves out what is for computing.
+  // The help leaves out what is for other work.
   void declare(CommandLine& line, Work work = Work::compute);
 };
 
