@@ -227,6 +227,27 @@ class Numbers(Case):
                          says="packed weights take", name="over_limit")
         self.assertEqual(error["hint"], "allow more memory")
 
+    def test_contexts_that_memory_has_room_for(self):
+        limits = ("--max-memory", "2600K", "--threads", "1")
+        run = ("run", model("llama-smol"), "hi", "--ignore-eos", *limits)
+        error = self.bad(5, *run, "--context", "512", says="--context", name="over_limit")
+        fits = int(re.fullmatch(r"a context of (\d+) fits", error["hint"])[1])
+        self.assertLess(fits, 512)
+        result = self.good(*run, "--json")
+        self.assertIn(f"the context is {fits} tokens of the model's 512".encode(), result.stderr)
+        value = json.loads(result.stdout)
+        prompt = len(value["prompt_ids"])
+        self.assertEqual(prompt + value["stats"]["new_tokens"], fits)
+        # What the work takes is known: no more is asked for.
+        for new in (0, 1, fits - prompt):
+            result = self.good(*run, "--max-new-tokens", str(new))
+            self.assertEqual(result.stderr, b"")
+        self.bad(5, *run, "--max-new-tokens", str(fits), says=f"a context of {fits} fits",
+                 name="over_limit")
+        self.bad(5, *run, "--max-new-tokens", str(2 ** 63 - 1), says="512 tokens", name="over_limit")
+        ids = self.file("ids.json", [1, 2, 3])
+        self.good("logits", model("llama-smol"), "--ids", ids, "--out", self.path("o.npy"), *limits)
+
     def test_missing_and_repeated_values(self):
         self.bad(2, "run", model("llama-smol"), "hi", "--top-k", says="--top-k", name="usage")
         self.bad(2, "run", model("llama-smol"), "hi", "--seed", "1", "--seed", "2", says="once")
