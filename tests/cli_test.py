@@ -826,6 +826,18 @@ class Logits(Case):
         self.assertEqual(sorted(os.listdir(self.folder)), ["bad.json", "ids.json"],
                          "a failed run leaves nothing")
 
+    def test_output_behind_a_link(self):
+        ids = self.file("ids.json", [1, 2])
+        os.mkdir(self.path("far"))
+        os.symlink("far/out.npy", self.path("link.npy"))
+        os.symlink("circle.npy", self.path("circle.npy"))
+        for _ in range(2):  # once there is nothing there yet
+            self.good("logits", model("llama-smol"), "--ids", ids, "--out", self.path("link.npy"))
+            self.assertTrue(os.path.islink(self.path("link.npy")))
+            self.assertEqual(os.listdir(self.path("far")), ["out.npy"])
+        self.bad(1, "logits", model("llama-smol"), "--ids", ids, "--out", self.path("circle.npy"),
+                 says="circle", name="io_error")
+
     def test_output_that_is_a_source(self):
         source = self.path("copy.gguf")
         shutil.copy(model("llama-smol-f32.gguf"), source)

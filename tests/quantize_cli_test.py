@@ -72,6 +72,29 @@ class QuantizeCommands(Case):
         self.good("info", target)
         self.assertEqual(sorted(os.listdir(self.folder)), ["link.gguf", "target.gguf"])
 
+    def test_a_link_to_what_is_still_to_come(self):
+        os.mkdir(self.path("far"))
+        for name, to in (("a.gguf", "far/new.gguf"), ("b.gguf", "c.gguf"),
+                         ("c.gguf", self.path("far/other.gguf")), ("d", "far/new")):
+            os.symlink(to, self.path(name))
+        for name, finds in (("a.gguf", "far/new.gguf"), ("b.gguf", "far/other.gguf"),
+                            ("d", "far/new/config.json")):
+            self.good("convert", model("llama-smol"), "-o", self.path(name), "--to",
+                      "gguf" if name.endswith("gguf") else "mlx")
+            self.assertTrue(os.path.islink(self.path(name)))
+            self.assertTrue(os.path.isfile(self.path(finds)))
+            self.good("info", self.path(name))
+        # A folder that is missing there, and a circle.
+        os.symlink("no/where.gguf", self.path("e.gguf"))
+        os.symlink("f.gguf", self.path("f.gguf"))
+        for more in ((), ("--dry-run",)):
+            error = self.bad(1, "convert", model("llama-smol"), "-o", self.path("e.gguf"), *more)
+            self.assertIn("mkdir -p " + self.path("no"), error["hint"])
+            self.bad(1, "convert", model("llama-smol"), "-o", self.path("f.gguf"), *more,
+                     says="cannot write")
+        self.assertTrue(os.path.islink(self.path("f.gguf")))
+        self.assertFalse([name for name in os.listdir(self.folder) if "part" in name])
+
     def test_targets(self):
         source = model("llama-smol")
         error = self.bad(2, "convert", source, "-o", self.path("o"), says="--to FORMAT is missing")
