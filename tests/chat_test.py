@@ -363,6 +363,13 @@ class Turns(Case):
         self.assertLess(computed, total - 40)
         self.assertEqual(self.without_cache(other, "other.json"), {**gone_on, "cache": None})
 
+        # Where there is no memory for what is held and what is loaded at once, too.
+        small = self.chat("--max-memory", "4M")
+        self.assertIn("tokens of the model's 100,000", small.greeting)
+        self.ask(small, "/load " + self.path("talk.json"))
+        self.ask(small, "And sand?")
+        self.assertEqual(self.stats(small)[:3], gone_on_stats)
+
         third = self.chat("--load", self.path("gone_on.json"), "--max-new-tokens", "2")
         self.assertEqual(self.saved(third, "third.json")["options"]["--max-new-tokens"], ["2"])
 

@@ -168,10 +168,12 @@ class Help(Case):
         self.assertIn("quotes", self.bad(2, "run", "m", "a", "b", says="too many")["hint"])
 
     def test_help_names_what_a_command_uses(self):
-        for command, computes in (("run", True), ("compare", True), ("info", False),
-                                  ("tokenize", False)):
+        for command, has_isa, computes in (("run", True, True), ("compare", True, True),
+                                           ("doctor", True, False), ("info", False, False),
+                                           ("tokenize", False, False)):
             text = self.good(command, "--help").stdout
             self.assertIn(b"--threads", text)
+            self.assertEqual(b"--isa" in text, has_isa, command)
             self.assertEqual(b"--max-memory" in text, computes, command)
         text = " ".join(self.good("compare", "--help").stdout.decode().split())
         self.assertEqual(text.count("(default: as A)"), 2)
@@ -220,6 +222,31 @@ class Numbers(Case):
             self.bad(2, *run, size, says="K, M, G or T", name="usage")
         self.bad(5, *run, "1.5K", says="--max-memory", name="over_limit")
         self.bad(5, *run, "8M", "--context", "512000", says="--context", name="over_limit")
+        # The copies of weights that fp32 does without are not what lacks room.
+        error = self.bad(5, "run", model("llama-smol-q4_1.gguf"), "x", "--max-memory", "1K",
+                         says="packed weights take", name="over_limit")
+        self.assertEqual(error["hint"], "allow more memory")
+
+    def test_contexts_that_memory_has_room_for(self):
+        limits = ("--max-memory", "2600K", "--threads", "1")
+        run = ("run", model("llama-smol"), "hi", "--ignore-eos", *limits)
+        error = self.bad(5, *run, "--context", "512", says="--context", name="over_limit")
+        fits = int(re.fullmatch(r"a context of (\d+) fits", error["hint"])[1])
+        self.assertLess(fits, 512)
+        result = self.good(*run, "--json")
+        self.assertIn(f"the context is {fits} tokens of the model's 512".encode(), result.stderr)
+        value = json.loads(result.stdout)
+        prompt = len(value["prompt_ids"])
+        self.assertEqual(prompt + value["stats"]["new_tokens"], fits)
+        # What the work takes is known: no more is asked for.
+        for new in (0, 1, fits - prompt):
+            result = self.good(*run, "--max-new-tokens", str(new))
+            self.assertEqual(result.stderr, b"")
+        self.bad(5, *run, "--max-new-tokens", str(fits), says=f"a context of {fits} fits",
+                 name="over_limit")
+        self.bad(5, *run, "--max-new-tokens", str(2 ** 63 - 1), says="512 tokens", name="over_limit")
+        ids = self.file("ids.json", [1, 2, 3])
+        self.good("logits", model("llama-smol"), "--ids", ids, "--out", self.path("o.npy"), *limits)
 
     def test_missing_and_repeated_values(self):
         self.bad(2, "run", model("llama-smol"), "hi", "--top-k", says="--top-k", name="usage")
@@ -798,6 +825,18 @@ class Logits(Case):
         self.bad(1, *logits, "--ids", ids, "--out", "/dev/full", name="io_error")
         self.assertEqual(sorted(os.listdir(self.folder)), ["bad.json", "ids.json"],
                          "a failed run leaves nothing")
+
+    def test_output_behind_a_link(self):
+        ids = self.file("ids.json", [1, 2])
+        os.mkdir(self.path("far"))
+        os.symlink("far/out.npy", self.path("link.npy"))
+        os.symlink("circle.npy", self.path("circle.npy"))
+        for _ in range(2):  # once there is nothing there yet
+            self.good("logits", model("llama-smol"), "--ids", ids, "--out", self.path("link.npy"))
+            self.assertTrue(os.path.islink(self.path("link.npy")))
+            self.assertEqual(os.listdir(self.path("far")), ["out.npy"])
+        self.bad(1, "logits", model("llama-smol"), "--ids", ids, "--out", self.path("circle.npy"),
+                 says="circle", name="io_error")
 
     def test_output_that_is_a_source(self):
         source = self.path("copy.gguf")

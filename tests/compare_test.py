@@ -165,6 +165,11 @@ class Compare(Case):
         self.bad(2, "compare", a, "--text", text, says="B")
         self.bad(2, "compare", a, b, "--text", text, "--context", "8", "--stride", "9",
                  says="--stride")
+        for command in (("compare", a, b), ("perplexity", a)):
+            self.bad(2, *command, "--text", text, "--context", "1", says="--context")
+            error = self.bad(5, *command, "--text", text, "--context", "513", says="--context",
+                             name="over_limit")
+            self.assertEqual(error["hint"], "a context of 512 fits")
         self.bad(2, "compare", a, b, "--text", text, "--new-tokens", "0", says="--new-tokens")
         self.bad(2, "compare", a, b, "--text", text, "--compute-b", "fp31", says="--compute-b")
         error = self.bad(3, "compare", a, model("phi2"), "--text", text, says="tokenizers differ")

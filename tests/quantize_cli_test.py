@@ -34,11 +34,11 @@ class QuantizeCommands(Case):
             folder, back = self.path(name + ".mlx"), self.path(name)
             self.good("convert", model(name), "-o", folder, "--to", "mlx")
             self.good("convert", folder, "-o", back)
-            before = {tensor["name"]: tensor["grid"] for tensor in self.plan(
-                "convert", model(name), "-o", self.path("a.gguf"))[0]["tensors"]}
-            report, after = self.plan("convert", back, "-o", self.path("b.gguf"))
-            self.assertEqual({name: tensor["grid"] for name, tensor in after.items()}, before)
-            self.assertGreater(report["weights"], 0)
+            first, before = self.plan("convert", model(name), "-o", self.path("a.gguf"))
+            second, after = self.plan("convert", back, "-o", self.path("b.gguf"))
+            self.assertEqual({name: tensor["grid"] for name, tensor in after.items()},
+                             {name: tensor["grid"] for name, tensor in before.items()})
+            self.assertEqual(second["weights"], first["weights"])
 
     def test_memory_is_refused_before_the_start(self):
         out = self.path("o.gguf")
@@ -71,6 +71,29 @@ class QuantizeCommands(Case):
         self.assertTrue(os.path.islink(link))
         self.good("info", target)
         self.assertEqual(sorted(os.listdir(self.folder)), ["link.gguf", "target.gguf"])
+
+    def test_a_link_to_what_is_still_to_come(self):
+        os.mkdir(self.path("far"))
+        for name, to in (("a.gguf", "far/new.gguf"), ("b.gguf", "c.gguf"),
+                         ("c.gguf", self.path("far/other.gguf")), ("d", "far/new")):
+            os.symlink(to, self.path(name))
+        for name, finds in (("a.gguf", "far/new.gguf"), ("b.gguf", "far/other.gguf"),
+                            ("d", "far/new/config.json")):
+            self.good("convert", model("llama-smol"), "-o", self.path(name), "--to",
+                      "gguf" if name.endswith("gguf") else "mlx")
+            self.assertTrue(os.path.islink(self.path(name)))
+            self.assertTrue(os.path.isfile(self.path(finds)))
+            self.good("info", self.path(name))
+        # A folder that is missing there, and a circle.
+        os.symlink("no/where.gguf", self.path("e.gguf"))
+        os.symlink("f.gguf", self.path("f.gguf"))
+        for more in ((), ("--dry-run",)):
+            error = self.bad(1, "convert", model("llama-smol"), "-o", self.path("e.gguf"), *more)
+            self.assertIn("mkdir -p " + self.path("no"), error["hint"])
+            self.bad(1, "convert", model("llama-smol"), "-o", self.path("f.gguf"), *more,
+                     says="cannot write")
+        self.assertTrue(os.path.islink(self.path("f.gguf")))
+        self.assertFalse([name for name in os.listdir(self.folder) if "part" in name])
 
     def test_targets(self):
         source = model("llama-smol")

@@ -304,6 +304,33 @@ class Safety(unittest.TestCase):
             return
         self.fail("every run ended before it was interrupted")
 
+    def test_interrupted_while_it_is_measured(self):
+        text, places = os.path.join(self.folder, "text.txt"), os.path.join(self.folder, "places")
+        os.mkdir(places)
+        with open(text, "w", encoding="utf-8") as file:
+            file.write("Every word of it is read twice, which takes long. " * 20000)
+        output, plot = os.path.join(places, "out.gguf"), os.path.join(places, "plot.svg")
+        with subprocess.Popen([PHIAL, "quantize", self.source, "-o", output, "--to", "gguf:q4_0",
+                               "--eval", text, "--plot", plot],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as run:
+            self.assertIn(b"out.gguf is complete", run.stderr.readline())
+            time.sleep(0.5)
+            self.interrupt(run)
+        self.assertEqual(os.listdir(places), ["out.gguf"])
+        self.assertEqual(phial("info", output).returncode, 0)
+        with subprocess.Popen([PHIAL, "compare", self.source, output, "--text", text],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+            time.sleep(0.5)
+            self.interrupt(run)
+            self.assertEqual(run.stdout.read(), b"")
+
+    def interrupt(self, run):
+        self.assertIsNone(run.poll(), "it has come to its end")
+        begin = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        self.assertEqual(run.wait(timeout=TIMEOUT), 130)
+        self.assertLess(time.monotonic() - begin, 20, "far less than what was left to do")
+
     def test_same_bytes_however_it_is_run(self):
         doctor = json.loads(phial("doctor", "--json").stdout)
         isas = doctor["isa"]["available"]

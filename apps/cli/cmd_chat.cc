@@ -143,7 +143,9 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
       load_assistant(context, options.common, options.assistant_model);
   check_template(model, template_text);
   Talk talk = naming({kContextOption}, [&] {
-    return Talk(model, template_text, options.engine.context.value_or(0));
+    return Talk(
+        model, template_text,
+        choose_context(options.common, model, options.engine.context, std::nullopt, assistant));
   });
   std::optional<SignalEvents> events;
   if (interactive) events.emplace();

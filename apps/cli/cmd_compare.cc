@@ -110,7 +110,7 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   options.stride = flags.windows.stride.value_or(0);
   options.continuations = flags.continuations.value_or(options.continuations);
   options.new_tokens = flags.new_tokens.value_or(options.new_tokens);
-  const Json report = compare_models(models, ids, source, options, common.quiet);
+  const Json report = compare_models(models, ids, source, options, common);
   if (common.json) {
     write_json(report);
   } else {

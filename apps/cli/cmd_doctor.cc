@@ -29,12 +29,12 @@ std::string bytes_or_unknown(const Json& value) {
 int run(const Command& command, const std::vector<std::string>& arguments) {
   CommandLine parser(command.name, command.summary, command.usage, command.examples);
   CommonOptions common;
-  common.declare(parser);
+  common.declare(parser, Work::tell);
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;
   }
-  const phial::Context context = make_context(common, Work::compute);
+  const phial::Context context = make_context(common, Work::tell);
   const Json report = Json::parse(context.doctor_json());
   if (common.json) {
     write_json(report);

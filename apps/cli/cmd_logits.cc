@@ -52,7 +52,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
 
   const phial::Context context = make_context(common, Work::compute);
   const phial::Model model = load_model(context, common, *model_path, engine.model_options());
-  phial::Sequence sequence = make_sequence(model, engine.context);
+  phial::Sequence sequence =
+      make_sequence(model, choose_context(common, model, engine.context, std::ssize(ids)));
   const InterruptScope interruptible(sequence);
   // Only now: an interrupt from here on unwinds this function, which removes the unfinished file.
   OutputFile out(*out_file, {*model_path, *ids_file});

@@ -37,7 +37,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const phial::Context context = make_context(common, Work::compute);
   const phial::Model model = load_model(context, common, *model_path, numerics.model_options());
   const std::vector<int32_t> ids = model.tokenize(text, true);
-  phial::Sequence sequence = make_sequence(model, windows.context);
+  phial::Sequence sequence = make_sequence(
+      model, choose_context(common, model, windows.context, WindowFlags::kMostTokens));
   const InterruptScope interruptible(sequence);
   Progress progress("scoring", "tokens", !common.quiet);
   const Json report = Json::parse(naming(

@@ -334,7 +334,6 @@ void read_llama_arguments(const std::string& command,
   order.source = *given[next++];
   std::string type = *given[next++];
   if (is_llama_type(type)) {
-    for (char& c : type) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     std::string name = scheme_of_type(type);
     for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     if (name == "KEEP") name = "COPY";
@@ -411,16 +410,7 @@ int run_llama_quantize(const Command& command, const std::vector<std::string>& a
     order.rules.emplace_back("output.weight", *output_type);
   }
   order.rule_option = fmt::format("{}", fmt::join(rule_options, " or "));
-  try {
-    return carry_out(common, order);
-  } catch (const phial::Error& error) {
-    std::string hint = error.hint();
-    if (const size_t at = hint.find("--tensor PATTERN"); at != std::string::npos) {
-      hint.insert(at + std::string_view("--tensor").size(), "-type");
-      throw phial::Error(error.code(), error.where(), error.message(), hint);
-    }
-    throw;
-  }
+  return carry_out(common, order);
 }
 
 int run_mlx_convert(const Command& command, const std::vector<std::string>& arguments) {

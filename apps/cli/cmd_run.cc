@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -36,6 +37,8 @@ struct RunOptions {
 
   void declare(CommandLine& line);
   void check() const;
+  // Of a prompt of `prompt_tokens` and its answer, when --max-new-tokens says how long that is.
+  std::optional<int64_t> tokens(int64_t prompt_tokens) const;
 };
 
 void RunOptions::declare(CommandLine& line) {
@@ -71,6 +74,11 @@ void RunOptions::check() const {
     fail_usage("--system", "needs the chat template: it does not go with --raw or --prompt-ids");
   }
   generation.check();
+}
+
+std::optional<int64_t> RunOptions::tokens(int64_t prompt_tokens) const {
+  if (!generation.max_new_tokens) return std::nullopt;
+  return prompt_tokens + std::min(*generation.max_new_tokens, INT64_MAX - prompt_tokens);
 }
 
 // The prompt as far as it is known before the model is: what is wrong with it is said at once.
@@ -370,7 +378,9 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
 
   const Clock::time_point request = Clock::now();
   const std::vector<int32_t> ids = prompt_ids(options, model, prompt);
-  phial::Sequence sequence = make_sequence(model, options.engine.context);
+  phial::Sequence sequence =
+      make_sequence(model, choose_context(options.common, model, options.engine.context,
+                                          options.tokens(std::ssize(ids)), assistant));
   if (options.prompt_ids_file) {
     in_file(input_name(*options.prompt_ids_file), [&] { sequence.append(ids); });
   } else {

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "input.h"
 #include "output.h"
@@ -29,19 +31,21 @@ CommandLine table_of(const Command& command) {
 
 void CommonOptions::declare(CommandLine& line, Work work) {
   constexpr int64_t kMaxThreads = 1024;
-  const auto of_compute = [work](const char* help) { return work == Work::compute ? help : ""; };
   line.heading("Everywhere");
   line.flag("--json", json, "one JSON object on stdout, errors too");
   line.flag("--quiet", quiet, "nothing on stderr but errors");
   line.integer("--threads", "N", threads, 1, kMaxThreads,
                "compute threads, 1..1024 (default: one per core)");
   line.text("--isa", "NAME", isa,
-            of_compute("instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; reference "
-                       "(default: $PHIAL_ISA, else the best here)"));
+            work == Work::text ? ""
+                               : "instruction set: avx512, avxvnni, avx2; i8mm, dotprod, neon; "
+                                 "reference (default: $PHIAL_ISA, else the best here)");
   line.bytes("--max-memory", "SIZE", max_memory,
-             of_compute("most memory for computing, such as 4G (GB, GiB: the same) or 1.5G: what "
-                        "does not fit is refused before it is begun (mapped weights do not count; "
-                        "default: no limit)"));
+             work != Work::compute
+                 ? ""
+                 : "most memory for computing, such as 4G (GB, GiB: the same) or 1.5G: what does "
+                   "not fit is refused before it is begun, and contexts are chosen to fit (mapped "
+                   "weights do not count; default: no limit)");
 }
 
 phial::Context make_context(const CommonOptions& common, Work work) {
@@ -52,8 +56,52 @@ phial::Context make_context(const CommonOptions& common, Work work) {
   });
 }
 
-phial::Sequence make_sequence(const phial::Model& model, std::optional<int64_t> context) {
-  return naming({kContextOption}, [&] { return phial::Sequence(model, context.value_or(0)); });
+int64_t model_context(const phial::Model& model) {
+  const Json info = Json::parse(model.info_json());
+  return info["context_length"].is_number() ? info["context_length"].get<int64_t>() : 0;
+}
+
+namespace {
+
+// Whether there is memory for a sequence of `context` tokens, and one of the assistant.
+bool has_room(const phial::Model& model, const std::optional<phial::Model>& assistant,
+              int64_t context) {
+  try {
+    const phial::Sequence sequence(model, context);
+    if (assistant) {
+      const phial::Sequence drafts(*assistant, std::min(context, model_context(*assistant)));
+    }
+    return true;
+  } catch (const phial::Error& error) {
+    if (std::string_view(error.code()) != "over_limit") throw;
+    return false;
+  }
+}
+
+}  // namespace
+
+int64_t choose_context(const CommonOptions& common, const phial::Model& model,
+                       std::optional<int64_t> given, std::optional<int64_t> tokens,
+                       const std::optional<phial::Model>& assistant) {
+  if (given) return *given;
+  if (!common.max_memory) return 0;
+  const int64_t longest = model_context(model);
+  if (tokens) return std::min(*tokens, longest);
+  int64_t fits = 0, too_long = longest + 1;
+  while (too_long - fits > 1) {
+    const int64_t middle = fits + (too_long - fits) / 2;
+    (has_room(model, assistant, middle) ? fits : too_long) = middle;
+  }
+  if (fits > 0 && fits < longest) {
+    notice(common, fmt::format("note: the context is {} tokens of the model's {}: --max-memory has "
+                               "no room for more",
+                               grouped(fits), grouped(longest)));
+  }
+  return fits;
+}
+
+phial::Sequence make_sequence(const phial::Model& model, int64_t context) {
+  return naming({kContextOption}, [&] { return phial::Sequence(model, context); });
 }
 
 void NumericsOptions::declare_numerics(CommandLine& line, const std::string& suffix,

@@ -46,7 +46,9 @@ std::span<const Command* const> commands();
 // What a command takes, without running it: help, completions and the manual page are made from it.
 CommandLine table_of(const Command& command);
 
-enum class Work { text, compute };
+// What a command does with what make_context gives: reads text, tells what the machine has, or
+// computes.
+enum class Work { text, tell, compute };
 
 // Options that every command takes.
 struct CommonOptions {
@@ -56,7 +58,7 @@ struct CommonOptions {
   std::optional<std::string> isa;
   std::optional<uint64_t> max_memory;  // bytes
 
-  // The help of a command that computes nothing leaves out what is for computing.
+  // The help leaves out what is for other work.
   void declare(CommandLine& line, Work work = Work::compute);
 };
 
@@ -114,8 +116,18 @@ void set_stdin_was_open(bool open);
 std::optional<std::string> text_argument(const std::optional<std::string>& argument,
                                          const std::string& name);
 
-// A sequence of `context` tokens, as --context says; 0: the model's.
-phial::Sequence make_sequence(const phial::Model& model, std::optional<int64_t> context);
+// Most tokens of one sequence.
+int64_t model_context(const phial::Model& model);
+
+// The tokens to make room for. `given`, what --context says, or else 0, the model's context. Where
+// --max-memory counts them it is no more than `tokens`, which the work takes, or if these are not
+// known the most that fit, beside as many of the assistant; then a notice says so.
+int64_t choose_context(const CommonOptions& common, const phial::Model& model,
+                       std::optional<int64_t> given, std::optional<int64_t> tokens,
+                       const std::optional<phial::Model>& assistant = std::nullopt);
+
+// A sequence of `context` tokens, as choose_context says.
+phial::Sequence make_sequence(const phial::Model& model, int64_t context);
 
 // What the library calls by the part it plays ("messages") and the user by another name (a file).
 struct PlayedBy {

@@ -19,7 +19,7 @@ Json quality_of(const std::string& text, const std::string& name, const phial::C
   const ModelPair models{a, b, source, output};
   phial_compare_options options = PHIAL_COMPARE_OPTIONS_INIT;
   options.continuations = 0;
-  return compare_models(models, shared_ids(models, text, name), name, options, common.quiet);
+  return compare_models(models, shared_ids(models, text, name), name, options, common);
 }
 
 Json read_earlier_run(const std::string& file) {

@@ -6,17 +6,25 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <filesystem>
 #include <phial/phial.hpp>
 
 namespace phial_cli {
 namespace {
 
+// With all symbolic links followed, one that leads nowhere yet, too.
 std::string resolved(const std::string& path) {
-  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
-  return real == nullptr ? path : std::string(real.get());
+  constexpr int kMostLinks = 40;  // as Linux follows
+  std::filesystem::path at = path;
+  for (int links = 0; links <= kMostLinks; ++links) {
+    std::error_code error;
+    if (auto real = std::filesystem::canonical(at, error); !error) return real;
+    const auto target = std::filesystem::read_symlink(at, error);
+    if (error) return at;
+    at = at.parent_path() / target;  // what is absolute stands alone
+  }
+  throw phial::Error("io_error", path, "cannot be written: the symbolic links lead in a circle");
 }
 
 }  // namespace

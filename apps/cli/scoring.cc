@@ -50,10 +50,21 @@ std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& text
 }
 
 Json compare_models(const ModelPair& models, const std::vector<int32_t>& ids,
-                    const std::string& source, const phial_compare_options& options, bool quiet) {
-  phial::Sequence a(models.a), b(models.b);
+                    const std::string& source, const phial_compare_options& options,
+                    const CommonOptions& common) {
+  constexpr int64_t kPromptTokens = 64;  // of a continuation
+  const int64_t window = options.context > 0 ? options.context : WindowFlags::kMostTokens;
+  const int64_t continued =
+      options.continuations > 0
+          ? kPromptTokens + std::min(options.new_tokens, INT64_MAX - kPromptTokens)
+          : 0;
+  const auto sequence = [&](const phial::Model& model) {
+    return make_sequence(model,
+                         choose_context(common, model, std::nullopt, std::max(window, continued)));
+  };
+  phial::Sequence a = sequence(models.a), b = sequence(models.b);
   const InterruptScope interruptible(a);
-  Progress progress("comparing", "tokens", !quiet);
+  Progress progress("comparing", "tokens", !common.quiet);
   return Json::parse(
       naming({kContextOption, {"compare", source}, {"phial_compare_json", "compare"}}, [&] {
         return a.compare_json(b, ids, options, [&progress](int64_t done, int64_t total) {

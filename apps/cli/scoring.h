@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "command_line.h"
+#include "commands.h"
 #include "output.h"
 
 namespace phial_cli {
 
 // The windows in which a text is read.
 struct WindowFlags {
+  static constexpr int64_t kMostTokens = 2048;  // of a window, unless --context says more
+
   std::optional<int64_t> context, stride;
 
   void declare(CommandLine& line);
@@ -33,10 +36,10 @@ struct ModelPair {
 std::vector<int32_t> shared_ids(const ModelPair& models, const std::string& text,
                                 const std::string& name);
 
-// phial_compare_json's report on `ids`, which came from `source`; says how far it is unless
-// `quiet`.
+// phial_compare_json's report on `ids`, which came from `source`; says how far it is.
 Json compare_models(const ModelPair& models, const std::vector<int32_t>& ids,
-                    const std::string& source, const phial_compare_options& options, bool quiet);
+                    const std::string& source, const phial_compare_options& options,
+                    const CommonOptions& common);
 
 // The text of `file` ("-": stdin); throws phial::Error for one that is no text.
 std::string read_text_input(const std::string& file);

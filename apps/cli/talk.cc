@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "commands.h"
 #include "interrupt.h"
 #include "reading.h"
 
@@ -18,11 +19,6 @@ size_t common_length(const std::vector<int32_t>& a, const std::vector<int32_t>& 
 bool is_role(const Json& message, std::string_view role) {
   const auto found = message.find("role");
   return found != message.end() && found->is_string() && found->get<std::string>() == role;
-}
-
-int64_t model_context(const phial::Model& model) {
-  const Json info = Json::parse(model.info_json());
-  return info["context_length"].is_number() ? info["context_length"].get<int64_t>() : 0;
 }
 
 }  // namespace
@@ -281,11 +277,22 @@ void Talk::restore(std::vector<Segment> segments) {
 }
 
 bool Talk::restore(const std::vector<Segment>& segments, const std::string& cache_path) {
-  phial::Sequence loaded = phial::Sequence::load(model_, cache_path, context_);
-  if (loaded.tokens() != ids_of(segments)) return false;
+  // There need not be memory for both.
+  { const phial::Sequence given_up = std::move(sequence_); }
+  segments_.clear();
+  computed_ = 0;
+  try {
+    sequence_ = phial::Sequence::load(model_, cache_path, context_);
+  } catch (const phial::Error&) {
+    sequence_ = phial::Sequence(model_, context_);
+    throw;
+  }
+  if (sequence_.tokens() != ids_of(segments)) {
+    sequence_.rewind(0);
+    return false;
+  }
   segments_ = segments;
-  computed_ = loaded.computed();
-  sequence_ = std::move(loaded);
+  computed_ = sequence_.computed();
   return true;
 }
 

@@ -72,8 +72,8 @@ class Talk {
   // What the sequence holds, and the way to bring it back.
   const std::vector<Segment>& segments() const { return segments_; }
   void restore(std::vector<Segment> segments);
-  // With what was computed of it, from a file that sequence().save() wrote. False, and nothing has
-  // changed, when that holds other tokens. Throws phial::Error.
+  // With what was computed of it, from a file that sequence().save() wrote. False when that holds
+  // other tokens. Throws phial::Error. Then nothing is held.
   bool restore(const std::vector<Segment>& segments, const std::string& cache_path);
 
   const phial::Sequence& sequence() const { return sequence_; }

@@ -586,7 +586,8 @@ typedef struct phial_perplexity_options {
  * scored tokens in nats, `perplexity` its exponential. Give the ids of the whole text with the
  * tokenizer's special tokens; windows get none of their own.
  * The sequence is emptied before and after; phial_sequence_cancel ends the work. Errors: usage,
- * invalid_input (fewer than two ids, or outside the vocabulary), cancelled. */
+ * over_limit (a window longer than the sequence's context), invalid_input (fewer than two ids, or
+ * outside the vocabulary), cancelled. */
 PHIAL_API phial_error* phial_perplexity_json(phial_sequence* sequence, const int32_t* ids,
                                              size_t count, const phial_perplexity_options* options,
                                              phial_buffer** json);
@@ -621,8 +622,9 @@ typedef struct phial_compare_options {
  * unless all were, the ids that came next and how far apart A's logits of the two were.
  * first_difference is the continuation with the fewest equal tokens of those that part.
  * Both sequences are emptied before and after; phial_sequence_cancel on `a` ends the work. Errors:
- * usage (also one sequence for both), invalid_input (fewer than two ids, or outside the
- * vocabulary), failed (logits that are not finite), cancelled. */
+ * usage (also one sequence for both), over_limit (a window longer than the context of one),
+ * invalid_input (fewer than two ids, or outside the vocabulary), failed (logits that are not
+ * finite), cancelled. */
 PHIAL_API phial_error* phial_compare_json(phial_sequence* a, phial_sequence* b, const int32_t* ids,
                                           size_t count, const phial_compare_options* options,
                                           phial_buffer** json);

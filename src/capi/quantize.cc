@@ -136,21 +136,6 @@ Json plan_report(const ConvertPlan& plan) {
   return out;
 }
 
-Status take_memory(const Runtime& runtime, const ConvertPlan& plan, MemoryLease& lease) {
-  if (runtime.memory == nullptr) return {};
-  const auto bytes =
-      static_cast<int64_t>(std::min<uint64_t>(plan.anonymous_bytes, uint64_t{INT64_MAX}));
-  if (!runtime.memory->take(bytes)) {
-    return over_limit("max_memory",
-                      "converting takes " + size_text(bytes) + " for buffers; of the " +
-                          size_text(runtime.memory->limit()) + " of memory allowed, " +
-                          size_text(runtime.memory->left()) + " are left",
-                      "allow more memory");
-  }
-  lease = MemoryLease(runtime.memory, bytes);
-  return {};
-}
-
 }  // namespace
 
 phial_error* phial_quantize_json(phial_context* context, const char* source, const char* output,
@@ -172,8 +157,10 @@ phial_error* phial_quantize_json(phial_context* context, const char* source, con
                            given.imatrix == nullptr ? "" : given.imatrix));
     PHIAL_ASSIGN(auto model, open_model(std::make_shared<const Checkpoint>(std::move(checkpoint))));
     PHIAL_ASSIGN(const ConvertPlan plan, plan_conversion(*runtime.files, std::move(model), chosen));
-    MemoryLease lease;
-    PHIAL_TRY(take_memory(runtime, plan, lease));
+    const auto bytes =
+        static_cast<int64_t>(std::min<uint64_t>(plan.anonymous_bytes, uint64_t{INT64_MAX}));
+    PHIAL_ASSIGN(const MemoryLease lease,
+                 take_memory(runtime.memory, bytes, "buffers for converting", "allow more memory"));
     if (given.dry_run != 0) {
       PHIAL_TRY(try_output(*runtime.files, plan.format, output));
       *json = text_buffer(to_text(plan_report(plan)));

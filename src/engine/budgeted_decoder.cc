@@ -14,9 +14,6 @@
 namespace phial {
 namespace {
 
-// As many rows as any pass has.
-constexpr int64_t kPassRows = 256;
-
 class BudgetedDecoder final : public Decoder {
  public:
   BudgetedDecoder(std::shared_ptr<Decoder> decoder, std::shared_ptr<MemoryBudget> budget,
@@ -100,8 +97,7 @@ class BudgetedDecoder final : public Decoder {
 
   Result<MemoryLease> charge_context(int64_t context) {
     const int64_t bytes = kv_bytes(spec_, context, kv_);
-    // A token's logits are computed while those of the token before are still held.
-    const int64_t logits = logits_bytes(spec_, 2);
+    const int64_t logits = held_logits_bytes(spec_);
     const int64_t left = budget_->left();
     if (bytes <= left && logits <= left - bytes && budget_->take(bytes)) {
       return MemoryLease(budget_, bytes);
@@ -151,18 +147,12 @@ Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> dec
                                                     const ModelSpec& spec,
                                                     const Numerics& numerics) {
   if (runtime->memory == nullptr) return decoder;
-  const int64_t bytes =
-      pass_bytes(spec, std::min(kPassRows, spec.context), runtime->threads->size(), numerics);
-  if (!runtime->memory->take(bytes)) {
-    return over_limit("max_memory",
-                      fmt::format("computing takes {} for buffers; of the {} of memory allowed, {} "
-                                  "are left",
-                                  size_text(bytes), size_text(runtime->memory->limit()),
-                                  size_text(runtime->memory->left())),
-                      runtime->threads->size() > 1 ? "allow more memory, or use fewer threads"
-                                                   : "allow more memory");
-  }
-  MemoryLease buffers(runtime->memory, bytes);
+  const bool fewer_threads_help = least_bytes(spec, 1, numerics) <= runtime->memory->left();
+  PHIAL_ASSIGN(MemoryLease buffers,
+               take_memory(runtime->memory, pass_bytes(spec, runtime->threads->size(), numerics),
+                           "buffers for computing",
+                           fewer_threads_help ? "allow more memory, or use fewer threads"
+                                              : "allow more memory"));
   return std::shared_ptr<Decoder>(std::make_shared<BudgetedDecoder>(
       std::move(decoder), runtime->memory, spec, numerics.kv, std::move(buffers)));
 }

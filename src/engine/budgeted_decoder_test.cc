@@ -20,8 +20,8 @@ class BudgetedDecoderTest : public testing::Test {
   }
   // What is needed to open a sequence of `context` tokens and to compute its tokens one by one.
   int64_t need(int64_t context) const {
-    return pass_bytes(model_->spec, 256, 1) + kv_bytes(model_->spec, context) +
-           logits_bytes(model_->spec, 2);
+    return pass_bytes(model_->spec, 1) + kv_bytes(model_->spec, context) +
+           held_logits_bytes(model_->spec);
   }
 
   const std::shared_ptr<const Model> model_ = load_model("llama-smol");
@@ -102,6 +102,18 @@ TEST_F(BudgetedDecoderTest, BuffersAreRefusedWhenTheModelIsLoaded) {
   EXPECT_EQ(refused.error().code, ErrorCode::over_limit);
 }
 
+// What a hint proposes is enough.
+TEST_F(BudgetedDecoderTest, FewerThreadsAreProposedWhereTheyHelp) {
+  const int64_t least = least_bytes(model_->spec, 1, {});
+  ASSERT_LT(least, pass_bytes(model_->spec, 16));
+  for (const int64_t missing : {0, 1}) {
+    const auto threads = must(Runtime::create(16, "", disk_files(), least - missing));
+    EXPECT_EQ(decoder(threads).error().hint,
+              missing == 0 ? "allow more memory, or use fewer threads" : "allow more memory");
+  }
+  EXPECT_TRUE(must(decoder(runtime(least)))->open(1).ok());
+}
+
 TEST(MemoryNeed, SaturatesInsteadOfOverflowing) {
   ModelSpec spec;
   spec.layers = 1024;
@@ -111,7 +123,7 @@ TEST(MemoryNeed, SaturatesInsteadOfOverflowing) {
   EXPECT_EQ(kv_bytes(spec, int64_t{1} << 30), INT64_MAX);
   EXPECT_EQ(kv_bytes(spec, 1), int64_t{8} * 1024 * 1024 * 1024 * 64);
   EXPECT_EQ(logits_bytes(spec, INT64_MAX / 2), INT64_MAX);
-  EXPECT_GT(pass_bytes(spec, 256, 1024), 1024 * kMegabyte);
+  EXPECT_GT(pass_bytes(spec, 1024), 1024 * kMegabyte);
 }
 
 }  // namespace

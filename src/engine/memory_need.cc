@@ -40,7 +40,8 @@ int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type) {
                              ceil_div(context, kPagePositions)});
 }
 
-int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, const Numerics& numerics) {
+int64_t pass_bytes(const ModelSpec& spec, int threads, const Numerics& numerics) {
+  const int64_t rows = std::min(kPassRows, spec.context);
   const AttentionSpec& attention = spec.attention;
   const int64_t q_width = saturating_product({attention.heads, attention.head_dim});
   // The residual stream, what is normed, what is added and what the head reads; q and the
@@ -68,10 +69,28 @@ int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {
   return saturating_product({kFloat, spec.vocabulary, rows});
 }
 
+int64_t held_logits_bytes(const ModelSpec& spec) { return logits_bytes(spec, 2); }
+
+int64_t least_bytes(const ModelSpec& spec, int threads, const Numerics& numerics) {
+  return saturating_sum({pass_bytes(spec, threads, numerics), kv_bytes(spec, 1, numerics.kv),
+                         held_logits_bytes(spec)});
+}
+
 std::string size_text(int64_t bytes) {
   constexpr int64_t kMegabyte = int64_t{1} << 20;
   if (bytes < 10 * kMegabyte) return fmt::format("{} KB", bytes / 1024 + (bytes % 1024 != 0));
   return fmt::format("{} MB", bytes / kMegabyte + (bytes % kMegabyte != 0));
+}
+
+Result<MemoryLease> take_memory(const std::shared_ptr<MemoryBudget>& budget, int64_t bytes,
+                                std::string_view what, std::string_view hint) {
+  if (budget == nullptr) return MemoryLease();
+  if (budget->take(bytes)) return MemoryLease(budget, bytes);
+  return over_limit(
+      "max_memory",
+      fmt::format("{} take {}; of the {} of memory allowed, {} are left", what, size_text(bytes),
+                  size_text(budget->limit()), size_text(budget->left())),
+      hint);
 }
 
 }  // namespace phial

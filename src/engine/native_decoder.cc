@@ -19,9 +19,6 @@
 namespace phial {
 namespace {
 
-// Rows of one pass: enough that unpacking weights costs little beside the products, few enough that
-// the rows' state stays small and a cancellation is seen soon.
-constexpr int64_t kPassRows = 256;
 constexpr int32_t kMaxBatch = 256;
 
 int64_t rows_of(const Step& step, int64_t hidden) {

@@ -43,7 +43,7 @@ Result<std::unique_ptr<Sequence>> Sequence::create(std::shared_ptr<Decoder> deco
   if (context > longest) {
     return over_limit("context",
                       fmt::format("{} tokens asked for, the model takes {}", context, longest),
-                      fmt::format("ask for at most {}", longest));
+                      fmt::format("a context of {} fits", longest));
   }
   PHIAL_ASSIGN(const SequenceId id, decoder->open(context));
   Opened opened(*decoder, id);

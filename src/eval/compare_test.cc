@@ -178,7 +178,7 @@ TEST_F(CompareTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(code([](auto& o, Ids&) { o.continuations = -1; }), ErrorCode::usage);
   EXPECT_EQ(code([](auto& o, Ids&) { o.new_tokens = 0; }), ErrorCode::usage);
   EXPECT_EQ(code([](auto& o, Ids&) { o.new_tokens = 128; }), ErrorCode::usage);
-  EXPECT_EQ(code([](auto& o, Ids&) { o.windows.context = 129; }), ErrorCode::usage);
+  EXPECT_EQ(code([](auto& o, Ids&) { o.windows.context = 129; }), ErrorCode::over_limit);
   EXPECT_EQ(code([](auto&, Ids& ids) { ids.resize(1); }), ErrorCode::invalid_input);
   EXPECT_EQ(code([](auto&, Ids& ids) { ids[3] = -1; }), ErrorCode::invalid_input);
   EXPECT_EQ(code([](auto& o, Ids& ids) {

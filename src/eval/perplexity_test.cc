@@ -86,7 +86,7 @@ TEST_F(PerplexityTest, RefusesWhatMakesNoSense) {
     return result.ok() ? ErrorCode::internal : result.error().code;
   };
   EXPECT_EQ(code(1, 1, ids_), ErrorCode::usage);
-  EXPECT_EQ(code(129, 1, ids_), ErrorCode::usage);
+  EXPECT_EQ(code(129, 1, ids_), ErrorCode::over_limit);
   EXPECT_EQ(code(64, 0, ids_), ErrorCode::usage);
   EXPECT_EQ(code(64, 65, ids_), ErrorCode::usage);
   EXPECT_EQ(code(64, 16, {1}), ErrorCode::invalid_input);

@@ -13,16 +13,28 @@ constexpr int64_t kLogitsBytes = int64_t{64} << 20;
 constexpr int64_t kMostRows = 256;
 constexpr int64_t kFewestRows = 16;
 
-Status check(const char* where, const Sequence& sequence, std::span<const int32_t> ids,
+Status check(const char* where, std::span<Sequence* const> sequences,
              const WindowOptions& options) {
-  if (options.context < 2 || options.context > sequence.context()) {
+  int64_t longest = INT64_MAX;
+  for (const Sequence* sequence : sequences) longest = std::min(longest, sequence->context());
+  if (options.context < 2) {
     return usage_error("context", "the window is " + std::to_string(options.context) +
-                                      " tokens; expected 2.." + std::to_string(sequence.context()));
+                                      " tokens; expected 2 or more");
+  }
+  if (options.context > longest) {
+    return over_limit("context",
+                      "the window is " + std::to_string(options.context) + " tokens, the context " +
+                          std::to_string(longest),
+                      "a context of " + std::to_string(longest) + " fits");
   }
   if (options.stride < 1 || options.stride > options.context) {
     return usage_error(where, "the stride is " + std::to_string(options.stride) +
                                   " tokens; expected 1.." + std::to_string(options.context));
   }
+  return {};
+}
+
+Status check(const char* where, const Sequence& sequence, std::span<const int32_t> ids) {
   if (ids.size() < 2) {
     return invalid_input(
         where, "the text has " + std::to_string(ids.size()) + " tokens; there is nothing to score",
@@ -120,7 +132,8 @@ Result<WindowCounts> read_windows(const char* where, std::span<Sequence* const> 
                                   std::span<const int32_t> ids, const WindowOptions& options,
                                   const OnRows& on_rows, const OnScored& on_scored,
                                   const CancelFlag* cancel) {
-  for (const Sequence* sequence : sequences) PHIAL_TRY(check(where, *sequence, ids, options));
+  PHIAL_TRY(check(where, sequences, options));
+  for (const Sequence* sequence : sequences) PHIAL_TRY(check(where, *sequence, ids));
   Result<WindowCounts> counts =
       Reader(where, sequences, ids, options, on_rows, on_scored, cancel).run();
   for (Sequence* sequence : sequences) PHIAL_TRY(sequence->rewind(0));

@@ -40,9 +40,9 @@ struct WindowCounts {
 
 // Reads `ids` with every one of `sequences`, one after the other, piece by piece; they are emptied
 // before and after. Logits are held for a few rows at a time, whatever the text's length.
-// `where` stands in errors. Errors: usage (options; a window longer than a sequence's context),
-// invalid_input (fewer than two ids; ids outside a vocabulary), cancelled (by `cancel` or by
-// `on_scored`), those of `on_rows`.
+// `where` stands in errors. Errors: usage (options), over_limit (a window longer than a sequence's
+// context), invalid_input (fewer than two ids; ids outside a vocabulary), cancelled (by `cancel` or
+// by `on_scored`), those of `on_rows`.
 Result<WindowCounts> read_windows(const char* where, std::span<Sequence* const> sequences,
                                   std::span<const int32_t> ids, const WindowOptions& options,
                                   const OnRows& on_rows, const OnScored& on_scored,

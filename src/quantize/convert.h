@@ -128,7 +128,7 @@ using OnConverted = std::function<bool(int64_t done, int64_t total)>;
 
 // Writes `plan` to `output`: a file for GGUF, else a folder. Nothing is there under that name
 // before it is whole; an interrupted run leaves "OUT.partial-..." behind at most, which no reader
-// takes for a model and the next run removes. Symbolic links to what is there are followed. Errors:
+// takes for a model and the next run removes. Symbolic links are followed. Errors:
 // usage (the output is the source, by any path or link), io_error (cannot be written; a folder that
 // holds something else), damaged (NaN or infinity in weights: names tensor and row), cancelled.
 Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& plan,

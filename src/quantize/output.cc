@@ -140,11 +140,6 @@ Result<std::unique_ptr<Output>> open_folder(const Files& files, const ConvertPla
       std::make_unique<FolderOutput>(files, plan, std::move(folder), std::move(writer), bytes));
 }
 
-std::string followed(const Files& files, const std::string& path) {
-  const auto real = files.canonical(path);
-  return real.ok() ? *real : path;
-}
-
 // Says of an error of a writer that the folder to write into is missing.
 Error explained(const Files& files, const std::string& path, const Error& error) {
   std::string name = path;
@@ -158,21 +153,21 @@ Error explained(const Files& files, const std::string& path, const Error& error)
 
 Result<std::unique_ptr<Output>> open_output(const Files& files, const ConvertPlan& plan,
                                             const std::string& path) {
-  const std::string place = followed(files, path);
+  PHIAL_ASSIGN(const std::string place, files.destination(path));
   auto output = plan.format == TargetFormat::gguf ? open_gguf(files, plan, place)
                                                   : open_folder(files, plan, place);
-  if (!output.ok()) return explained(files, path, output.error());
+  if (!output.ok()) return explained(files, place, output.error());
   return output;
 }
 
 Status try_output(const Files& files, TargetFormat format, const std::string& output) {
-  const std::string place = followed(files, output);
+  PHIAL_ASSIGN(const std::string place, files.destination(output));
   if (format == TargetFormat::gguf) {
     const auto file = files.create(place);
-    return file.ok() ? Status() : Status(explained(files, output, file.error()));
+    return file.ok() ? Status() : Status(explained(files, place, file.error()));
   }
   const auto folder = files.create_folder(place);
-  return folder.ok() ? Status() : Status(explained(files, output, folder.error()));
+  return folder.ok() ? Status() : Status(explained(files, place, folder.error()));
 }
 
 Status check_output(const Files& files, const Checkpoint& source, const std::string& output,

@@ -343,7 +343,7 @@ class Run {
         return unsupported(job.tensor.target.name,
                            fmt::format("row {} holds values too large for {}", sums.over_row,
                                        job.tensor.grid.name()),
-                           "take a grid of wider range for it, such as --tensor PATTERN=bf16");
+                           "take a grid of wider range for it, such as bf16");
       }
       if (!sums.status.ok()) {
         const Error& error = sums.status.error();
@@ -473,7 +473,8 @@ Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& 
                                      const std::string& output, const OnConverted& on_converted,
                                      const CancelFlag* cancel) {
   PHIAL_TRY(check_output(*runtime.files, *plan.model->checkpoint, output));
-  PHIAL_TRY(runtime.files->remove_leftovers(output));
+  PHIAL_ASSIGN(const std::string place, runtime.files->destination(output));
+  PHIAL_TRY(runtime.files->remove_leftovers(place));
   PHIAL_ASSIGN(const std::unique_ptr<Output> out, open_output(*runtime.files, plan, output));
   return Run(runtime, plan, *out, on_converted, cancel).run();
 }

@@ -85,6 +85,13 @@ class Files {
   virtual Status remove_leftovers(const std::string& path) const = 0;
   // The path with all symlinks resolved: two paths of one file give the same string.
   virtual Result<std::string> canonical(const std::string& path) const = 0;
+  // Where to create what shall be found as `path`: behind all symlinks, also one that leads nowhere
+  // yet, so that links stay links; `path` when nothing is there.
+  virtual Result<std::string> destination(const std::string& path) const {
+    Result<std::string> real = canonical(path);
+    if (!real.ok()) return path;
+    return real;
+  }
 };
 
 // The file system of this machine.

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <system_error>
 
@@ -440,6 +442,22 @@ class DiskFiles final : public Files {
                                                           std::free);
     if (!resolved) return system_error(path, "cannot resolve", errno);
     return std::string(resolved.get());
+  }
+
+  Result<std::string> destination(const std::string& path) const override {
+    if (holds_zero_byte(path)) return zero_byte_error(path);
+    constexpr int kMostLinks = 40;  // as Linux follows
+    std::string at = path;
+    for (int links = 0; links <= kMostLinks; ++links) {
+      if (Result<std::string> real = canonical(at); real.ok()) return real;
+      const std::string link = join_path(folder_of(at), file_name_of(at));
+      std::array<char, PATH_MAX> target;
+      const ssize_t length = ::readlink(link.c_str(), target.data(), target.size());
+      if (length < 0) return at;
+      const std::string next(target.data(), static_cast<size_t>(length));
+      at = next.starts_with('/') ? next : join_path(folder_of(link), next);
+    }
+    return system_error(path, "cannot write", ELOOP);
   }
 };
 

@@ -138,6 +138,28 @@ TEST_F(DiskFiles, CanonicalIsOneNamePerFile) {
   EXPECT_EQ(code_of(files_->canonical(at("absent"))), ErrorCode::not_found);
 }
 
+TEST_F(DiskFiles, DestinationsLieBehindLinks) {
+  fs::create_directory(at("sub"));
+  write("sub/a", "");
+  fs::create_symlink("sub", at("link"));
+  fs::create_symlink("new", at("sub/dangling"));
+  fs::create_symlink("link/dangling", at("twice"));
+  fs::create_symlink(at("link/a"), at("absolute"));
+  fs::create_symlink("loop", at("loop"));
+  const auto leads_to = [this](const char* from, const char* to) {
+    return fs::weakly_canonical(files_->destination(at(from)).value()) ==
+           fs::weakly_canonical(at(to));
+  };
+  EXPECT_TRUE(leads_to("link/a", "sub/a"));
+  EXPECT_TRUE(leads_to("absolute", "sub/a"));
+  EXPECT_TRUE(leads_to("sub/dangling", "sub/new"));
+  EXPECT_TRUE(leads_to("link/dangling/", "sub/new"));
+  EXPECT_TRUE(leads_to("twice", "sub/new"));
+  EXPECT_TRUE(leads_to("absent", "absent"));
+  EXPECT_EQ(files_->destination("absent/").value(), "absent/");
+  EXPECT_EQ(code_of(files_->destination(at("loop"))), ErrorCode::io_error);
+}
+
 TEST_F(DiskFiles, AWrittenFileAppearsOnlyWhenCommitted) {
   write("out", "old");
   auto writer = files_->create(at("out")).value();

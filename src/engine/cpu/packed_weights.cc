@@ -165,15 +165,14 @@ Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtim
                                                            const Model& model, Compute compute) {
   auto weights = std::make_shared<CpuWeights>();
   const int64_t bytes = packed_weight_bytes(model, compute);
-  if (runtime.memory != nullptr && bytes > 0) {
-    if (!runtime.memory->take(bytes)) {
-      return over_limit("max_memory",
-                        "packed weights take " + size_text(bytes) + "; of the memory allowed, " +
-                            size_text(runtime.memory->left()) + " are left",
-                        "allow more memory, or compute in fp32, which leaves weights in the file");
-    }
-    weights->lease = MemoryLease(runtime.memory, bytes);
-  }
+  const bool fp32_helps =
+      runtime.memory != nullptr &&
+      least_bytes(model.spec, runtime.threads->size(), Numerics{}) <= runtime.memory->left();
+  PHIAL_ASSIGN(weights->lease,
+               take_memory(runtime.memory, bytes, "packed weights",
+                           fp32_helps ? "allow more memory, or compute in fp32, which leaves "
+                                        "weights in the file"
+                                      : "allow more memory"));
   PHIAL_ASSIGN(weights->panels, PageBuffer::create(bytes));
   std::vector<std::unique_ptr<Job>> jobs;
   uint8_t* next = weights->panels.data();
