@@ -7,6 +7,7 @@ import os
 import sys
 
 import cli_test
+import quantize_safety_test
 import test_program
 from cli_test import Case, model
 
@@ -15,6 +16,13 @@ class QuantizeCommands(Case):
     def plan(self, command, *arguments):
         report = self.good_json(command, *arguments, "--dry-run")
         return report, {tensor["name"]: tensor for tensor in report["tensors"]}
+
+    def wide_source(self):
+        """A model whose rows hold whole blocks of every grid."""
+        os.mkdir(self.path("wide"))
+        quantize_safety_test.MODELS = cli_test.MODELS
+        quantize_safety_test.small_source(self.path("wide"))
+        return self.path("wide")
 
     def same_bytes(self, one, other):
         with open(one, "rb") as a, open(other, "rb") as b:
@@ -151,6 +159,71 @@ class QuantizeCommands(Case):
         for option in ("--output-tensor-type", "--token-embedding-type"):
             _, tensors = self.plan("llama-quantize", tied, self.path("d.gguf"), "q8_0", option, "q5_1")
             self.assertEqual(tensors["token_embd.weight"]["grid"], "q5_1", option)
+
+    def test_pure(self):
+        source = model("llama-smol-f32.gguf")
+        out = self.path("o.gguf")
+        for kind in ("Q4_0", "Q4_1", "Q5_0", "IQ4_NL", "Q8_0"):
+            _, mixed = self.plan("llama-quantize", source, out, kind)
+            _, tensors = self.plan("llama-quantize", "--pure", source, out, kind)
+            grids = {tensor["grid"] for tensor in tensors.values() if "norm" not in tensor["name"]}
+            self.assertEqual(grids, {kind.lower()})
+            self.assertEqual(tensors == mixed, kind == "Q8_0", kind)
+            self.assertEqual(tensors, self.plan("quantize", source, "-o", out, "--to", kind.lower(),
+                                                "--pure")[1])
+        self.bad(2, "quantize", source, "-o", out, "--pure", "--bits-per-weight", "5", says="--pure")
+        # What is told of a tensor still counts, and rows that do not hold blocks get smaller ones.
+        _, tensors = self.plan("llama-quantize", "--pure", source, out, "q4_0",
+                               "--tensor-type", "ffn_down=q8_0")
+        for name, tensor in tensors.items():
+            if "norm" not in name:
+                self.assertEqual(tensor["grid"], "q8_0" if "ffn_down" in name else "q4_0", name)
+        _, tensors = self.plan("llama-quantize", "--pure", source, out, "q6_k")
+        self.assertEqual({tensor["grid"] for name, tensor in tensors.items() if "norm" not in name},
+                         {"q8_0"})
+        wide = self.wide_source()
+        for kind, grid in (("Q4_K_M", "q4_k"), ("Q3_K_L", "q3_k"), ("Q2_K", "q2_k")):
+            report, tensors = self.plan("llama-quantize", "--pure", wide, out, kind)
+            self.assertEqual(report["scheme"], kind.lower())
+            self.assertEqual({t["grid"] for n, t in tensors.items() if "norm" not in n}, {grid})
+        report, tensors = self.plan("quantize", wide, "-o", self.path("o"), "--to", "mlx:mixed_4_6",
+                                    "--pure")
+        self.assertEqual(report["scheme"], "mixed_4_6")
+        self.assertEqual(len({t["grid"] for n, t in tensors.items() if "norm" not in n}), 1)
+
+    def test_what_llama_quantize_leaves_out(self):
+        for option, hint in (("--keep-split", "llama-gguf-split"),
+                             ("--leave-output-tensor", "--output-tensor-type")):
+            error = self.bad(4, "llama-quantize", option, model("llama-smol-f32.gguf"),
+                             self.path("o.gguf"), "q4_0", name="unsupported")
+            self.assertEqual(error["where"], option)
+            self.assertIn(hint, error["hint"])
+
+    def test_mlx_convert_as_mlx_lm_is_called(self):
+        source = self.wide_source()
+
+        def grids(*arguments):
+            _, tensors = self.plan("mlx-convert", *arguments, "--mlx-path", self.path("o"))
+            return {tensor["grid"] for name, tensor in tensors.items() if "norm" not in name}
+        four = grids("--hf-path", source, "-q")
+        self.assertEqual(len(four), 1)
+        for same in (("--model", source, "--quantize"), (source, "-q", "--q-bits", "4"),
+                     (source, "-q", "--q-group-size", "64", "--trust-remote-code")):
+            self.assertEqual(grids(*same), four, same)
+        self.assertNotEqual(grids(source, "-q", "--q-bits", "6"), four)
+        self.assertEqual(grids(source, "-q", "--q-mode", "mxfp4", "--q-bits", "4", "--q-group-size",
+                               "32"), {"mxfp4 g32"})
+        self.assertGreater(len(grids(source, "-q", "--quant-predicate", "mixed_4_6")), 1)
+        for dtype, grid in (("float16", "f16"), ("bfloat16", "bf16"), ("float32", "f32")):
+            self.assertEqual(grids(source, "--dtype", dtype), {grid})
+        for refused, says in ((("--q-bits", "4"), "--q-bits: goes with -q"),
+                              (("--quant-predicate", "mixed_4_6"), "--quant-predicate: goes with -q"),
+                              (("-q", "--quant-predicate", "mixed_4_6", "--q-bits", "4"), "says all"),
+                              (("-q", "--q-mode", "mxfp4", "--q-bits", "8"), "--q-bits: mxfp4 has 4"),
+                              (("-q", "--dtype", "float16"), "--dtype: goes without -q")):
+            self.bad(2, "mlx-convert", source, *refused, says=says)
+        self.bad(4, "mlx-convert", source, "--upload-repo", "me/it", says="uploads nothing",
+                 name="unsupported")
 
     def test_mlx_convert(self):
         for option in ("-d", "--dequantize"):

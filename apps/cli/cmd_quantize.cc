@@ -24,6 +24,7 @@ struct Order {
   std::optional<std::string> pre_tokenizer;
   std::vector<std::pair<std::string, std::string>> rules;  // pattern, grid
   std::optional<float> bits_per_weight;
+  bool pure = false;
   bool dry_run = false;
   EvaluationFlags evaluation;
 };
@@ -155,6 +156,7 @@ int carry_out(const CommonOptions& common, const Order& order) {
   options.rules = rules.data();
   options.rule_count = rules.size();
   options.bits_per_weight = static_cast<double>(order.bits_per_weight.value_or(0.0f));
+  options.pure = order.pure ? 1 : 0;
   options.dry_run = order.dry_run ? 1 : 0;
 
   EvaluationInputs inputs;
@@ -261,6 +263,8 @@ int run_quantize(const Command& command, const std::vector<std::string>& argumen
   parser.heading("Quality");
   parser.choice("--effort", {{"fast", true}, {"balanced", true}, {"best", false}}, given.effort,
                 "fast: round to nearest; balanced: search the best scales (default)");
+  parser.flag("--pure", order.pure,
+              "every matrix in the scheme's own grid: none gets more or fewer bits");
   parser.text("--imatrix", "FILE", order.imatrix,
               "which columns matter (weighs the search of balanced): a file of llama.cpp's imatrix "
               "program");
@@ -278,6 +282,7 @@ int run_quantize(const Command& command, const std::vector<std::string>& argumen
   if (order.bits_per_weight && !order.scheme.empty()) {
     fail_usage("--bits-per-weight", "goes without a scheme", "leave out the part after the colon");
   }
+  if (order.bits_per_weight && order.pure) fail_usage("--pure", "goes without --bits-per-weight");
   return carry_out(common, order);
 }
 
@@ -369,7 +374,7 @@ int run_llama_quantize(const Command& command, const std::vector<std::string>& a
   std::vector<std::optional<std::string>> given(4);
   std::optional<std::string> output_type, embedding_type;
   std::vector<std::string> rules;
-  bool allow_requantize = false;
+  bool allow_requantize = false, keep_split = false, leave_output = false;
   Order order;
   parser.positional("MODEL", true, given[0]);
   parser.positional("OUT", true, given[1]);
@@ -382,7 +387,10 @@ int run_llama_quantize(const Command& command, const std::vector<std::string>& a
   parser.text("--token-embedding-type", "GRID", embedding_type, "the grid of token_embd.weight");
   parser.texts("--tensor-type", "PATTERN=GRID", rules,
                "the grid of tensors whose name holds PATTERN (repeatable)");
+  parser.flag("--pure", order.pure, "no mix: every matrix in the grid of TYPE");
   parser.flag("--allow-requantize", allow_requantize, "nothing: phial always does");
+  parser.flag("--keep-split", keep_split, "");
+  parser.flag("--leave-output-tensor", leave_output, "");
   parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
   common.declare(parser);
   parser.remark(
@@ -391,6 +399,15 @@ int run_llama_quantize(const Command& command, const std::vector<std::string>& a
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;
+  }
+  if (keep_split) {
+    throw phial::Error("unsupported", "--keep-split", "phial writes one file",
+                       "llama-gguf-split --split of llama.cpp cuts it");
+  }
+  if (leave_output) {
+    throw phial::Error("unsupported", "--leave-output-tensor",
+                       "phial llama-quantize leaves no tensor as it is",
+                       "--output-tensor-type f16 (or bf16, q8_0) keeps its precision");
   }
   order.format = "gguf";
   order.target_option = "TYPE";
@@ -419,27 +436,36 @@ int run_mlx_convert(const Command& command, const std::vector<std::string>& argu
   CommonOptions common;
   std::optional<std::string> model, hf_path, output, mode, mix, dtype;
   std::optional<int64_t> bits, group;
-  bool quantize = false, dequantize = false;
+  bool quantize = false, dequantize = false, trust_remote_code = false;
+  std::optional<std::string> upload_repo;
   Order order;
   parser.positional("MODEL", false, model);
   parser.heading("As mlx_lm.convert");
   parser.text("--hf-path", "MODEL", hf_path, "the source, as MODEL");
   parser.text("--mlx-path", "OUT", output, "the folder to write (default: mlx_model)");
+  parser.text("--model", "MODEL", hf_path, "");
   parser.flag("-q", quantize, "quantize");
+  parser.flag("--quantize", quantize, "");
   parser.flag("-d", dequantize, "");
   parser.flag("--dequantize", dequantize, "");
   parser.integer("--q-bits", "N", bits, 2, 8, "bits of a code (default: 4)");
   parser.integer("--q-group-size", "N", group, 32, 128, "columns that share a scale (default: 64)");
   parser.choice("--q-mode", {{"affine", true}, {"mxfp4", true}, {"nvfp4", false}, {"mxfp8", false}},
                 mode, "affine or mxfp4 (default: affine)");
-  parser.text("--quant-predicate", "NAME", mix, "a mix, such as mixed_4_6");
+  parser.text("--quant-predicate", "NAME", mix, "with -q: a mix, such as mixed_4_6");
   parser.choice("--dtype", {{"float16", true}, {"bfloat16", true}, {"float32", true}}, dtype,
                 "the floats of a model that is not quantized (default: the source's)");
+  parser.text("--upload-repo", "NAME", upload_repo, "");
+  parser.flag("--trust-remote-code", trust_remote_code, "nothing: phial runs no model's code");
   parser.flag("--dry-run", order.dry_run, "write nothing; print plan, size and memory");
   common.declare(parser);
   if (!parser.parse(arguments)) {
     write_stdout(parser.help());
     return 0;
+  }
+  if (upload_repo) {
+    throw phial::Error("unsupported", "--upload-repo", "phial uploads nothing",
+                       "'hf upload' of huggingface_hub does");
   }
   if (dequantize) {
     throw phial::Error("unsupported", "-d", "phial mlx-convert does not dequantize",
@@ -448,25 +474,28 @@ int run_mlx_convert(const Command& command, const std::vector<std::string>& argu
   if (model.has_value() == hf_path.has_value()) {
     fail_usage(command.name, "needs a model, as MODEL or by --hf-path");
   }
-  const bool quantizes = quantize || mix.has_value();
-  const char* const codes = bits    ? "--q-bits"
+  const char* const codes = mix     ? "--quant-predicate"
+                            : bits  ? "--q-bits"
                             : group ? "--q-group-size"
                             : mode  ? "--q-mode"
                                     : nullptr;
   if (codes != nullptr && !quantize) fail_usage(codes, "goes with -q");
-  if (codes != nullptr && mix) fail_usage(codes, "--quant-predicate says all of it");
+  if (mix && (bits || group || mode.value_or("affine") != "affine")) {
+    fail_usage(codes, "says all of it: it goes without --q-bits, --q-group-size and --q-mode");
+  }
   if (bits == 7) fail_usage("--q-bits", "expected 2, 3, 4, 5, 6 or 8; got 7");
   if (group && *group != 32 && *group != 64 && *group != 128) {
     fail_usage("--q-group-size", fmt::format("expected 32, 64 or 128; got {}", *group));
   }
-  if (mode == "mxfp4" && (bits || group)) {
-    fail_usage(bits ? "--q-bits" : "--q-group-size", "mxfp4 has 4 bits and groups of 32");
+  if (mode == "mxfp4" && (bits.value_or(4) != 4 || group.value_or(32) != 32)) {
+    fail_usage(bits.value_or(4) != 4 ? "--q-bits" : "--q-group-size",
+               "mxfp4 has 4 bits and groups of 32");
   }
-  if (dtype && quantizes) fail_usage("--dtype", "goes without -q: codes keep the source's floats");
+  if (dtype && quantize) fail_usage("--dtype", "goes without -q: codes keep the source's floats");
   order.source = model ? *model : *hf_path;
   order.output = output.value_or("mlx_model");
   order.format = "mlx";
-  if (!quantize && !mix) {
+  if (!quantize) {
     order.scheme = !dtype                 ? "keep"
                    : *dtype == "float16"  ? "f16"
                    : *dtype == "bfloat16" ? "bf16"

@@ -656,9 +656,12 @@ typedef struct phial_quantize_options {
   /* gguf: llama.cpp's name of how the tokenizer cuts text into words (tokenizer.ggml.pre); NULL:
    * found out from the tokenizer. */
   const char* pre_tokenizer;
+  /* 1: every matrix gets the grid that the scheme is named after, also those that it stores in
+   * another; rules count all the same. Goes without bits_per_weight. */
+  int32_t pure;
 } phial_quantize_options;
 #define PHIAL_QUANTIZE_OPTIONS_INIT \
-  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL }
+  { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL, 0 }
 
 /* Writes the model at `source` (a path or short name) to `output` in another format or grid: a file
  * for gguf, else a folder. Nothing is there under that name before it is whole; a file is replaced,

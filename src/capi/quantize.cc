@@ -26,7 +26,8 @@ struct FieldEnds<phial_quantize_options> {
                                      PHIAL_FIELD_END(phial_quantize_options, dry_run),
                                      PHIAL_FIELD_END(phial_quantize_options, on_progress),
                                      PHIAL_FIELD_END(phial_quantize_options, user),
-                                     PHIAL_FIELD_END(phial_quantize_options, pre_tokenizer)};
+                                     PHIAL_FIELD_END(phial_quantize_options, pre_tokenizer),
+                                     PHIAL_FIELD_END(phial_quantize_options, pure)};
 };
 
 }  // namespace phial::capi
@@ -78,8 +79,10 @@ Result<ConvertOptions> convert_options(const phial_quantize_options& given, cons
     if (given.scheme != nullptr) {
       return usage_error(function, "a scheme and bits_per_weight are given", "leave one out");
     }
+    if (given.pure != 0) return usage_error(function, "pure goes with a scheme");
     options.bits_per_weight = given.bits_per_weight;
   }
+  options.pure = given.pure != 0;
   if (given.rule_count > 0) PHIAL_TRY(require(given.rules, function, "rules"));
   for (size_t i = 0; i < given.rule_count; ++i) {
     PHIAL_TRY(require(given.rules[i].pattern, function, "rules.pattern"));

@@ -49,6 +49,9 @@ struct ConvertOptions {
   // chosen by bits_per_weight, else the format's default. "keep": every matrix as the source has
   // it, or the nearest that the format holds without loss.
   std::string scheme;
+  // Every matrix in the scheme's own grid, as llama.cpp's --pure; "keep" keeps all the same. Goes
+  // without bits_per_weight.
+  bool pure = false;
   // A mix of the format's grids of at most this many bits per weight over all weights of the model:
   // the one that loses least (quantize/allocation.h). Named "mix", or as the scheme that is the
   // same.

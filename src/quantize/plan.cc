@@ -202,9 +202,9 @@ class Planner {
     } else if (scheme == nullptr) {
       grid = kept_grid(options_.format, target);
     } else {
-      PHIAL_ASSIGN(
-          grid, grid_by_name(options_.format,
-                             scheme_grid(*scheme, target, spec(), is_known_important()), scale_));
+      const char* const name =
+          options_.pure ? scheme->grid : scheme_grid(*scheme, target, spec(), is_known_important());
+      PHIAL_ASSIGN(grid, grid_by_name(options_.format, name, scale_));
       if (!grid.has_planes()) grid.grid = fallback_grid(grid.grid, target.shape[1]);
     }
     PHIAL_TRY(check_columns(target, grid));
