@@ -240,7 +240,7 @@ TEST_F(Compare, Numbers) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   using Field = int64_t phial_compare_options::*;
   const std::pair<Field, std::vector<int64_t>> wrong[] = {
-      {&phial_compare_options::context, {-1, 1, kMost, -kMost}},
+      {&phial_compare_options::context, {-1, 1, -kMost}},
       {&phial_compare_options::stride, {-1, kMost, -kMost}},
       {&phial_compare_options::continuations, {-1, -kMost}},
       {&phial_compare_options::new_tokens, {0, -1, kMost, -kMost}}};
@@ -251,6 +251,9 @@ TEST_F(Compare, Numbers) {
       EXPECT_EQ(run(ids_), "usage") << value;
     }
   }
+  options_ = PHIAL_COMPARE_OPTIONS_INIT;
+  options_.context = kMost;
+  EXPECT_EQ(run(ids_), "over_limit");
   options_ = PHIAL_COMPARE_OPTIONS_INIT;
   options_.continuations = kMost;  // no more than there are places in the text
   options_.new_tokens = 2;
