@@ -12,7 +12,8 @@ struct KernelTable;
 
 // Puts a position's key and value into slot `slot` of a block, rounded to nearest. float32 results
 // are the same bits on every instruction set. int8: the scale is max |x| / 127, rounded up to a
-// bfloat16; int4: max |x| / 15. KvHead says what is rotated before. NaN or an infinity makes the position's scale NaN.
+// bfloat16; int4: max |x| / 15. KvHead says what is rotated before. NaN or an infinity makes the
+// position's scale NaN.
 struct KvStoreArgs {
   const KvHead* head;
   int64_t slot;    // 0..63
@@ -57,8 +58,8 @@ struct AttentionPageArgs {
   int64_t first_position;  // of row 0, from the beginning of the page on; may be negative
   int64_t window;
   float scale, cap;
-  const float* q;  // [rows][width], rotated as keys are; zeros behind head_dim. Not read by int8, int4
-  Planes planes;   // of q; not read by other types
+  const float* q;  // [rows][width], zeros behind head_dim; not read by int8 and int4
+  Planes planes;   // of q, rotated as keys are; not read by other types
   float* row_max;  // [rows]
   float* row_sum;  // [rows]
   float* out;      // [rows][width]
