@@ -658,7 +658,7 @@ typedef struct phial_quantize_options {
   const char* pre_tokenizer;
   /* 1: every matrix gets the grid that the scheme is named after, also those that it stores in
    * another; rules count all the same. Goes without bits_per_weight. */
-  int32_t pure;
+  int pure;
 } phial_quantize_options;
 #define PHIAL_QUANTIZE_OPTIONS_INIT \
   { sizeof(phial_quantize_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL, 0 }

@@ -84,8 +84,8 @@ std::optional<double> block_error(Grid grid) {
   }
 }
 
-// Of the options with `smaller` bytes and more: which comes next on the lower convex hull of loss
-// over bytes. `at` itself when none saves.
+// Of the options larger than option `at`: the next one on the lower convex hull of loss over bytes.
+// `at` itself when none saves.
 size_t next_on_hull(const std::vector<GridOption>& options, size_t at, double& saved_per_byte) {
   size_t next = at;
   saved_per_byte = 0;

@@ -2,7 +2,7 @@
 //
 // The loss of a model is taken to be a sum over its matrices: how much the model suffers from an
 // error of the matrix, times the squared error that rounding to the grid makes, over the square of
-// the values. Small where one bit more costs few bytes, and equal for all layers.
+// the values. Matrices of one kind suffer alike, whatever their layer and size.
 #pragma once
 
 #include <cstdint>

@@ -152,8 +152,7 @@ Error explained(const Files& files, const std::string& path, const Error& error)
 }  // namespace
 
 Result<std::unique_ptr<Output>> open_output(const Files& files, const ConvertPlan& plan,
-                                            const std::string& path) {
-  PHIAL_ASSIGN(const std::string place, files.destination(path));
+                                            const std::string& place) {
   auto output = plan.format == TargetFormat::gguf ? open_gguf(files, plan, place)
                                                   : open_folder(files, plan, place);
   if (!output.ok()) return explained(files, place, output.error());

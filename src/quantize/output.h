@@ -22,8 +22,9 @@ class Output {
   virtual Result<uint64_t> commit() = 0;
 };
 
-// `files` and `plan` must outlive it. Errors: those of the writers of the formats.
+// An output at `place`, which Files::destination() gave. `files` and `plan` must outlive it.
+// Errors: those of the writers of the formats.
 Result<std::unique_ptr<Output>> open_output(const Files& files, const ConvertPlan& plan,
-                                            const std::string& path);
+                                            const std::string& place);
 
 }  // namespace phial

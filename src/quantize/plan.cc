@@ -374,10 +374,10 @@ class Planner {
     };
     plan_.scheme = "mix";
     for (const Scheme& scheme : scheme_table()) {
-      if (!has_scheme(options_.format, scheme) || !choose_grids(&scheme).ok() || !is_mix())
-        continue;
-      plan_.scheme = scheme.name;
-      return {};
+      if (has_scheme(options_.format, scheme) && choose_grids(&scheme).ok() && is_mix()) {
+        plan_.scheme = scheme.name;
+        return {};
+      }
     }
     for (size_t i = 0; i < mix.size(); ++i) take_grid(plan_.tensors[i], mix[i]);
     count();

@@ -475,7 +475,7 @@ Result<ConvertResult> run_conversion(const Runtime& runtime, const ConvertPlan& 
   PHIAL_TRY(check_output(*runtime.files, *plan.model->checkpoint, output));
   PHIAL_ASSIGN(const std::string place, runtime.files->destination(output));
   PHIAL_TRY(runtime.files->remove_leftovers(place));
-  PHIAL_ASSIGN(const std::unique_ptr<Output> out, open_output(*runtime.files, plan, output));
+  PHIAL_ASSIGN(const std::unique_ptr<Output> out, open_output(*runtime.files, plan, place));
   return Run(runtime, plan, *out, on_converted, cancel).run();
 }
 
