@@ -78,6 +78,8 @@ struct AttentionPart {
   float* out;  // [rows][width]
 };
 
+inline constexpr int64_t kMostRotated = 1024;
+
 struct AttentionKernels {
   KvStoreFn store[kKvTypes];       // by KvType
   AttentionPageFn page[kKvTypes];  // by KvType
@@ -86,7 +88,7 @@ struct AttentionKernels {
 
   // x becomes H x / sqrt(n), or the inverse of that, for an n x n Hadamard matrix H: the Kronecker
   // product of Sylvester's of 2^a and one of order 1, 12 or 20 (Paley 1933) when n = 2^a, 12 * 2^a,
-  // 20 * 2^a; for other n, blocks of the largest power of two in n.
+  // 20 * 2^a; for other n, blocks of the largest power of two in n. REQUIRES: n <= kMostRotated
   void (*rotate)(int64_t n, bool inverse, float* x);
 
   // Makes `into` what online softmax would have made of the keys of both, for each row. A row of no

@@ -248,7 +248,7 @@ TEST_P(Attend, PlanesOfNoNumbersAreZero) {
 }
 
 TEST_P(Attend, RotationIsOrthogonalAndSpreadsOneNumber) {
-  for (const int64_t n : {64, 80, 96, 128, 256, 5, 6, 8, 12, 20, 24, 40, 48, 72}) {
+  for (const int64_t n : {64, 80, 96, 128, 256, 5, 6, 8, 12, 20, 24, 40, 48, 72, 640, 768, 1024}) {
     Rng rng(11);
     const std::vector<float> before = random_row(rng, n);
     Guarded x(before), expected(before);

@@ -219,56 +219,73 @@ constexpr SignMatrix kSigns16 = sylvester(16);  // and, in its corner, those of 
 constexpr SignMatrix kSigns12 = paley(11), kBack12 = transposed(kSigns12, 12);
 constexpr SignMatrix kSigns20 = paley(19), kBack20 = transposed(kSigns20, 20);
 
-// x[0..n) = m x, for a matrix of order n <= 20.
-PHIAL_INLINE void multiply_signs(const SignMatrix& m, int64_t n, float* x) {
-  constexpr int kVecs = (20 + kLanes - 1) / kLanes;
-  Vec rows[kVecs];
+// rows = m x, for a matrix of order n <= kVecs * kLanes; 0 behind them.
+template <int kVecs>
+PHIAL_INLINE void multiply_signs(const SignMatrix& m, int64_t n, const float* x, float* rows) {
+  Vec sums[kVecs];
   PHIAL_UNROLL
-  for (int v = 0; v < kVecs; ++v) rows[v] = zero();
+  for (int v = 0; v < kVecs; ++v) sums[v] = zero();
   for (int64_t c = 0; c < n; ++c) {
     const Vec factor = broadcast(x[c]);
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) {
-      rows[v] = fma(factor, load(&m.signs[c][v * kLanes]), rows[v]);
+      sums[v] = fma(factor, load(&m.signs[c][v * kLanes]), sums[v]);
     }
   }
   PHIAL_UNROLL
-  for (int v = 0; v < kVecs; ++v) {
-    const int64_t left = n - v * kLanes;
-    if (left > 0) store_first(x + v * kLanes, rows[v], left < kLanes ? left : kLanes);
+  for (int v = 0; v < kVecs; ++v) store(rows + v * kLanes, sums[v]);
+}
+
+// x[0..order * blocks) = the product of block matrices and Sylvester's across blocks, whose number
+// is a power of two; both commute, so that the inverse differs in the blocks' matrix only. Blocks
+// lie in whole registers meanwhile: loads of parts of stores would wait for them.
+template <int kVecs>
+static void rotate_part(const SignMatrix& signs, int64_t order, int64_t blocks, float* x) {
+  constexpr int64_t kStride = kVecs * kLanes;
+  // 64 blocks of 12 or 16 in registers of 16, 32 blocks of 20 in two such registers.
+  static_assert(kMostRotated == 64 * 16 && kMostRotated == 32 * 32);
+  alignas(64) float rows[kMostRotated];
+  for (int64_t b = 0; b < blocks; ++b) {
+    multiply_signs<kVecs>(signs, order, x + b * order, rows + b * kStride);
+  }
+  for (int64_t half = kStride; half < blocks * kStride; half *= 2) {
+    for (int64_t i = 0; i < blocks * kStride; i += 2 * half) {
+      for (int64_t at = i; at < i + half; at += kLanes) {
+        const Vec u = load(rows + at), w = load(rows + at + half);
+        store(rows + at, add(u, w));
+        store(rows + at + half, sub(u, w));
+      }
+    }
+  }
+  const Vec factor = broadcast(1.0f / square_root(static_cast<float>(order * blocks)));
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (int64_t at = 0; at < order; at += kLanes) {
+      const int64_t left = order - at;
+      store_first(x + b * order + at, mul(load(rows + b * kStride + at), factor),
+                  left < kLanes ? left : kLanes);
+    }
   }
 }
 
-// The product of block matrices and Sylvester's across blocks; both commute, so that the inverse
-// differs in the blocks' matrix only.
+template <int kVecs = 1>
+PHIAL_INLINE void rotate_parts(const SignMatrix& signs, int64_t order, int64_t blocks, int64_t n,
+                               float* x) {
+  if constexpr (kVecs * kLanes < 20) {
+    if (order > kVecs * kLanes) return rotate_parts<kVecs + 1>(signs, order, blocks, n, x);
+  }
+  for (int64_t at = 0; at < n; at += order * blocks) {
+    rotate_part<kVecs>(signs, order, blocks, x + at);
+  }
+}
+
 static void rotate(int64_t n, bool inverse, float* x) {
   const auto power_times = [n](int64_t order) {
     const int64_t rest = n / order;
     return n % order == 0 && (rest & (rest - 1)) == 0;
   };
   const int64_t power = n & -n;  // the largest power of two in n
-  int64_t order = power < 16 ? power : 16, blocks = power / order;
-  const SignMatrix* signs = &kSigns16;
-  if (power_times(12)) {
-    order = 12, blocks = n / 12, signs = inverse ? &kBack12 : &kSigns12;
-  } else if (power_times(20)) {
-    order = 20, blocks = n / 20, signs = inverse ? &kBack20 : &kSigns20;
-  }
-  for (int64_t at = 0; at < n; at += order) multiply_signs(*signs, order, x + at);
-  const int64_t part = order * blocks;
-  const Vec factor = broadcast(1.0f / square_root(static_cast<float>(part)));
-  for (int64_t at = 0; at < n; at += part) {
-    for (int64_t half = order; half < part; half *= 2) {
-      for (int64_t i = at; i < at + part; i += 2 * half) {
-        float* a = x + i;
-        float* b = x + i + half;
-        each(half, [&](auto place) {
-          const Vec u = get(a, place), w = get(b, place);
-          put(a, add(u, w), place);
-          put(b, sub(u, w), place);
-        });
-      }
-    }
-  }
-  each(n, [&](auto place) { put(x, mul(get(x, place), factor), place); });
+  const int64_t order = power < 16 ? power : 16;
+  if (power_times(12)) return rotate_parts(inverse ? kBack12 : kSigns12, 12, n / 12, n, x);
+  if (power_times(20)) return rotate_parts(inverse ? kBack20 : kSigns20, 20, n / 20, n, x);
+  rotate_parts(kSigns16, order, power / order, n, x);
 }

@@ -2,7 +2,7 @@
 //
 //   kTop      the largest code that step() gives
 //   kLines    of a chunk
-//   kOthers   registers that step() needs beside its result
+//   kOthers   registers that step() needs beside its result, or that gcc 12 takes with it
 //   step<s>(chunk, table) the codes of kLanes rows in step s, as bytes; `chunk` is at the rows'
 //             first word in the first line
 
@@ -10,7 +10,7 @@
 PHIAL_INLINE void load_again() { __asm__ volatile("" : : : "memory"); }
 
 struct Bits2 {
-  static constexpr int kTop = 3, kOthers = 2, kLines = 2;
+  static constexpr int kTop = 3, kOthers = 4, kLines = 2;
   template <int s>
   PHIAL_INLINE Words step(const uint8_t* chunk, ByteTable) {
     return byte_field<s % 4 * 2, 3>(load_words(chunk + s / 4 * kLineBytes));

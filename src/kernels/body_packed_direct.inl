@@ -1,6 +1,7 @@
 // direct: codes of a chunk meet the words of a few rows of inputs. Sums of products are integers,
 // which any order gives alike; each chunk (each half of it where groups have 16 columns) then adds
-// to float32 parts in the first-level cache, always in the order of the columns.
+// to float32 parts in the first-level cache, always in the order of the columns. High codes, which
+// few rows have, meet the codes of their chunks again, row by row.
 
 // A slab of a tile of inputs.
 struct DirectSlab {
@@ -15,9 +16,10 @@ struct DirectSlab {
   PackedBook book;
   const SlabScales* scales;
   SlabTile x;
-  float* y;      // [rows][kPackedRows]
-  float* parts;  // likewise, of this slab and tile; not on a loop's own stack, where it would hide
-                 // spills
+  int32_t tiles;  // of the inputs
+  float* y;       // [rows][kPackedRows]
+  float* parts;   // likewise, of this slab and tile; not on a loop's own stack, where it would hide
+                  // spills
 };
 
 // One step of kVecs registers of rows against M rows of inputs.
@@ -73,36 +75,23 @@ PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
 }
 
-// The factor of sums of one plane: a scale, or an offset.
-template <int plane>
-PHIAL_INLINE Vec load_factor(const float* p) {
-  return plane == 0 ? load(p) : where_finite(load(p));
-}
-
-// Sums of one plane as what they count for.
-template <int plane>
-PHIAL_INLINE Vec value_of(Words sums) {
-  static_assert(kHighStep == 254);
-  return float_of(plane == 0 ? sums : times_254(sums));
-}
-
 // part += total * scale, and offset * (sums of the inputs) unless that is null.
-template <int plane, int M, int kVecs>
+template <int M, int kVecs>
 PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
                              const float* offset, const float* sums, float* parts) {
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load_factor<plane>(scale + v * kLanes);
+    const Vec w = load(scale + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       float* at = parts + m * kPackedRows + v * kLanes;
-      store(at, fma(value_of<plane>(total[m][v]), w, load(at)));
+      store(at, fma(float_of(total[m][v]), w, load(at)));
     }
   }
   if (offset == nullptr) return;
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load_factor<plane>(offset + v * kLanes);
+    const Vec w = load(offset + v * kLanes);
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       float* at = parts + m * kPackedRows + v * kLanes;
@@ -112,7 +101,7 @@ PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
 }
 
 // Steps [first, first + steps) of kVecs registers of rows.
-template <class Codes, int plane, int M, int kVecs, int first, int steps>
+template <class Codes, int M, int kVecs, int first, int steps>
 PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTable table,
                             const int32_t (&starts)[M], const float (&sums)[M], const float* scale,
                             const float* offset, float* parts) {
@@ -124,7 +113,7 @@ PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
   sum_steps<Codes, M, kVecs, first, steps>(chunk, words, table, total);
   load_again();
-  add_totals<plane>(total, scale, offset, sums, parts);
+  add_totals(total, scale, offset, sums, parts);
 }
 
 template <int M>
@@ -138,15 +127,16 @@ PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* y)
   }
 }
 
-// Chunk c of a slab and one plane of the inputs. Columns per scale: 32 or, with Halves, 16.
-template <class Codes, bool Halves, int plane, int M>
-PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, ByteTable table, float* parts) {
+// Chunk c of a slab with M rows of its inputs' codes, and their sums of 16 columns. Columns per
+// scale: 32 or, with Halves, 16.
+template <class Codes, bool Halves, int M>
+PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, const int8_t* codes,
+                               const int32_t* code_sums, ByteTable table, float* parts) {
   constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
-  const InputPlane& x = plane == 0 ? slab.x.low : slab.x.high;
   const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
-  const auto* words = reinterpret_cast<const int32_t*>(x.codes) + c * 8 * M;
+  const auto* words = reinterpret_cast<const int32_t*>(codes);
   const int32_t minus_zero = code_bias(Codes::kTop) - slab.zero;
   int32_t starts[kParts][M];
   float x_sums[kParts][M];
@@ -154,17 +144,16 @@ PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, ByteTable tabl
   for (int h = 0; h < kParts; ++h) {
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
-      const int32_t* sums = x.sums + 2 * c * M + m;
-      const int32_t sum = Halves ? sums[h * M] : sums[0] + sums[M];
+      const int32_t sum = Halves ? code_sums[h * M + m] : code_sums[m] + code_sums[M + m];
       starts[h][m] = minus_zero * sum;
-      x_sums[h][m] = static_cast<float>(plane == 0 ? sum : kHighStep * sum);
+      x_sums[h][m] = static_cast<float>(sum);
     }
   }
   for (int r = 0; r < kPackedRows; r += kVecs * kLanes) {
     const auto add = [&](auto part) __attribute__((always_inline)) {
       constexpr int h = decltype(part)::value;
       const int32_t g = (kParts * c + h) >> slab.group_shift;
-      add_group<Codes, plane, M, kVecs, h * kSteps, kSteps>(
+      add_group<Codes, M, kVecs, h * kSteps, kSteps>(
           chunk + 4 * r, words, table, starts[h], x_sums[h], slab.scales->scale[g] + r,
           slab.has_offsets ? slab.scales->offset[g] + r : nullptr, parts + r);
     };
@@ -181,11 +170,25 @@ PHIAL_APART void direct_slab(const DirectSlab& slab) {
   for (int32_t c = 0; c < slab.count; ++c) {
     prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
                    Codes::kLines * kLineBytes + 128);
-    direct_chunk<Codes, Halves, 0, M>(slab, c, table, parts);
-    if ((*slab.x.high_chunks >> c & 1) != 0)
-      direct_chunk<Codes, Halves, 1, M>(slab, c, table, parts);
+    direct_chunk<Codes, Halves, M>(slab, c, slab.x.codes + c * kChunkColumns * M,
+                                   slab.x.sums + 2 * c * M, table, parts);
   }
   add_parts<M>(parts, slab.x.scales, slab.y);
+}
+
+// What high codes add to y, one row and chunk at a time.
+template <class Codes, bool Halves>
+PHIAL_APART void direct_high(const DirectSlab& slab) {
+  const ByteTable table = table_of_book(slab.book);
+  for (int32_t c = 0; c < slab.count; ++c) {
+    for (unsigned rows = slab.x.high_rows[c * slab.tiles]; rows != 0; rows &= rows - 1) {
+      const int m = __builtin_ctz(rows);
+      const HighChunk& x = slab.x.high[m * slab.count + c];
+      for (int32_t i = 0; i < kPackedRows; i += kLanes) store(slab.parts + i, zero());
+      direct_chunk<Codes, Halves, 1>(slab, c, x.codes, x.sums, table, slab.parts);
+      add_parts<1>(slab.parts, &x.scale, slab.y + m * kPackedRows);
+    }
+  }
 }
 
 template <class Codes, bool Halves, int M = 1>
@@ -216,6 +219,7 @@ static void direct_panels(const PackedProductArgs& args) {
   slab.book = layout.book;
   slab.parts = parts;
   slab.scales = &scales;
+  slab.tiles = tile_count(x);
   const int64_t slabs = slab_count(layout);
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
@@ -231,11 +235,12 @@ static void direct_panels(const PackedProductArgs& args) {
       slab.begin = panel + done;
       slab.ahead_bytes = (end - done) / slab.count;
       done = end;
-      for (int32_t t = 0; t < tile_count(x); ++t) {
+      for (int32_t t = 0; t < slab.tiles; ++t) {
         const int32_t first = tile_begin(x, t);
         slab.x = slab_tile(x, s, t);
         slab.y = y + first * kPackedRows;
         direct_rows<Codes, Halves>(tile_begin(x, t + 1) - first, slab);
+        direct_high<Codes, Halves>(slab);
       }
     }
     put_panel(args, p, y);

@@ -1,25 +1,27 @@
 // gemm: a slab of a panel (64 rows x 256 columns) is unpacked to bytes, 16 KB that stay in the
 // first-level cache while all rows of inputs pass by; results wait in float32 in the second-level
-// cache for the next slab. A slab of the inputs is one run of bytes.
+// cache for the next slab. A slab of the inputs is one run of bytes. Of high codes, tiles of one
+// chunk are put together from the rows that have some.
 
-// The inputs of a tile as sums begin with them, and as they meet offsets: of chunks, or of halves;
-// for low and for high codes.
+// The inputs of a tile as sums begin with them, and as they meet offsets: of chunks, or of halves.
 struct TileSums {
   static constexpr int kMost = 2 * kSlabChunks * kMostTileRows;
-  alignas(64) int32_t starts[2][kMost];
-  alignas(64) float sums[2][kMost];
+  alignas(64) int32_t starts[kMost];
+  alignas(64) float sums[kMost];
 };
 
-// A slab of weights as bytes, steps of [kPackedRows][4], and a tile of inputs.
+// Chunks of a slab of weights as bytes, steps of [kPackedRows][4], and a tile of inputs.
 struct GemmSlab {
   const uint8_t* codes;
   int32_t chunks;
+  int32_t first_chunk;  // of the slab
   int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
   int32_t zero;         // of the codes
   const SlabScales* scales;
-  SlabTile x;
+  const int8_t* words;  // [columns / 4][rows] of 4 codes
   const TileSums* sums;
-  float* y;  // [rows][kPackedRows]
+  const float* x_scales;    // [rows]
+  float* y[kGemmTileRows];  // of each row: [kPackedRows]
   // For vocabularies with too few registers, 64-byte aligned: the same of this slab alone, and a
   // word for each sum that is in flight.
   float* parts;
@@ -27,7 +29,7 @@ struct GemmSlab {
 };
 constexpr int kWaitingBytes = kGemmTileRows * kGemmTileVecs * 4 * kLanes;
 
-// What adds to a part with one scale: a chunk, or half of one, and a plane of the inputs.
+// What adds to a part with one scale: a chunk, or half of one.
 struct GemmPiece {
   const uint8_t* codes;
   const int32_t* words;
@@ -155,45 +157,35 @@ PHIAL_INLINE void sum_products(const uint8_t* codes, const int32_t* words, const
   }
 }
 
-// Calls use(piece, plane) for the pieces of chunk c and the weight rows from r on. kWords: words of
-// a step.
-template <bool Halves, int plane, int M, int kWords, class Use>
-PHIAL_INLINE void pieces_of_chunk(const GemmSlab& slab, int32_t c, int32_t r, const Use& use) {
+// Calls use(piece) for the pieces of the weight rows from r on, in the order of their sum. kWords:
+// words of a step.
+template <bool Halves, int M, int kWords = M, class Use>
+PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
-  const InputPlane& x = plane == 0 ? slab.x.low : slab.x.high;
-  for (int32_t i = kParts * c; i < kParts * (c + 1); ++i) {
-    const int32_t g = i >> slab.group_shift;
+  const int32_t first = kParts * slab.first_chunk;
+  for (int32_t i = 0; i < kParts * slab.chunks; ++i) {
+    const int32_t g = (first + i) >> slab.group_shift;
     GemmPiece piece;
     piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
-    piece.words = own_address(reinterpret_cast<const int32_t*>(x.codes) + i * kSteps * kWords);
-    piece.starts = own_address(slab.sums->starts[plane] + i * M);
-    piece.sums = slab.sums->sums[plane] + i * M;
+    piece.words = own_address(reinterpret_cast<const int32_t*>(slab.words) + i * kSteps * kWords);
+    piece.starts = own_address(slab.sums->starts + i * M);
+    piece.sums = slab.sums->sums + i * M;
     piece.scale = own_address(slab.scales->scale[g] + r);
     piece.offset = slab.scales->offset[g] + r;
-    use(piece, Number<plane>{});
-  }
-}
-
-// The same for all pieces of a slab, in the order of their sum.
-template <bool Halves, bool High, int M, int kWords = M, class Use>
-PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
-  const int high = *slab.x.high_chunks;
-  for (int32_t c = 0; c < slab.chunks; ++c) {
-    pieces_of_chunk<Halves, 0, M, kWords>(slab, c, r, use);
-    if (High && (high >> c & 1) != 0) pieces_of_chunk<Halves, 1, M, kWords>(slab, c, r, use);
+    use(piece);
   }
 }
 
 // y of kLanes rows from r on, with what this slab adds.
 PHIAL_INLINE void add_part(const GemmSlab& slab, int m, int32_t r, Vec part) {
-  float* at = slab.y + m * kPackedRows + r;
-  store(at, fma(part, broadcast(slab.x.scales[m]), load(at)));
+  float* at = slab.y[m] + r;
+  store(at, fma(part, broadcast(slab.x_scales[m]), load(at)));
 }
 
 // kVecs registers of rows against a tile, all pieces of a slab. Parts in registers took 14 % less
 // time on a Zen 5 core than parts in memory with twice the rows.
-template <int kTop, bool Offsets, bool Halves, bool High, int M>
+template <int kTop, bool Offsets, bool Halves, int M>
 PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
   constexpr int kVecs = kGemmTileVecs;
   Vec part[M][kVecs];
@@ -202,25 +194,24 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) part[m][v] = zero();
   }
-  each_piece<Halves, High, M>(
-      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
-        constexpr int plane = decltype(of_plane)::value;
+  each_piece<Halves, M>(
+      slab, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
         Words total[M][kVecs];
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
         load_again();
         PHIAL_UNROLL
         for (int v = 0; v < kVecs; ++v) {
-          const Vec scale = load_factor<plane>(piece.scale + v * kLanes);
+          const Vec scale = load(piece.scale + v * kLanes);
           PHIAL_UNROLL
           for (int m = 0; m < M; ++m) {
-            part[m][v] = fma(value_of<plane>(total[m][v]), scale, part[m][v]);
+            part[m][v] = fma(float_of(total[m][v]), scale, part[m][v]);
           }
         }
         if constexpr (Offsets) {
           PHIAL_UNROLL
           for (int v = 0; v < kVecs; ++v) {
-            const Vec offset = load_factor<plane>(piece.offset + v * kLanes);
+            const Vec offset = load(piece.offset + v * kLanes);
             PHIAL_UNROLL
             for (int m = 0; m < M; ++m) {
               part[m][v] = fma(offset, broadcast(piece.sums[m]), part[m][v]);
@@ -237,68 +228,49 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
 }
 
 // The same where there are too few registers: parts in memory.
-template <int kTop, bool Offsets, bool Halves, bool High, int M>
+template <int kTop, bool Offsets, bool Halves, int M>
 PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, int32_t r, float* parts) {
   constexpr int kVecs = kGemmTileVecs;
-  each_piece<Halves, High, M>(
-      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
-        constexpr int plane = decltype(of_plane)::value;
+  each_piece<Halves, M>(
+      slab, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
         Words total[M][kVecs];
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
-        add_totals<plane>(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums, parts);
+        add_totals(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums, parts);
       });
 }
 
 // `count` numbers, of the tile after the one that is computed with: what was just stored in whole
 // registers is slow to load word by word. Rounded up to registers: what lies behind the last tile's
 // is read, too, may be any number and means nothing.
-PHIAL_INLINE void load_plane_sums(const int32_t* from, int32_t count, int32_t minus_zero,
-                                  int32_t step, bool with_floats, int32_t* starts, float* sums) {
+PHIAL_APART void load_tile_sums(const int32_t* from, int32_t count, int32_t minus_zero,
+                                bool with_floats, TileSums& out) {
   const auto product = [](int32_t a, int32_t b) {
     return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
   };
   for (int32_t i = 0; i < count; i += 16) {
-    for (int32_t j = i; j < i + 16; ++j) starts[j] = product(minus_zero, from[j]);
+    for (int32_t j = i; j < i + 16; ++j) out.starts[j] = product(minus_zero, from[j]);
   }
   for (int32_t i = 0; with_floats && i < count; i += 16) {
-    for (int32_t j = i; j < i + 16; ++j) sums[j] = static_cast<float>(product(step, from[j]));
+    for (int32_t j = i; j < i + 16; ++j) out.sums[j] = static_cast<float>(from[j]);
   }
 }
-PHIAL_APART void load_tile_sums(const SlabTile& x, bool halves, int32_t count, int32_t minus_zero,
-                                bool with_floats, TileSums& out) {
-  const auto load_plane = [&](int plane, const InputPlane& from) {
-    load_plane_sums(halves ? from.sums : from.chunk_sums, count, minus_zero,
-                    plane == 0 ? 1 : kHighStep, with_floats, out.starts[plane], out.sums[plane]);
-  };
-  load_plane(0, x.low);
-  if (*x.high_chunks != 0) load_plane(1, x.high);
-}
 
-template <int kTop, bool Offsets, bool Halves, bool High, int M>
-PHIAL_INLINE void gemm_planes(const GemmSlab& slab) {
+template <int kTop, bool Offsets, bool Halves, int M>
+PHIAL_APART void gemm_slab(const GemmSlab& slab) {
   if constexpr (kPartsInRegisters) {
     for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
-      gemm_rows<kTop, Offsets, Halves, High, M>(slab, r);
+      gemm_rows<kTop, Offsets, Halves, M>(slab, r);
     }
   } else {
     for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(slab.parts + i, zero());
     for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
-      gemm_rows_in_memory<kTop, Offsets, Halves, High, M>(slab, r, slab.parts + r);
+      gemm_rows_in_memory<kTop, Offsets, Halves, M>(slab, r, slab.parts + r);
     }
-    add_parts<M>(slab.parts, slab.x.scales, slab.y);
+    for (int m = 0; m < M; ++m) {
+      add_parts<1>(slab.parts + m * kPackedRows, slab.x_scales + m, slab.y[m]);
+    }
   }
-}
-
-// Apart from the case without high codes, whose registers it would cost.
-template <int kTop, bool Offsets, bool Halves, int M>
-PHIAL_APART void gemm_slab_high(const GemmSlab& slab) {
-  gemm_planes<kTop, Offsets, Halves, true, M>(slab);
-}
-template <int kTop, bool Offsets, bool Halves, int M>
-PHIAL_APART void gemm_slab(const GemmSlab& slab) {
-  if (*slab.x.high_chunks != 0) return gemm_slab_high<kTop, Offsets, Halves, M>(slab);
-  gemm_planes<kTop, Offsets, Halves, false, M>(slab);
 }
 
 using GemmSlabFn = void (*)(const GemmSlab&);
@@ -345,6 +317,13 @@ struct ByRows {
   }
 };
 
+// High codes of rows that need not be neighbours, in one chunk.
+struct HighTile {
+  int32_t words[8 * kGemmTileRows];
+  int32_t sums[2 * kMostTileRows];  // of chunks, or of halves; load_tile_sums reads 16
+  float scales[kGemmTileRows];
+};
+
 // What one slab of a panel becomes.
 struct GemmWeights {
   alignas(64) uint8_t codes[kSlabColumns * kPackedRows];
@@ -352,7 +331,78 @@ struct GemmWeights {
   alignas(64) float parts[kGemmTileRows * kPackedRows];
   alignas(64) uint8_t waiting[kWaitingBytes];
   TileSums sums[2];
+  alignas(64) HighTile high;
 };
+
+// Calls use(row) for the rows that have high codes in chunk c of the slab that `first` begins.
+template <class Use>
+PHIAL_INLINE void each_high_row(const QuantizedRows& x, const SlabTile& first, int32_t c,
+                                const Use& use) {
+  const int32_t tiles = tile_count(x), least = x.rows / tiles, rest = x.rows % tiles;
+  const uint8_t* tile_rows = first.high_rows + c * tiles;
+  for (int32_t t = 0; t < tiles; t += 8) {
+    uint64_t bits = 0;
+    __builtin_memcpy(&bits, tile_rows + t, static_cast<size_t>(tiles - t < 8 ? tiles - t : 8));
+    for (; bits != 0; bits &= bits - 1) {
+      const int bit = __builtin_ctzll(bits), tile = t + bit / 8;
+      use(least * tile + (tile < rest ? tile : rest) + bit % 8);
+    }
+  }
+}
+
+// As row m of `rows`.
+template <bool Halves>
+PHIAL_INLINE void put_high(const HighChunk& chunk, int32_t m, int32_t rows, HighTile& out) {
+  PHIAL_UNROLL
+  for (int i = 0; i < 8; ++i) __builtin_memcpy(out.words + i * rows + m, chunk.codes + 4 * i, 4);
+  out.sums[m] = Halves ? chunk.sums[0] : chunk.chunk_sum;
+  if constexpr (Halves) out.sums[rows + m] = chunk.sums[1];
+  out.scales[m] = chunk.scale;
+}
+
+// Adds to y what high codes make with a slab of weights; `slab` is as for its low codes, of which
+// `first` are those of the first tile.
+template <class Form, int kTop, bool Halves>
+PHIAL_APART void gemm_high(const QuantizedRows& x, const SlabTile& first, GemmSlab slab,
+                           bool has_offsets, GemmWeights& weights, float* y) {
+  HighTile& tile = weights.high;
+  TileSums& sums = weights.sums[0];
+  const int32_t chunks = slab.chunks;
+  const uint8_t* codes = slab.codes;
+  slab.words = reinterpret_cast<const int8_t*>(tile.words);
+  slab.sums = &sums;
+  slab.x_scales = tile.scales;
+  slab.chunks = 1;
+  for (int32_t c = 0; c < chunks; ++c) {
+    slab.first_chunk = c;
+    slab.codes = codes + c * 8 * kLineBytes;
+    const auto multiply = [&](const int32_t* rows, int32_t count) {
+      for (int32_t m = 0; m < count; ++m) {
+        put_high<Halves>(first.high[rows[m] * chunks + c], m, count, tile);
+        slab.y[m] = y + rows[m] * kPackedRows;
+      }
+      load_tile_sums(tile.sums, (Halves ? 2 : 1) * count, code_bias(kTop) - slab.zero, has_offsets,
+                     sums);
+      Form::template slab_of<kTop, Halves>(count, has_offsets)(slab);
+    };
+    // Many at once: what lies here and there is on its way before the first is multiplied.
+    int32_t rows[16 * kGemmTileRows];
+    constexpr int32_t kMost = sizeof(rows) / sizeof(rows[0]);
+    int32_t count = 0;
+    const auto multiply_all = [&] {
+      for (int32_t i = 0; i < count; i += kGemmTileRows) {
+        multiply(rows + i, count - i < kGemmTileRows ? count - i : kGemmTileRows);
+      }
+      count = 0;
+    };
+    each_high_row(x, first, c, [&](int32_t row) {
+      prefetch(reinterpret_cast<uintptr_t>(&first.high[row * chunks + c]));
+      rows[count++] = row;
+      if (count == kMost) multiply_all();
+    });
+    multiply_all();
+  }
+}
 
 template <class Form, class Codes, bool Halves>
 static void gemm_panels(const PackedProductArgs& args) {
@@ -363,6 +413,7 @@ static void gemm_panels(const PackedProductArgs& args) {
   const ByteTable table = table_of_book(layout.book);
   GemmSlab slab;
   slab.codes = weights.codes;
+  slab.first_chunk = 0;
   slab.parts = weights.parts;
   slab.waiting = weights.waiting;
   slab.group_shift = shift_of(layout.group, Halves ? 16 : kChunkColumns);
@@ -374,9 +425,11 @@ static void gemm_panels(const PackedProductArgs& args) {
   const int32_t tiles = tile_count(x), least_rows = x.rows / tiles, rest = x.rows % tiles;
   const auto tile_rows = [&](int32_t t) { return least_rows + (t < rest ? 1 : 0); };
   const auto load_sums = [&](const SlabTile& tile, int32_t rows, TileSums& out) {
-    load_tile_sums(tile, Halves, (Halves ? 2 : 1) * slab.chunks * rows, code_bias(kTop) - slab.zero,
-                   has_offsets, out);
+    load_tile_sums(Halves ? tile.sums : tile.chunk_sums, (Halves ? 2 : 1) * slab.chunks * rows,
+                   code_bias(kTop) - slab.zero, has_offsets, out);
   };
+  const auto ahead_lines =
+      static_cast<int32_t>((layout.panel_bytes / slabs + 64 * tiles - 1) / (64 * tiles));
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
     for (int64_t i = 0; i < int64_t{x.rows} * kPackedRows; i += kLanes) store(y + i, zero());
@@ -385,18 +438,27 @@ static void gemm_panels(const PackedProductArgs& args) {
       load_slab_scales(layout, panel, s, Offsets::added, weights.scales);
       Form::template unpack<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes,
                                    slab.chunks, table, weights.codes);
-      SlabTile next = slab_tile(x, s, 0);
-      slab.y = y;
+      // While tiles pass by, the next slab comes near: it lies behind this one, also where that is
+      // the last of its panel.
+      uintptr_t ahead =
+          reinterpret_cast<uintptr_t>(panel) +
+          static_cast<uintptr_t>(slab_parts(layout, s).chunks + slab.chunks * layout.chunk_bytes);
+      const SlabTile first = slab_tile(x, s, 0);
+      SlabTile next = first;
+      float* tile_y = y;
       for (int32_t t = 0; t < tiles; ++t) {
         const int32_t rows = tile_rows(t);
         if (t == 0) load_sums(next, rows, weights.sums[0]);
-        slab.x = next;
+        slab.words = next.codes;
+        slab.x_scales = next.scales;
+        for (int32_t m = 0; m < rows; ++m, tile_y += kPackedRows) slab.y[m] = tile_y;
         slab.sums = &weights.sums[t % 2];
         advance(next, slab.chunks * kChunkColumns, rows);
         if (t + 1 < tiles) load_sums(next, tile_rows(t + 1), weights.sums[(t + 1) % 2]);
+        for (int32_t line = 0; line < ahead_lines; ++line, ahead += 64) prefetch(ahead);
         Form::template slab_of<kTop, Halves>(rows, has_offsets)(slab);
-        slab.y += rows * kPackedRows;
       }
+      gemm_high<Form, kTop, Halves>(x, first, slab, has_offsets, weights, y);
     }
     put_panel(args, p, y);
   }

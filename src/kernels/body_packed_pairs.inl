@@ -85,16 +85,14 @@ PHIAL_INLINE void sum_pairs(const uint8_t* codes, const int32_t* words, const in
   }
 }
 
-// As load_factor, of two rows of weights.
-template <int plane>
+// A factor of two rows of weights.
 PHIAL_INLINE Vec pair_factor(const float* p) {
   const Words both = two_words(p);
-  const Vec factor = as_floats(zip_low(both, both));
-  return plane == 0 ? factor : where_finite(factor);
+  return as_floats(zip_low(both, both));
 }
 
 // As gemm_rows. `slab` has its inputs in pairs.
-template <bool Offsets, bool Halves, bool High, int M>
+template <bool Offsets, bool Halves, int M>
 PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
   constexpr int kTilePairs = (M + 1) / 2;
   Vec part[kTilePairs][kPairVecs];
@@ -103,18 +101,17 @@ PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
     PHIAL_UNROLL
     for (int v = 0; v < kPairVecs; ++v) part[p][v] = zero();
   }
-  each_piece<Halves, High, M, 2 * kTilePairs>(
-      slab, r, [&](const GemmPiece& piece, auto of_plane) __attribute__((always_inline)) {
-        constexpr int plane = decltype(of_plane)::value;
+  each_piece<Halves, M, 2 * kTilePairs>(
+      slab, r, [&](const GemmPiece& piece) __attribute__((always_inline)) {
         Words total[kTilePairs][kPairVecs];
         sum_pairs<Halves ? 4 : 8>(piece.codes + 4 * r, piece.words, piece.starts, total);
         load_again();
         PHIAL_UNROLL
         for (int v = 0; v < kPairVecs; ++v) {
-          const Vec scale = pair_factor<plane>(piece.scale + 2 * v);
+          const Vec scale = pair_factor(piece.scale + 2 * v);
           PHIAL_UNROLL
           for (int p = 0; p < kTilePairs; ++p) {
-            part[p][v] = fma(value_of<plane>(total[p][v]), scale, part[p][v]);
+            part[p][v] = fma(float_of(total[p][v]), scale, part[p][v]);
           }
         }
         if constexpr (Offsets) {
@@ -123,7 +120,7 @@ PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
           load_again();
           PHIAL_UNROLL
           for (int v = 0; v < kPairVecs; ++v) {
-            const Vec offset = pair_factor<plane>(piece.offset + 2 * v);
+            const Vec offset = pair_factor(piece.offset + 2 * v);
             PHIAL_UNROLL
             for (int p = 0; p < kTilePairs; ++p) {
               part[p][v] = fma(offset, as_floats(two_words(piece.sums + 2 * p)), part[p][v]);
@@ -142,23 +139,15 @@ PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
   }
 }
 
-template <bool Offsets, bool Halves, bool High, int M>
-PHIAL_APART void pair_planes(const GemmSlab& slab) {
-  for (int32_t r = 0; r < kPackedRows; r += 2 * kPairVecs) {
-    pair_rows<Offsets, Halves, High, M>(slab, r);
-  }
-}
-
 template <bool Offsets, bool Halves, int M>
 PHIAL_APART void pair_slab(const GemmSlab& slab) {
-  alignas(64) int8_t codes[2][kSlabColumns * ((M + 1) / 2 * 2)];
+  alignas(64) int8_t codes[kSlabColumns * ((M + 1) / 2 * 2)];
   GemmSlab paired = slab;
-  pair_inputs<M>(slab.x.low.codes, slab.chunks, codes[0]);
-  paired.x.low.codes = codes[0];
-  if (*slab.x.high_chunks == 0) return pair_planes<Offsets, Halves, false, M>(paired);
-  pair_inputs<M>(slab.x.high.codes, slab.chunks, codes[1]);
-  paired.x.high.codes = codes[1];
-  pair_planes<Offsets, Halves, true, M>(paired);
+  pair_inputs<M>(slab.words, slab.chunks, codes);
+  paired.words = codes;
+  for (int32_t r = 0; r < kPackedRows; r += 2 * kPairVecs) {
+    pair_rows<Offsets, Halves, M>(paired, r);
+  }
 }
 
 struct ByPairs {

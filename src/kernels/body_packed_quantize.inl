@@ -1,15 +1,15 @@
-// quantize: a tile of a slab at a time, as bytes row by row and then as words, where they belong
-// among those of the tile.
+// quantize: a tile of a slab at a time, as bytes row by row and then, where they are low ones, as
+// words among those of the tile.
 
 // A tile's codes, each row by itself.
 struct TileCodes {
   alignas(64) int8_t low[kMostTileRows][kSlabColumns];
   alignas(64) int8_t high[kMostTileRows][kSlabColumns];
-  // A chunk's words, and room for a register of what its last ones are loaded with: where the words
-  // belong, that would be another tile's, which another thread may be writing.
-  alignas(64) int8_t words[kChunkColumns * kMostTileRows + 64] = {};
+  // Low codes as words, and room for a register of what the last ones are loaded with: where the
+  // words belong, that would be another tile's, which another thread may be writing.
+  alignas(64) int8_t words[kSlabColumns * kMostTileRows + 64] = {};
   alignas(64) int32_t sums[2][16];  // of the halves of a chunk
-  uint8_t high_chunks;
+  uint8_t high_rows[kSlabChunks];   // of each chunk: bit m for row m
 };
 
 // The middle one of n: of eight without a branch that depends on them.
@@ -68,7 +68,7 @@ PHIAL_INLINE float quantize_row(const float* x, int64_t columns, InputCodes want
   const Vec inverse = broadcast(127.0f / top);
   for (int64_t c = 0; c < chunks; ++c) {
     const bool has_high = amax[c] > top;
-    if (has_high) tile.high_chunks = static_cast<uint8_t>(tile.high_chunks | 1 << c);
+    tile.high_rows[c] = static_cast<uint8_t>(tile.high_rows[c] | (has_high ? 1 << m : 0));
     PHIAL_UNROLL
     for (int i = 0; i < kChunkColumns; i += kLanes) {
       const int64_t at = c * kChunkColumns + i;
@@ -96,28 +96,47 @@ PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)
   }
 }
 
-// Chunk c of `height` rows to where the tile has it.
-PHIAL_INLINE void put_chunk(const int8_t (&rows)[kMostTileRows][kSlabColumns], int32_t height,
-                            int64_t c, TileCodes& tile, const InputPlane& plane) {
-  int8_t* words = tile.words;
-  int32_t(&halves)[2][16] = tile.sums;
+// Low codes of `height` rows as words, all of them before any are summed: a register of what was
+// just stored word by word is slow to load.
+PHIAL_APART void put_low(int32_t height, int64_t columns, TileCodes& tile, const SlabTile& out) {
   for (int32_t m = 0; m < height; ++m) {
-    const int8_t* codes = rows[m] + c * kChunkColumns;
-    PHIAL_UNROLL
-    for (int i = 0; i < kChunkColumns / 4; ++i) {
-      __builtin_memcpy(words + 4 * (i * height + m), codes + 4 * i, 4);
+    for (int64_t i = 0; i < columns / 4; ++i) {
+      __builtin_memcpy(tile.words + 4 * (i * height + m), tile.low[m] + 4 * i, 4);
     }
   }
-  __builtin_memcpy(plane.codes + c * kChunkColumns * height, words,
-                   static_cast<size_t>(kChunkColumns) * static_cast<size_t>(height));
-  sum_words(words, height, halves[0]);
-  sum_words(words + 16 * height, height, halves[1]);
-  int32_t* sums = plane.sums + c * 2 * height;
-  int32_t* chunk_sums = plane.chunk_sums + c * height;
-  for (int32_t m = 0; m < height; ++m) {
-    sums[m] = halves[0][m];
-    sums[height + m] = halves[1][m];
-    chunk_sums[m] = halves[0][m] + halves[1][m];
+  __builtin_memcpy(out.codes, tile.words, static_cast<size_t>(columns * height));
+  for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
+    int32_t(&halves)[2][16] = tile.sums;
+    sum_words(tile.words + 2 * c * 16 * height, height, halves[0]);
+    sum_words(tile.words + (2 * c + 1) * 16 * height, height, halves[1]);
+    int32_t* sums = out.sums + 2 * c * height;
+    int32_t* chunk_sums = out.chunk_sums + c * height;
+    for (int32_t m = 0; m < height; ++m) {
+      sums[m] = halves[0][m];
+      sums[height + m] = halves[1][m];
+      chunk_sums[m] = halves[0][m] + halves[1][m];
+    }
+  }
+}
+
+PHIAL_INLINE int32_t sum_of_16(const int8_t* codes) {
+  int32_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum += codes[i];
+  return sum;
+}
+
+// High codes of chunk c, of the rows that have some.
+PHIAL_APART void put_high_chunk(int64_t chunks, int64_t c, const TileCodes& tile,
+                                const SlabTile& out) {
+  for (unsigned rows = tile.high_rows[c]; rows != 0; rows &= rows - 1) {
+    const int m = __builtin_ctz(rows);
+    const int8_t* codes = tile.high[m] + c * kChunkColumns;
+    HighChunk& high = out.high[m * chunks + c];
+    __builtin_memcpy(high.codes, codes, kChunkColumns);
+    high.sums[0] = sum_of_16(codes);
+    high.sums[1] = sum_of_16(codes + 16);
+    high.chunk_sum = high.sums[0] + high.sums[1];
+    high.scale = kHighStep * out.scales[m];
   }
 }
 
@@ -128,7 +147,7 @@ PHIAL_APART void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab
   const int32_t begin = tile_begin(out, t), height = tile_begin(out, t + 1) - begin;
   const int64_t columns = quantized_columns(out, slab);
   const int64_t there = out.columns - slab * kSlabColumns;
-  codes.high_chunks = 0;
+  for (uint8_t& rows : codes.high_rows) rows = 0;
   for (int32_t m = 0; m < height; ++m) {
     const float* x = args.x + (begin + m) * args.x_stride + (slab - args.slab_begin) * kSlabColumns;
     float padded[kSlabColumns];
@@ -139,10 +158,12 @@ PHIAL_APART void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab
     }
     tile.scales[m] = quantize_row(x, columns, args.codes, m, codes);
   }
-  *tile.high_chunks = codes.high_chunks;
-  for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
-    put_chunk(codes.low, height, c, codes, tile.low);
-    if ((codes.high_chunks >> c & 1) != 0) put_chunk(codes.high, height, c, codes, tile.high);
+  const int32_t tiles = tile_count(out);
+  const int64_t chunks = columns / kChunkColumns;
+  put_low(height, columns, codes, tile);
+  for (int64_t c = 0; c < chunks; ++c) {
+    tile.high_rows[c * tiles] = codes.high_rows[c];
+    put_high_chunk(chunks, c, codes, tile);
   }
 }
 

@@ -25,21 +25,24 @@ constexpr int64_t kAlign = 64;
 constexpr int64_t aligned(int64_t bytes) { return ceil_div(bytes, kAlign) * kAlign; }
 
 struct Sizes {
-  int64_t codes, sums, chunk_sums, scales, high_chunks;  // bytes; the first three of each plane
+  int64_t codes, sums, chunk_sums, scales, high, high_rows;  // bytes
 };
 Sizes sizes_of(const QuantizedRows& shape) {
   const int64_t slabs = ceil_div<int64_t>(shape.columns, kSlabColumns);
-  const int64_t rows = shape.rows;
-  return {aligned(rows * slabs * kSlabColumns), aligned(rows * slabs * (kSlabColumns / 16) * 4),
-          aligned(rows * slabs * kSlabChunks * 4), aligned(rows * slabs * 4),
-          aligned(slabs * ceil_div(shape.rows, shape.tile_rows))};
+  const int64_t rows = shape.rows, chunks = rows * slabs * kSlabChunks;
+  return {aligned(chunks * kChunkColumns),
+          aligned(chunks * 2 * 4),
+          aligned(chunks * 4),
+          aligned(rows * slabs * 4),
+          chunks * static_cast<int64_t>(sizeof(HighChunk)),
+          aligned(slabs * kSlabChunks * ceil_div(shape.rows, shape.tile_rows))};
 }
 
 }  // namespace
 
 int64_t quantized_bytes(const QuantizedRows& shape) {
   const Sizes sizes = sizes_of(shape);
-  return 2 * (sizes.codes + sizes.sums + sizes.chunk_sums) + sizes.scales + sizes.high_chunks;
+  return sizes.codes + sizes.sums + sizes.chunk_sums + sizes.scales + sizes.high + sizes.high_rows;
 }
 
 QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
@@ -51,13 +54,12 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
     return at;
   };
   QuantizedRows placed = shape;
-  for (InputPlane* plane : {&placed.low, &placed.high}) {
-    plane->codes = reinterpret_cast<int8_t*>(take(sizes.codes));
-    plane->sums = reinterpret_cast<int32_t*>(take(sizes.sums));
-    plane->chunk_sums = reinterpret_cast<int32_t*>(take(sizes.chunk_sums));
-  }
+  placed.codes = reinterpret_cast<int8_t*>(take(sizes.codes));
+  placed.sums = reinterpret_cast<int32_t*>(take(sizes.sums));
+  placed.chunk_sums = reinterpret_cast<int32_t*>(take(sizes.chunk_sums));
   placed.scales = reinterpret_cast<float*>(take(sizes.scales));
-  placed.high_chunks = take(sizes.high_chunks);
+  placed.high = reinterpret_cast<HighChunk*>(take(sizes.high));
+  placed.high_rows = take(sizes.high_rows);
   return placed;
 }
 

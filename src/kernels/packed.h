@@ -24,7 +24,7 @@ namespace phial {
 
 // Rows of at least this many inputs are worth unpacking a slab of weights for: `gemm`; below it
 // `direct`.
-inline constexpr int32_t kMinPackedGemmRows = 32;
+inline constexpr int32_t kMinPackedGemmRows = 16;
 inline constexpr int32_t kMostTileRows = 8;
 
 // Inputs as the kernels read them, in tiles of rows of nearly equal height. Tile t of n = ceil(rows
@@ -33,24 +33,29 @@ inline constexpr int32_t kMostTileRows = 8;
 //   codes    [columns / 4][rows of the tile] words of 4 columns
 //   sums     [columns / 16][rows of the tile], of 16 columns each; chunk_sums: of 32
 //   scales   [rows of the tile]
+//   high     [rows of the tile][columns / 32]
 // where `columns` are those of the slab, rounded up to 32; codes beyond the last column are 0.
 //
-// An input is scale * (254 * high + low). High codes are there for the chunks of 32 columns in
-// which a row of the tile needs them; elsewhere their memory holds anything.
-struct InputPlane {
-  int8_t* codes = nullptr;
-  int32_t* sums = nullptr;
-  int32_t* chunk_sums = nullptr;
-};
+// An input is scale * (254 * high + low), with low codes in `codes`. High ones are there for the
+// chunks of 32 columns in which a row needs them; elsewhere their memory holds anything.
 inline constexpr int32_t kHighStep = 254;
+struct alignas(64) HighChunk {
+  int8_t codes[kChunkColumns];
+  int32_t sums[2];  // of 16 columns each
+  int32_t chunk_sum;
+  float scale;  // 254 * the row's
+};
 
 struct QuantizedRows {
   int32_t rows = 0;
   int32_t tile_rows = 0;  // most rows of a tile, up to kMostTileRows
   int64_t columns = 0;    // of the matrix
-  InputPlane low, high;
+  int8_t* codes = nullptr;
+  int32_t* sums = nullptr;
+  int32_t* chunk_sums = nullptr;
   float* scales = nullptr;
-  uint8_t* high_chunks = nullptr;  // [slabs][tiles]: bit c for chunk c
+  HighChunk* high = nullptr;
+  uint8_t* high_rows = nullptr;  // [slabs][chunks of a slab][tiles]: bit m for row m of the tile
 };
 
 // Bytes of memory for all of it (to be 64-byte aligned), and the same with the pointers set.
@@ -129,10 +134,10 @@ struct PackedKernels {
   // of them where layout.group is 16):
   //   part = fma(float(sum of level * low), scale, part)
   //   part = fma(minimum - zero * scale, float(sum of low), part)           with offsets only
-  // and, where one of the row's 32 columns has a high code, again with float(254 * sum ...) of high
-  // codes, for which a scale or offset that is not finite counts as 0 (low codes have met it); then
-  // y = fma(part, x.scale, y). Here level is packed_level(), and minimum - zero * scale is the one
-  // that there is, rounded.
+  // and then y = fma(part, x.scale, y). For each of those 32 columns in which the row has high
+  // codes, one after the other, the same of them alone, from part = +0, and
+  // y = fma(part, 254 * x.scale, y). Here level is packed_level(), and minimum - zero * scale is
+  // the one that there is, rounded.
   // Both give the same bits; `gemm` is for many rows.
   // REQUIRES: weights->layout.is_integer(); x.tile_rows <= direct_tile_rows, gemm_tile_rows
   void (*direct)(const PackedProductArgs& args);

@@ -11,9 +11,11 @@ namespace {
 
 // One tile of rows in one slab, as pointers.
 struct SlabTile {
-  InputPlane low, high;  // codes: words [columns / 4][rows]; sums: [columns / 16 or 32][rows]
-  float* scales;         // [rows]
-  uint8_t* high_chunks;  // of the tile
+  int8_t* codes;
+  int32_t *sums, *chunk_sums;
+  float* scales;
+  HighChunk* high;
+  uint8_t* high_rows;  // of the first chunk; of the next one as many behind as there are tiles
 };
 
 __attribute__((unused)) constexpr int32_t tile_count(const QuantizedRows& x) {
@@ -42,23 +44,20 @@ __attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, int
                                                      int32_t tile) {
   const int64_t columns = quantized_columns(x, slab), first = tile_begin(x, tile);
   const int64_t codes = slab * kSlabColumns * x.rows + first * columns;
-  const int64_t sums = slab * (kSlabColumns / 16) * x.rows + first * (columns / 16);
-  const int64_t chunks = slab * kSlabChunks * x.rows + first * (columns / kChunkColumns);
-  return {{x.low.codes + codes, x.low.sums + sums, x.low.chunk_sums + chunks},
-          {x.high.codes + codes, x.high.sums + sums, x.high.chunk_sums + chunks},
-          x.scales + slab * x.rows + first,
-          x.high_chunks + slab * tile_count(x) + tile};
+  const int64_t chunks = codes / kChunkColumns;
+  return {x.codes + codes,       x.sums + 2 * chunks,
+          x.chunk_sums + chunks, x.scales + slab * x.rows + first,
+          x.high + chunks,       x.high_rows + slab * kSlabChunks * tile_count(x) + tile};
 }
 
 // From one tile of a slab to the next: without the divisions that finding it would take.
 __attribute__((unused)) constexpr void advance(SlabTile& tile, int64_t columns, int32_t rows) {
-  for (InputPlane* plane : {&tile.low, &tile.high}) {
-    plane->codes += columns * rows;
-    plane->sums += columns / 16 * rows;
-    plane->chunk_sums += columns / kChunkColumns * rows;
-  }
+  tile.codes += columns * rows;
+  tile.sums += columns / 16 * rows;
+  tile.chunk_sums += columns / kChunkColumns * rows;
   tile.scales += rows;
-  ++tile.high_chunks;
+  tile.high += columns / kChunkColumns * rows;
+  ++tile.high_rows;
 }
 
 }  // namespace

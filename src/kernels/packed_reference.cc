@@ -65,36 +65,41 @@ struct RoundedRow {
   int high_chunks = 0;
 };
 
-void put_plane(const InputPlane& plane, int64_t c, int32_t height, int32_t m, int32_t code) {
-  plane.codes[c / 4 * 4 * height + 4 * m + c % 4] = static_cast<int8_t>(code);
-  int32_t& sum = plane.sums[c / 16 * height + m];
-  sum = (c % 16 == 0 ? 0 : sum) + code;
-  int32_t& chunk_sum = plane.chunk_sums[c / kChunkColumns * height + m];
-  chunk_sum = (c % kChunkColumns == 0 ? 0 : chunk_sum) + code;
+// One code after the other.
+void add_to(int32_t& sum, bool first, int32_t code) { sum = (first ? 0 : sum) + code; }
+void put_low(const SlabTile& tile, int32_t height, int32_t m, int64_t c, int32_t code) {
+  tile.codes[c / 4 * 4 * height + 4 * m + c % 4] = static_cast<int8_t>(code);
+  add_to(tile.sums[c / 16 * height + m], c % 16 == 0, code);
+  add_to(tile.chunk_sums[c / kChunkColumns * height + m], c % kChunkColumns == 0, code);
+}
+void put_high(HighChunk& chunk, int64_t c, int32_t code) {
+  chunk.codes[c] = static_cast<int8_t>(code);
+  add_to(chunk.sums[c / 16], c % 16 == 0, code);
+  add_to(chunk.chunk_sum, c == 0, code);
 }
 
 void quantize(const QuantizeArgs& args) {
+  const int32_t tiles = tile_count(args.out);
   for (int32_t t = args.tile_begin; t < args.tile_end; ++t) {
     const int32_t first = tile_begin(args.out, t), height = tile_begin(args.out, t + 1) - first;
     for (int64_t slab = args.slab_begin; slab < args.slab_end; ++slab) {
       const SlabTile tile = slab_tile(args.out, slab, t);
       const int64_t columns = quantized_columns(args.out, slab);
       const int64_t there = std::min(columns, args.out.columns - slab * kSlabColumns);
-      std::vector<RoundedRow> rows;
-      int high_chunks = 0;
+      for (int64_t c = 0; c < columns / kChunkColumns; ++c) tile.high_rows[c * tiles] = 0;
       for (int32_t m = 0; m < height; ++m) {
         const float* x =
             args.x + (first + m) * args.x_stride + (slab - args.slab_begin) * kSlabColumns;
-        high_chunks |= rows.emplace_back(args, x, there, columns).high_chunks;
-      }
-      *tile.high_chunks = static_cast<uint8_t>(high_chunks);
-      for (int32_t m = 0; m < height; ++m) {
-        const RoundedRow& row = rows[static_cast<size_t>(m)];
+        const RoundedRow row(args, x, there, columns);
         tile.scales[m] = row.scale;
         for (int64_t c = 0; c < columns; ++c) {
-          put_plane(tile.low, c, height, m, row.q[c] - kHighStep * row.high[c]);
-          if ((high_chunks >> c / kChunkColumns & 1) == 0) continue;
-          put_plane(tile.high, c, height, m, row.high[c]);
+          put_low(tile, height, m, c, row.q[c] - kHighStep * row.high[c]);
+          const int64_t chunk = c / kChunkColumns;
+          if ((row.high_chunks >> chunk & 1) == 0) continue;
+          tile.high_rows[chunk * tiles] |= static_cast<uint8_t>(1 << m);
+          HighChunk& high = tile.high[m * (columns / kChunkColumns) + chunk];
+          high.scale = kHighStep * row.scale;
+          put_high(high, c % kChunkColumns, row.high[c]);
         }
       }
     }
@@ -107,26 +112,24 @@ struct InputRow {
     int32_t t = 0;
     while (tile_begin(x, t + 1) <= row) ++t;
     const int32_t first = tile_begin(x, t);
-    height = tile_begin(x, t + 1) - first;
     m = row - first;
     tile = slab_tile(x, slab, t);
+    tiles = tile_count(x);
+    height = tile_begin(x, t + 1) - first;
+    chunks = quantized_columns(x, slab) / kChunkColumns;
   }
-  int32_t code(const InputPlane& plane, int64_t c) const {
-    return plane.codes[c / 4 * 4 * height + 4 * m + c % 4];
-  }
+  int32_t low(int64_t c) const { return tile.codes[c / 4 * 4 * height + 4 * m + c % 4]; }
+  const HighChunk& high_chunk(int64_t c) const { return tile.high[m * chunks + c / kChunkColumns]; }
+  int32_t high(int64_t c) const { return high_chunk(c).codes[c % kChunkColumns]; }
   float scale() const { return tile.scales[m]; }
   // Whether the row has high codes in the chunk of a column.
   bool has_high(int64_t c) const {
-    const int64_t begin = c / kChunkColumns * kChunkColumns;
-    if ((*tile.high_chunks >> c / kChunkColumns & 1) == 0) return false;
-    for (int64_t i = begin; i < begin + kChunkColumns; ++i) {
-      if (code(tile.high, i) != 0) return true;
-    }
-    return false;
+    return (tile.high_rows[c / kChunkColumns * tiles] >> m & 1) != 0;
   }
 
   SlabTile tile;
-  int32_t height = 0, m = 0;
+  int32_t tiles = 0, height = 0, m = 0;
+  int64_t chunks = 0;
 };
 
 float offset_of(const PackedGroup& group, const PackedLayout& layout) {
@@ -153,38 +156,40 @@ struct WeightRow {
   PackedGroup groups[kSlabColumns / 16];
 };
 
-// What columns [c, end) add to `part`, of one plane of inputs whose codes count `step`.
-float plane_part(const WeightRow& w, const InputRow& x, const InputPlane& plane, int32_t step,
-                 int64_t c, int64_t end, float part) {
-  int32_t products = 0, codes = 0;
-  for (int64_t i = c; i < end; ++i) {
-    products += w.level(i) * x.code(plane, i);
-    codes += x.code(plane, i);
+// What the chunk of columns from `chunk` on adds to `part`, of the codes that code(column) gives.
+template <class Code>
+float add_chunk(const WeightRow& w, int64_t chunk, const Code& code, float part) {
+  const int64_t step = w.layout.group == 16 ? 16 : kChunkColumns;
+  const int64_t chunk_end = std::min<int64_t>(chunk + kChunkColumns, w.columns);
+  for (int64_t c = chunk; c < chunk_end; c += step) {
+    int32_t products = 0, codes = 0;
+    for (int64_t i = c; i < std::min(c + step, chunk_end); ++i) {
+      products += w.level(i) * code(i);
+      codes += code(i);
+    }
+    const PackedGroup group = w.group(c);
+    part = std::fma(static_cast<float>(products), group.scale, part);
+    if (w.layout.offsets == PackedOffsets::none) continue;
+    part = std::fma(offset_of(group, w.layout), static_cast<float>(codes), part);
   }
-  const PackedGroup group = w.group(c);
-  const auto factor = [step](float value) {
-    return step == kHighStep && !std::isfinite(value) ? 0.0f : value;
-  };
-  part = std::fma(static_cast<float>(step * products), factor(group.scale), part);
-  if (w.layout.offsets == PackedOffsets::none) return part;
-  const float offset = offset_of(group, w.layout);
-  return std::fma(factor(offset), static_cast<float>(step * codes), part);
+  return part;
 }
 
 // y of the slabs before, and of this one.
 float cell(const WeightRow& w, const InputRow& x, float y) {
-  const int64_t step = w.layout.group == 16 ? 16 : kChunkColumns;
   float part = 0;
   for (int64_t chunk = 0; chunk < w.columns; chunk += kChunkColumns) {
-    const int64_t end = std::min<int64_t>(chunk + kChunkColumns, w.columns);
-    for (int64_t c = chunk; c < end; c += step) {
-      part = plane_part(w, x, x.tile.low, 1, c, std::min(c + step, end), part);
-    }
-    for (int64_t c = chunk; c < end && x.has_high(chunk); c += step) {
-      part = plane_part(w, x, x.tile.high, kHighStep, c, std::min(c + step, end), part);
-    }
+    part = add_chunk(
+        w, chunk, [&x](int64_t c) { return x.low(c); }, part);
   }
-  return std::fma(part, x.scale(), y);
+  y = std::fma(part, x.scale(), y);
+  for (int64_t chunk = 0; chunk < w.columns; chunk += kChunkColumns) {
+    if (!x.has_high(chunk)) continue;
+    const float high = add_chunk(
+        w, chunk, [&x](int64_t c) { return x.high(c); }, 0.0f);
+    y = std::fma(high, x.high_chunk(chunk).scale, y);
+  }
+  return y;
 }
 
 // For every slab of every row of weights.

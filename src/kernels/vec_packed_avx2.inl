@@ -17,8 +17,6 @@
 //   begin_part(total), multiply_add, end_part(part, total)   total + the products of a part
 //   larger_magnitude, largest_magnitude   by their bits: NaN is larger than infinity
 //   where_inverse(magnitude, a)         a, or 0 where magnitude < 2^-100 or not finite
-//   where_finite(a)  a, or 0 where it is not finite
-//   times_254        of words
 //   store_codes      lanes rounded to the nearest integer, as int8
 //   code_column<i>   code i of each word, as float32; bf16_low, bf16_high: two bfloat16 of each
 
@@ -61,9 +59,6 @@ PHIAL_INLINE Words words_of(int32_t word) { return _mm256_set1_epi32(word); }
 template <int M, int m>
 PHIAL_INLINE Words input_word(const int32_t* words) {
   return words_of(words[m]);
-}
-PHIAL_INLINE Words times_254(Words w) {
-  return _mm256_sub_epi32(_mm256_slli_epi32(w, 8), _mm256_slli_epi32(w, 1));
 }
 PHIAL_INLINE Vec float_of(Words w) { return _mm256_cvtepi32_ps(w); }
 
@@ -142,10 +137,6 @@ PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
   const Vec large = _mm256_cmp_ps(magnitude, _mm256_set1_ps(0x1p-100f), _CMP_GE_OQ);
   const Vec finite = _mm256_cmp_ps(magnitude, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
   return _mm256_and_ps(_mm256_and_ps(large, finite), a);
-}
-PHIAL_INLINE Vec where_finite(Vec v) {
-  const Vec none = _mm256_sub_ps(v, v);  // NaN where v is not finite; no register for a constant
-  return _mm256_and_ps(_mm256_cmp_ps(none, none, _CMP_ORD_Q), v);
 }
 PHIAL_INLINE void store_codes(int8_t* p, Vec v) {
   const __m256i words = _mm256_cvtps_epi32(v);

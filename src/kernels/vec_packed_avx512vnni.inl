@@ -25,9 +25,6 @@ template <int M, int m>
 PHIAL_INLINE Words input_word(const int32_t* words) {
   return words_of(words[m]);
 }
-PHIAL_INLINE Words times_254(Words w) {
-  return _mm512_sub_epi32(_mm512_slli_epi32(w, 8), _mm512_slli_epi32(w, 1));
-}
 PHIAL_INLINE Vec float_of(Words w) { return _mm512_cvtepi32_ps(w); }
 
 template <int kShift, int kMask>
@@ -76,10 +73,6 @@ PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
       _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(0x1p-100f), _CMP_GE_OQ) &
       _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
   return _mm512_maskz_mov_ps(lanes, a);
-}
-PHIAL_INLINE Vec where_finite(Vec v) {
-  const Vec none = _mm512_sub_ps(v, v);  // NaN where v is not finite
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(none, none, _CMP_ORD_Q), v);
 }
 PHIAL_INLINE void store_codes(int8_t* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i_u*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));

@@ -39,7 +39,6 @@ PHIAL_INLINE void own_register(Vec& v) { __asm__ volatile("" : "+w"(v)); }
 PHIAL_INLINE Words load_words(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
 PHIAL_INLINE void store_words(uint8_t* p, Words w) { vst1q_u8(p, vreinterpretq_u8_s32(w)); }
 PHIAL_INLINE Words words_of(int32_t word) { return vdupq_n_s32(word); }
-PHIAL_INLINE Words times_254(Words w) { return vmulq_n_s32(w, 254); }
 PHIAL_INLINE Vec float_of(Words w) { return vcvtq_f32_s32(w); }
 
 template <int shift>
@@ -173,10 +172,6 @@ PHIAL_INLINE Vec where_inverse(Vec magnitude, Vec a) {
   const uint32x4_t large = vcgeq_f32(magnitude, vdupq_n_f32(0x1p-100f));
   const uint32x4_t finite = vcltq_f32(magnitude, vdupq_n_f32(__builtin_inff()));
   return vreinterpretq_f32_u32(vandq_u32(vandq_u32(large, finite), vreinterpretq_u32_f32(a)));
-}
-PHIAL_INLINE Vec where_finite(Vec v) {
-  const uint32x4_t finite = vcltq_f32(vabsq_f32(v), vdupq_n_f32(__builtin_inff()));
-  return vreinterpretq_f32_u32(vandq_u32(finite, vreinterpretq_u32_f32(v)));
 }
 PHIAL_INLINE void store_codes(int8_t* p, Vec v) { put_four_bytes(p, vcvtnq_s32_f32(v)); }
 
