@@ -176,6 +176,12 @@ PHIAL_APART void direct_slab(const DirectSlab& slab) {
   add_parts<M>(parts, slab.x.scales, slab.y);
 }
 
+PHIAL_INLINE bool has_high(const DirectSlab& slab) {
+  int rows = 0;
+  for (int32_t c = 0; c < slab.count; ++c) rows |= slab.x.high_rows[c * slab.tiles];
+  return rows != 0;
+}
+
 // What high codes add to y, one row and chunk at a time.
 template <class Codes, bool Halves>
 PHIAL_APART void direct_high(const DirectSlab& slab) {
@@ -219,7 +225,8 @@ static void direct_panels(const PackedProductArgs& args) {
   slab.book = layout.book;
   slab.parts = parts;
   slab.scales = &scales;
-  slab.tiles = tile_count(x);
+  const Tiling tiling(x);
+  slab.tiles = tiling.tiles;
   const int64_t slabs = slab_count(layout);
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
@@ -235,12 +242,14 @@ static void direct_panels(const PackedProductArgs& args) {
       slab.begin = panel + done;
       slab.ahead_bytes = (end - done) / slab.count;
       done = end;
-      for (int32_t t = 0; t < slab.tiles; ++t) {
-        const int32_t first = tile_begin(x, t);
-        slab.x = slab_tile(x, s, t);
-        slab.y = y + first * kPackedRows;
-        direct_rows<Codes, Halves>(tile_begin(x, t + 1) - first, slab);
-        direct_high<Codes, Halves>(slab);
+      slab.x = slab_tile(x, tiling, s, 0);
+      slab.y = y;
+      for (int32_t t = 0; t < tiling.tiles; ++t) {
+        const int32_t rows = tiling.rows(t);
+        direct_rows<Codes, Halves>(rows, slab);
+        if (has_high(slab)) direct_high<Codes, Halves>(slab);
+        advance(slab.x, slab.count * kChunkColumns, rows);
+        slab.y += rows * kPackedRows;
       }
     }
     put_panel(args, p, y);

@@ -336,16 +336,16 @@ struct GemmWeights {
 
 // Calls use(row) for the rows that have high codes in chunk c of the slab that `first` begins.
 template <class Use>
-PHIAL_INLINE void each_high_row(const QuantizedRows& x, const SlabTile& first, int32_t c,
+PHIAL_INLINE void each_high_row(const Tiling& tiling, const SlabTile& first, int32_t c,
                                 const Use& use) {
-  const int32_t tiles = tile_count(x), least = x.rows / tiles, rest = x.rows % tiles;
-  const uint8_t* tile_rows = first.high_rows + c * tiles;
-  for (int32_t t = 0; t < tiles; t += 8) {
+  const uint8_t* tile_rows = first.high_rows + c * tiling.tiles;
+  for (int32_t t = 0; t < tiling.tiles; t += 8) {
+    const int32_t left = tiling.tiles - t;
     uint64_t bits = 0;
-    __builtin_memcpy(&bits, tile_rows + t, static_cast<size_t>(tiles - t < 8 ? tiles - t : 8));
+    __builtin_memcpy(&bits, tile_rows + t, static_cast<size_t>(left < 8 ? left : 8));
     for (; bits != 0; bits &= bits - 1) {
-      const int bit = __builtin_ctzll(bits), tile = t + bit / 8;
-      use(least * tile + (tile < rest ? tile : rest) + bit % 8);
+      const int bit = __builtin_ctzll(bits);
+      use(tiling.begin(t + bit / 8) + bit % 8);
     }
   }
 }
@@ -363,7 +363,7 @@ PHIAL_INLINE void put_high(const HighChunk& chunk, int32_t m, int32_t rows, High
 // Adds to y what high codes make with a slab of weights; `slab` is as for its low codes, of which
 // `first` are those of the first tile.
 template <class Form, int kTop, bool Halves>
-PHIAL_APART void gemm_high(const QuantizedRows& x, const SlabTile& first, GemmSlab slab,
+PHIAL_APART void gemm_high(const Tiling& tiling, const SlabTile& first, GemmSlab slab,
                            bool has_offsets, GemmWeights& weights, float* y) {
   HighTile& tile = weights.high;
   TileSums& sums = weights.sums[0];
@@ -395,7 +395,7 @@ PHIAL_APART void gemm_high(const QuantizedRows& x, const SlabTile& first, GemmSl
       }
       count = 0;
     };
-    each_high_row(x, first, c, [&](int32_t row) {
+    each_high_row(tiling, first, c, [&](int32_t row) {
       prefetch(reinterpret_cast<uintptr_t>(&first.high[row * chunks + c]));
       rows[count++] = row;
       if (count == kMost) multiply_all();
@@ -422,14 +422,13 @@ static void gemm_panels(const PackedProductArgs& args) {
   const bool has_offsets = layout.offsets != PackedOffsets::none;
   constexpr int kTop = gemm_top(Codes::kTop);
   const int64_t slabs = slab_count(layout);
-  const int32_t tiles = tile_count(x), least_rows = x.rows / tiles, rest = x.rows % tiles;
-  const auto tile_rows = [&](int32_t t) { return least_rows + (t < rest ? 1 : 0); };
+  const Tiling tiling(x);
   const auto load_sums = [&](const SlabTile& tile, int32_t rows, TileSums& out) {
     load_tile_sums(Halves ? tile.sums : tile.chunk_sums, (Halves ? 2 : 1) * slab.chunks * rows,
                    code_bias(kTop) - slab.zero, has_offsets, out);
   };
   const auto ahead_lines =
-      static_cast<int32_t>((layout.panel_bytes / slabs + 64 * tiles - 1) / (64 * tiles));
+      static_cast<int32_t>(layout.panel_bytes / slabs / (64 * tiling.tiles)) + 1;
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
     for (int64_t i = 0; i < int64_t{x.rows} * kPackedRows; i += kLanes) store(y + i, zero());
@@ -443,22 +442,22 @@ static void gemm_panels(const PackedProductArgs& args) {
       uintptr_t ahead =
           reinterpret_cast<uintptr_t>(panel) +
           static_cast<uintptr_t>(slab_parts(layout, s).chunks + slab.chunks * layout.chunk_bytes);
-      const SlabTile first = slab_tile(x, s, 0);
+      const SlabTile first = slab_tile(x, tiling, s, 0);
       SlabTile next = first;
       float* tile_y = y;
-      for (int32_t t = 0; t < tiles; ++t) {
-        const int32_t rows = tile_rows(t);
+      for (int32_t t = 0; t < tiling.tiles; ++t) {
+        const int32_t rows = tiling.rows(t);
         if (t == 0) load_sums(next, rows, weights.sums[0]);
         slab.words = next.codes;
         slab.x_scales = next.scales;
         for (int32_t m = 0; m < rows; ++m, tile_y += kPackedRows) slab.y[m] = tile_y;
         slab.sums = &weights.sums[t % 2];
         advance(next, slab.chunks * kChunkColumns, rows);
-        if (t + 1 < tiles) load_sums(next, tile_rows(t + 1), weights.sums[(t + 1) % 2]);
+        if (t + 1 < tiling.tiles) load_sums(next, tiling.rows(t + 1), weights.sums[(t + 1) % 2]);
         for (int32_t line = 0; line < ahead_lines; ++line, ahead += 64) prefetch(ahead);
         Form::template slab_of<kTop, Halves>(rows, has_offsets)(slab);
       }
-      gemm_high<Form, kTop, Halves>(x, first, slab, has_offsets, weights, y);
+      gemm_high<Form, kTop, Halves>(tiling, first, slab, has_offsets, weights, y);
     }
     put_panel(args, p, y);
   }

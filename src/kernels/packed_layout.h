@@ -21,15 +21,23 @@ struct SlabTile {
 __attribute__((unused)) constexpr int32_t tile_count(const QuantizedRows& x) {
   return (x.rows + x.tile_rows - 1) / x.tile_rows;
 }
+
+// How rows lie in tiles: the divisions that it takes, done once.
+struct Tiling {
+  constexpr explicit Tiling(const QuantizedRows& x)
+      : tiles(tile_count(x)), least(x.rows / tiles), rest(x.rows % tiles) {}
+  constexpr int32_t rows(int32_t tile) const { return least + (tile < rest ? 1 : 0); }
+  constexpr int32_t begin(int32_t tile) const { return least * tile + (tile < rest ? tile : rest); }
+  int32_t tiles, least, rest;
+};
 __attribute__((unused)) constexpr int32_t tile_begin(const QuantizedRows& x, int32_t tile) {
-  const int32_t tiles = tile_count(x), rest = x.rows % tiles;
-  return x.rows / tiles * tile + (tile < rest ? tile : rest);
+  return Tiling(x).begin(tile);
 }
 // The tile that begins with a row, or behind the last one tile_count(x).
 __attribute__((unused)) constexpr int32_t tile_of(const QuantizedRows& x, int32_t first_row) {
-  const int32_t tiles = tile_count(x), rest = x.rows % tiles, least = x.rows / tiles;
-  return first_row <= rest * (least + 1) ? first_row / (least + 1)
-                                         : rest + (first_row - rest * (least + 1)) / least;
+  const Tiling t(x);
+  const int32_t taller = t.rest * (t.least + 1);  // rows of the tiles that have one more
+  return first_row <= taller ? first_row / (t.least + 1) : t.rest + (first_row - taller) / t.least;
 }
 __attribute__((unused)) constexpr int64_t slab_count(const QuantizedRows& x) {
   return (x.columns + kSlabColumns - 1) / kSlabColumns;
@@ -40,14 +48,18 @@ __attribute__((unused)) constexpr int64_t quantized_columns(const QuantizedRows&
   return left >= kSlabColumns ? kSlabColumns
                               : (left + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
 }
-__attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, int64_t slab,
-                                                     int32_t tile) {
-  const int64_t columns = quantized_columns(x, slab), first = tile_begin(x, tile);
+__attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, const Tiling& tiling,
+                                                     int64_t slab, int32_t tile) {
+  const int64_t columns = quantized_columns(x, slab), first = tiling.begin(tile);
   const int64_t codes = slab * kSlabColumns * x.rows + first * columns;
   const int64_t chunks = codes / kChunkColumns;
   return {x.codes + codes,       x.sums + 2 * chunks,
           x.chunk_sums + chunks, x.scales + slab * x.rows + first,
-          x.high + chunks,       x.high_rows + slab * kSlabChunks * tile_count(x) + tile};
+          x.high + chunks,       x.high_rows + slab * kSlabChunks * tiling.tiles + tile};
+}
+__attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, int64_t slab,
+                                                     int32_t tile) {
+  return slab_tile(x, Tiling(x), slab, tile);
 }
 
 // From one tile of a slab to the next: without the divisions that finding it would take.
