@@ -282,13 +282,14 @@ class Run {
   }
 
   static int64_t first_bad_row(const float* values, int64_t rows, int64_t columns) {
-    constexpr uint32_t kMagnitude = 0x7fffffff, kInfinity = 0x7f800000;
+    constexpr uint32_t kExponent = 0x7f800000;  // of infinities and NaN
     for (int64_t r = 0; r < rows; ++r) {
-      uint32_t largest = 0;
+      uint32_t bad = 0;
       for (int64_t c = 0; c < columns; ++c) {
-        largest = std::max(largest, std::bit_cast<uint32_t>(values[r * columns + c]) & kMagnitude);
+        const uint32_t exponent = std::bit_cast<uint32_t>(values[r * columns + c]) & kExponent;
+        bad |= exponent == kExponent ? ~0u : 0u;
       }
-      if (largest >= kInfinity) return r;
+      if (bad != 0) return r;
     }
     return -1;
   }
@@ -296,21 +297,25 @@ class Run {
   static void add_errors(const MatrixJob& job, const float* x, const float* y, int64_t rows,
                          TaskSums& sums) {
     for (int64_t r = 0; r < rows; ++r, x += job.columns, y += job.columns) {
-      sums.exact = sums.exact && std::equal(x, x + job.columns, y);
       // Eight chains, in an order that does not depend on the machine.
       float error[8] = {}, norm[8] = {};
+      uint32_t differs[8] = {};  // the difference of equal numbers is +0
       const int64_t whole = job.columns / 8 * 8;
       for (int64_t c = 0; c < whole; c += 8) {
         for (int l = 0; l < 8; ++l) {
           const float off = y[c + l] - x[c + l];
           error[l] += off * off;
           norm[l] += x[c + l] * x[c + l];
+          differs[l] |= std::bit_cast<uint32_t>(off);
         }
       }
       for (int64_t c = whole; c < job.columns; ++c) {
-        error[0] += (y[c] - x[c]) * (y[c] - x[c]);
+        const float off = y[c] - x[c];
+        error[0] += off * off;
         norm[0] += x[c] * x[c];
+        differs[0] |= std::bit_cast<uint32_t>(off);
       }
+      for (const uint32_t bits : differs) sums.exact = sums.exact && bits == 0;
       double row_error = 0, row_norm = 0;
       for (int l = 0; l < 8; ++l) {
         row_error += static_cast<double>(error[l]);
