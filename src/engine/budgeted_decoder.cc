@@ -80,7 +80,7 @@ class BudgetedDecoder final : public Decoder {
           "logits",
           fmt::format("the logits of {} rows take {}, of the memory allowed only {} is left", rows,
                       size_text(bytes), size_text(budget_->left())),
-          "compute fewer rows at once, or allow more memory");
+          "ask for the logits of fewer tokens at once, or allow more memory");
     }
     // The caller keeps the rows of a forward until its next one.
     MemoryLease held(budget_, bytes);

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "engine/budgeted_decoder.h"
 #include "engine/golden_models.h"
+#include "engine/memory_need.h"
 
 namespace phial {
 namespace {
@@ -65,6 +67,23 @@ TEST_F(PerplexityTest, TellsHowFarItIs) {
       must(perplexity(*sequence_, ids_, {.context = 64, .stride = 16}, on_scored, nullptr));
   EXPECT_EQ(last, report.tokens);
   EXPECT_EQ(calls, report.windows);
+}
+
+// With memory for the logits of three rows beside what a context takes, those of a window come
+// three at a time.
+TEST_F(PerplexityTest, LogitsComeInPiecesThatMemoryHasRoomFor) {
+  const auto model = load_model("llama-smol");
+  const int64_t most = pass_bytes(model->spec, 1) + kv_bytes(model->spec, 64) +
+                       logits_bytes(model->spec, 2 * 3);  // one piece while the last one is held
+  const auto runtime = must(Runtime::create(1, "", disk_files(), most));
+  const auto decoder =
+      must(with_memory_budget(must(make_native_decoder(runtime, model)), runtime, model->spec));
+  const WindowOptions options{.context = 64, .stride = 64};
+  const auto limited = must(Sequence::create(decoder, 64));
+  const PerplexityReport got = must(perplexity(*limited, ids_, options, {}, nullptr));
+  const PerplexityReport want = must(perplexity(*sequence_, ids_, options, {}, nullptr));
+  EXPECT_EQ(got.tokens, want.tokens);
+  EXPECT_NEAR(got.nll, want.nll, 1e-6);
 }
 
 TEST_F(PerplexityTest, CanBeStopped) {

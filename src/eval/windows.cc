@@ -7,7 +7,7 @@
 namespace phial {
 namespace {
 
-// Logits held at once by a sequence. A pass of the engine has 256 rows: more would only take
+// Logits held at once by a sequence, where memory is not limited further. A pass of the engine has 256 rows: more would only take
 // memory.
 constexpr int64_t kLogitsBytes = int64_t{64} << 20;
 constexpr int64_t kMostRows = 256;
@@ -96,7 +96,13 @@ class Reader {
     }
     while (at < end - 1) {
       const int64_t next = std::min(at + rows_, end - 1);
-      PHIAL_TRY(compute(at, next, LogitsRows::all));
+      if (Status status = compute(at, next, LogitsRows::all); !status.ok()) {
+        if (status.error().code != ErrorCode::over_limit || rows_ == 1) return status;
+        // Fewer logits may fit the memory that is allowed.
+        rows_ = (rows_ + 1) / 2;
+        for (Sequence* sequence : sequences_) PHIAL_TRY(sequence->rewind(at - begin));
+        continue;
+      }
       PHIAL_TRY(on_rows_(at, next - at));
       counts_.tokens += next - at;
       at = next;
