@@ -1,7 +1,13 @@
 // direct: codes of a chunk meet the words of a few rows of inputs. Sums of products are integers,
 // which any order gives alike; each chunk (each half of it where groups have 16 columns) then adds
-// to float32 parts in the first-level cache, always in the order of the columns. High codes, which
-// few rows have, meet the codes of their chunks again, row by row.
+// to float32 parts in the first-level cache, always in the order of the columns. Then the rows that
+// have high codes in a chunk meet its codes again.
+
+// High codes of some rows of a tile, in one chunk.
+struct DirectHigh {
+  alignas(64) int32_t words[8 * kMostTileRows];  // of each step one after the other
+  int32_t sums[2 * kMostTileRows];               // of the halves one after the other
+};
 
 // A slab of a tile of inputs.
 struct DirectSlab {
@@ -18,8 +24,9 @@ struct DirectSlab {
   SlabTile x;
   int32_t tiles;  // of the inputs
   float* y;       // [rows][kPackedRows]
-  float* parts;   // likewise, of this slab and tile; not on a loop's own stack, where it would hide
-                  // spills
+  // Not on a loop's own stack, where they would hide spills.
+  float* parts;  // as y, of this slab and tile
+  DirectHigh* high;
 };
 
 // One step of kVecs registers of rows against M rows of inputs.
@@ -127,16 +134,15 @@ PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* y)
   }
 }
 
-// Chunk c of a slab with M rows of its inputs' codes, and their sums of 16 columns. Columns per
+// Chunk c of a slab with words of M rows of its inputs, and their sums of 16 columns. Columns per
 // scale: 32 or, with Halves, 16.
 template <class Codes, bool Halves, int M>
-PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, const int8_t* codes,
+PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, const int32_t* words,
                                const int32_t* code_sums, ByteTable table, float* parts) {
   constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
   const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
-  const auto* words = reinterpret_cast<const int32_t*>(codes);
   const int32_t minus_zero = code_bias(Codes::kTop) - slab.zero;
   int32_t starts[kParts][M];
   float x_sums[kParts][M];
@@ -170,10 +176,16 @@ PHIAL_APART void direct_slab(const DirectSlab& slab) {
   for (int32_t c = 0; c < slab.count; ++c) {
     prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
                    Codes::kLines * kLineBytes + 128);
-    direct_chunk<Codes, Halves, M>(slab, c, slab.x.codes + c * kChunkColumns * M,
-                                   slab.x.sums + 2 * c * M, table, parts);
+    const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes) + c * 8 * M;
+    direct_chunk<Codes, Halves, M>(slab, c, words, slab.x.sums + 2 * c * M, table, parts);
   }
   add_parts<M>(parts, slab.x.scales, slab.y);
+}
+
+// The words of row m of `rows`.
+PHIAL_INLINE void put_high_words(const HighChunk& chunk, int32_t m, int32_t rows, int32_t* words) {
+  PHIAL_UNROLL
+  for (int i = 0; i < 8; ++i) __builtin_memcpy(words + i * rows + m, chunk.codes + 4 * i, 4);
 }
 
 PHIAL_INLINE bool has_high(const DirectSlab& slab) {
@@ -182,18 +194,44 @@ PHIAL_INLINE bool has_high(const DirectSlab& slab) {
   return rows != 0;
 }
 
-// What high codes add to y, one row and chunk at a time.
+// What the high codes of M rows of the tile add to y in chunk c.
+template <class Codes, bool Halves, int M>
+PHIAL_APART void direct_high_rows(const DirectSlab& slab, int32_t c, const int32_t* rows) {
+  const HighChunk* inputs = slab.x.high + c;
+  DirectHigh& own = *slab.high;
+  for (int m = 0; m < M; ++m) {
+    const HighChunk& input = inputs[rows[m] * slab.count];
+    put_high_words(input, m, M, own.words);
+    own.sums[m] = input.sums[0];
+    own.sums[M + m] = input.sums[1];
+  }
+  for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(slab.parts + i, zero());
+  direct_chunk<Codes, Halves, M>(slab, c, own.words, own.sums, table_of_book(slab.book),
+                                 slab.parts);
+  for (int m = 0; m < M; ++m) {
+    add_parts<1>(slab.parts + m * kPackedRows, &inputs[rows[m] * slab.count].scale,
+                 slab.y + rows[m] * kPackedRows);
+  }
+}
+
+template <class Codes, bool Halves, int M = 1>
+PHIAL_INLINE void direct_high_count(const DirectSlab& slab, int32_t c, const int32_t* rows,
+                                    int32_t count) {
+  if constexpr (M <= kDirectTileRows) {
+    if (count == M) return direct_high_rows<Codes, Halves, M>(slab, c, rows);
+    direct_high_count<Codes, Halves, M + 1>(slab, c, rows, count);
+  }
+}
+
 template <class Codes, bool Halves>
 PHIAL_APART void direct_high(const DirectSlab& slab) {
-  const ByteTable table = table_of_book(slab.book);
   for (int32_t c = 0; c < slab.count; ++c) {
-    for (unsigned rows = slab.x.high_rows[c * slab.tiles]; rows != 0; rows &= rows - 1) {
-      const int m = __builtin_ctz(rows);
-      const HighChunk& x = slab.x.high[m * slab.count + c];
-      for (int32_t i = 0; i < kPackedRows; i += kLanes) store(slab.parts + i, zero());
-      direct_chunk<Codes, Halves, 1>(slab, c, x.codes, x.sums, table, slab.parts);
-      add_parts<1>(slab.parts, &x.scale, slab.y + m * kPackedRows);
+    int32_t rows[kDirectTileRows];
+    int32_t count = 0;
+    for (unsigned bits = slab.x.high_rows[c * slab.tiles]; bits != 0; bits &= bits - 1) {
+      rows[count++] = __builtin_ctz(bits);
     }
+    direct_high_count<Codes, Halves>(slab, c, rows, count);
   }
 }
 
@@ -216,6 +254,7 @@ static void direct_panels(const PackedProductArgs& args) {
   constexpr int64_t kUnit = Halves ? 16 : kChunkColumns;
   alignas(64) float y[kMinPackedGemmRows * kPackedRows];
   alignas(64) float parts[kMostTileRows * kPackedRows];
+  DirectHigh high;
   SlabScales scales;
   DirectSlab slab;
   slab.chunk_bytes = layout.chunk_bytes;
@@ -224,6 +263,7 @@ static void direct_panels(const PackedProductArgs& args) {
   slab.has_offsets = layout.offsets != PackedOffsets::none;
   slab.book = layout.book;
   slab.parts = parts;
+  slab.high = &high;
   slab.scales = &scales;
   const Tiling tiling(x);
   slab.tiles = tiling.tiles;

@@ -353,8 +353,7 @@ PHIAL_INLINE void each_high_row(const Tiling& tiling, const SlabTile& first, int
 // As row m of `rows`.
 template <bool Halves>
 PHIAL_INLINE void put_high(const HighChunk& chunk, int32_t m, int32_t rows, HighTile& out) {
-  PHIAL_UNROLL
-  for (int i = 0; i < 8; ++i) __builtin_memcpy(out.words + i * rows + m, chunk.codes + 4 * i, 4);
+  put_high_words(chunk, m, rows, out.words);
   out.sums[m] = Halves ? chunk.sums[0] : chunk.chunk_sum;
   if constexpr (Halves) out.sums[rows + m] = chunk.sums[1];
   out.scales[m] = chunk.scale;

@@ -29,7 +29,7 @@ constexpr bool kPartsInRegisters = false;
 constexpr int kGemmTileRows = 6;
 
 // As in vec_packed_avx512vnni.inl, with 16 registers.
-constexpr int direct_vecs(int, int rows, int others) { return 4 * rows + 5 + others <= 14 ? 4 : 2; }
+constexpr int direct_vecs(int, int rows, int others) { return 4 * rows + 5 + others <= 12 ? 4 : 2; }
 constexpr bool kPartsAreTotals = true;
 constexpr int part_steps(int) { return kSlabColumns / 4; }
 constexpr int code_bias(int) { return 0; }
