@@ -7,8 +7,8 @@
 namespace phial {
 namespace {
 
-// Logits held at once by a sequence, where memory is not limited further. A pass of the engine has 256 rows: more would only take
-// memory.
+// Logits held at once by a sequence, where memory is not limited further. A pass of the engine has
+// 256 rows: more would only take memory.
 constexpr int64_t kLogitsBytes = int64_t{64} << 20;
 constexpr int64_t kMostRows = 256;
 constexpr int64_t kFewestRows = 16;
