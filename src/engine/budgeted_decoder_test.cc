@@ -4,6 +4,7 @@
 
 #include "engine/golden_models.h"
 #include "engine/memory_need.h"
+#include "kernels/packed.h"
 
 namespace phial {
 namespace {
@@ -47,6 +48,22 @@ TEST_F(BudgetedDecoderTest, TheFigureIsEnoughAndOneByteLessIsNot) {
   const auto refused = must(decoder(runtime(need(context) - 1)))->open(context);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::over_limit);
+}
+
+TEST_F(BudgetedDecoderTest, RoundedInputsAreCounted) {
+  const ModelSpec& spec = model_->spec;
+  const auto need_of = [&spec](Compute compute) {
+    return pass_bytes(spec, 1, {.compute = compute, .kv = KvType::f32});
+  };
+  int64_t taken = 0;
+  for (const int64_t width : {spec.hidden, spec.intermediate}) {
+    QuantizedRows shape;
+    shape.rows = kPassRows;
+    shape.tile_rows = kMostTileRows;
+    shape.columns = width;
+    taken += quantized_bytes(shape);
+  }
+  EXPECT_GE(need_of(Compute::int8) - need_of(Compute::fp32), taken);
 }
 
 TEST_F(BudgetedDecoderTest, TheHintNamesTheLargestContextThatFits) {

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "engine/cpu/attention.h"
 #include "engine/cpu/rope_table.h"
+#include "kernels/packed.h"
 
 namespace phial {
 namespace {
@@ -51,13 +52,19 @@ int64_t pass_bytes(const ModelSpec& spec, int threads, const Numerics& numerics)
       saturating_sum({saturating_product({4, spec.hidden}), saturating_product({2, q_width}),
                       saturating_product({2, attention.kv_heads, attention.head_dim}),
                       saturating_product({2, spec.intermediate}), spec.rope.rotary});
-  // Inputs of layers as codes, with their scales and sums: less than two bytes of each.
+  // Inputs of layers as codes, with their scales and sums; a slab of a row alone takes most.
+  const auto codes_of = [&](int64_t width) {
+    QuantizedRows slab;
+    slab.rows = slab.tile_rows = 1;
+    slab.columns = kSlabColumns;
+    return saturating_product(
+        {rows, ceil_div<int64_t>(width, kSlabColumns), quantized_bytes(slab)});
+  };
   const int64_t codes =
-      numerics.compute == Compute::int8
-          ? saturating_product({2, rows,
-                                saturating_sum({spec.hidden, std::max({spec.hidden, q_width,
-                                                                       spec.intermediate})})})
-          : 0;
+      numerics.compute != Compute::int8
+          ? 0
+          : saturating_sum({codes_of(spec.hidden),
+                            codes_of(std::max({spec.hidden, q_width, spec.intermediate}))});
   const int64_t parts = numerics.kv == KvType::f32 ? 0 : kMaxAttentionPartBytes;
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
                          saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),

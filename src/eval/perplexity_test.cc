@@ -69,8 +69,7 @@ TEST_F(PerplexityTest, TellsHowFarItIs) {
   EXPECT_EQ(calls, report.windows);
 }
 
-// With memory for the logits of three rows beside what a context takes, those of a window come
-// three at a time.
+// With memory for the logits of a few rows beside what a context takes, a window's come in pieces.
 TEST_F(PerplexityTest, LogitsComeInPiecesThatMemoryHasRoomFor) {
   const auto model = load_model("llama-smol");
   const int64_t most = pass_bytes(model->spec, 1) + kv_bytes(model->spec, 64) +
