@@ -5,6 +5,7 @@
 #include "kernels/body_packed_scales.inl"
 #include "kernels/body_packed_panels.inl"
 #include "kernels/body_packed_quantize.inl"
+#include "kernels/body_packed_sums.inl"
 #include "kernels/body_packed_direct.inl"
 #include "kernels/body_packed_gemm.inl"
 #include "kernels/body_packed_unpack.inl"

@@ -1,7 +1,7 @@
 // direct: codes of a chunk meet the words of a few rows of inputs. Sums of products are integers,
 // which any order gives alike; each chunk (each half of it where groups have 16 columns) then adds
-// to float32 parts in the first-level cache, always in the order of the columns. Then the rows that
-// have high codes in a chunk meet its codes again.
+// to float32 parts, in registers or in the first-level cache, always in the order of the columns.
+// Then the rows that have high codes in a chunk meet its codes again.
 
 // High codes of some rows of a tile, in one chunk.
 struct DirectHigh {
@@ -26,8 +26,29 @@ struct DirectSlab {
   float* y;       // [rows][kPackedRows]
   // Not on a loop's own stack, where they would hide spills.
   float* parts;  // as y, of this slab and tile
+  TileSums* sums;
   DirectHigh* high;
 };
+
+// Lines of a chunk and of its share of the scales, as many as one of a number of passes over the
+// chunk's rows reads ahead.
+template <class Codes>
+constexpr int lines_of_pass(int passes) {
+  constexpr int kLines = (Codes::kLines * kLineBytes + 128) / 64;
+  return (kLines + passes - 1) / passes;
+}
+
+// What step s of 8 reads ahead of a pass' `lines` lines. All of them at once would take the buffers
+// in which a core waits for memory: on a Golden Cove core, that took 6 (one row of inputs) to 12 %
+// (eight) more time.
+template <int lines, int s>
+PHIAL_INLINE void read_ahead(uintptr_t here) {
+  PHIAL_UNROLL
+  for (int line = lines * s / 8; line < lines * (s + 1) / 8; ++line) {
+    prefetch_second(here + kFarBytes + 64 * line);
+    prefetch(here + kNearBytes + 64 * line);
+  }
+}
 
 // One step of kVecs registers of rows against M rows of inputs.
 template <int kTop, int M, int kVecs, int m = 0>
@@ -46,9 +67,10 @@ PHIAL_INLINE void multiply_rows(const Words (&codes)[kVecs], const Words (&facto
 // Steps first ... first + steps - 1 of kVecs registers of rows against M rows of inputs.
 template <class Codes, int M, int kVecs, int first, int s, int steps>
 PHIAL_INLINE void add_steps(const uint8_t* chunk, const int32_t* words, ByteTable table,
-                            Part (&part)[M][kVecs]) {
+                            uintptr_t ahead, Part (&part)[M][kVecs]) {
   if constexpr (s < steps) {
     load_again();
+    read_ahead<lines_of_pass<Codes>(kPackedRows / (kVecs * kLanes)), first + s>(ahead);
     Words codes[kVecs], factors[kVecs];
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) {
@@ -56,14 +78,14 @@ PHIAL_INLINE void add_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
       factors[v] = as_factor<Codes::kTop>(codes[v]);
     }
     multiply_rows<Codes::kTop>(codes, factors, words + (first + s) * M, part);
-    add_steps<Codes, M, kVecs, first, s + 1, steps>(chunk, words, table, part);
+    add_steps<Codes, M, kVecs, first, s + 1, steps>(chunk, words, table, ahead, part);
   }
 }
 
 // The same in parts of as many steps as a sum holds.
 template <class Codes, int M, int kVecs, int first, int steps>
 PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTable table,
-                            Words (&total)[M][kVecs]) {
+                            uintptr_t ahead, Words (&total)[M][kVecs]) {
   constexpr int kPart = part_steps(Codes::kTop) < steps ? part_steps(Codes::kTop) : steps;
   Part part[M][kVecs];
   PHIAL_UNROLL
@@ -71,115 +93,134 @@ PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) part[m][v] = begin_part(total[m][v]);
   }
-  add_steps<Codes, M, kVecs, first, 0, kPart>(chunk, words, table, part);
+  add_steps<Codes, M, kVecs, first, 0, kPart>(chunk, words, table, ahead, part);
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) total[m][v] = end_part(part[m][v], total[m][v]);
   }
   if constexpr (kPart < steps) {
-    sum_steps<Codes, M, kVecs, first + kPart, steps - kPart>(chunk, words, table, total);
+    sum_steps<Codes, M, kVecs, first + kPart, steps - kPart>(chunk, words, table, ahead, total);
   }
 }
 
-// part += total * scale, and offset * (sums of the inputs) unless that is null.
-template <int M, int kVecs>
-PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
-                             const float* offset, const float* sums, float* parts) {
-  PHIAL_UNROLL
-  for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load(scale + v * kLanes);
-    PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) {
-      float* at = parts + m * kPackedRows + v * kLanes;
-      store(at, fma(float_of(total[m][v]), w, load(at)));
-    }
-  }
-  if (offset == nullptr) return;
-  PHIAL_UNROLL
-  for (int v = 0; v < kVecs; ++v) {
-    const Vec w = load(offset + v * kLanes);
-    PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) {
-      float* at = parts + m * kPackedRows + v * kLanes;
-      store(at, fma(w, broadcast(sums[m]), load(at)));
-    }
-  }
-}
-
-// Steps [first, first + steps) of kVecs registers of rows.
-template <class Codes, int M, int kVecs, int first, int steps>
-PHIAL_INLINE void add_group(const uint8_t* chunk, const int32_t* words, ByteTable table,
-                            const int32_t (&starts)[M], const float (&sums)[M], const float* scale,
-                            const float* offset, float* parts) {
-  Words total[M][kVecs];
+// starts + sums of products over the steps of piece h of a chunk.
+template <class Codes, bool Halves, int M, int kVecs, int h>
+PHIAL_INLINE void sum_piece(const uint8_t* chunk, const int32_t* words, const int32_t* starts,
+                            ByteTable table, uintptr_t ahead, Words (&total)[M][kVecs]) {
+  constexpr int kSteps = Halves ? 4 : 8;
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) total[m][v] = words_of(starts[m]);
   }
-  sum_steps<Codes, M, kVecs, first, steps>(chunk, words, table, total);
+  sum_steps<Codes, M, kVecs, h * kSteps, kSteps>(chunk, words, table, ahead, total);
   load_again();
-  add_totals(total, scale, offset, sums, parts);
 }
 
-template <int M>
-PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* y) {
-  for (int32_t r = 0; r < kPackedRows; r += kLanes) {
-    PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const int32_t at = m * kPackedRows + r;
-      store(y + at, fma(load(parts + at), broadcast(x_scales[m]), load(y + at)));
-    }
-  }
+template <class Codes, bool Halves>
+PHIAL_INLINE void load_direct_sums(const DirectSlab& slab, const int32_t* sums, int32_t chunks) {
+  load_tile_sums(sums, (Halves ? 2 : 1) * chunks, code_bias(Codes::kTop) - slab.zero,
+                 slab.has_offsets, *slab.sums);
 }
 
-// Chunk c of a slab with words of M rows of its inputs, and their sums of 16 columns. Columns per
-// scale: 32 or, with Halves, 16.
+// Calls use(h, starts, sums, scale, offset) for the pieces of chunk c, which have one scale each:
+// the chunk or, with Halves, its halves. What they begin with and meet is piece `first` of
+// slab.sums and the next one.
+template <bool Halves, int M, class Use>
+PHIAL_INLINE void each_half(const DirectSlab& slab, int32_t c, int32_t first, const Use& use) {
+  constexpr int kParts = Halves ? 2 : 1;
+  const auto visit = [&](auto h) __attribute__((always_inline)) {
+    constexpr int kHalf = decltype(h)::value;
+    const int32_t g = (kParts * c + kHalf) >> slab.group_shift;
+    const int32_t at = (first + kHalf) * M;
+    use(h, own_address(slab.sums->starts + at), slab.sums->sums + at,
+        own_address(slab.scales->scale[g]), slab.scales->offset[g]);
+  };
+  visit(Number<0>{});
+  if constexpr (Halves) visit(Number<1>{});
+}
+
+// Adds to slab.parts what chunk c makes with words of M rows of inputs, whose sums are in slab.sums
+// from piece `first` on.
 template <class Codes, bool Halves, int M>
 PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, const int32_t* words,
-                               const int32_t* code_sums, ByteTable table, float* parts) {
+                               int32_t first, ByteTable table, uintptr_t ahead) {
   constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
-  constexpr int kParts = Halves ? 2 : 1;
-  constexpr int kSteps = 8 / kParts;
+  constexpr int kLines = lines_of_pass<Codes>(kPackedRows / (kVecs * kLanes));
   const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
-  const int32_t minus_zero = code_bias(Codes::kTop) - slab.zero;
-  int32_t starts[kParts][M];
-  float x_sums[kParts][M];
-  PHIAL_UNROLL
-  for (int h = 0; h < kParts; ++h) {
-    PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const int32_t sum = Halves ? code_sums[h * M + m] : code_sums[m] + code_sums[M + m];
-      starts[h][m] = minus_zero * sum;
-      x_sums[h][m] = static_cast<float>(sum);
-    }
+  for (int r = 0; r < kPackedRows; r += kVecs * kLanes, ahead += 64 * kLines) {
+    each_half<Halves, M>(
+        slab, c, first,
+        [&](auto h, const int32_t* starts, const float* sums, const float* scale,
+            const float* offset) __attribute__((always_inline)) {
+          Words total[M][kVecs];
+          sum_piece<Codes, Halves, M, kVecs, decltype(h)::value>(chunk + 4 * r, words, starts,
+                                                                 table, ahead, total);
+          add_totals(total, scale + r, slab.has_offsets ? offset + r : nullptr, sums,
+                     slab.parts + r);
+        });
   }
-  for (int r = 0; r < kPackedRows; r += kVecs * kLanes) {
-    const auto add = [&](auto part) __attribute__((always_inline)) {
-      constexpr int h = decltype(part)::value;
-      const int32_t g = (kParts * c + h) >> slab.group_shift;
-      add_group<Codes, M, kVecs, h * kSteps, kSteps>(
-          chunk + 4 * r, words, table, starts[h], x_sums[h], slab.scales->scale[g] + r,
-          slab.has_offsets ? slab.scales->offset[g] + r : nullptr, parts + r);
-    };
-    add(Number<0>{});
-    if constexpr (Halves) add(Number<1>{});
+}
+
+// A slab, its parts in memory.
+template <class Codes, bool Halves, int M>
+PHIAL_INLINE void direct_in_memory(const DirectSlab& slab, ByteTable table) {
+  for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(slab.parts + i, zero());
+  const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes);
+  for (int32_t c = 0; c < slab.count; ++c, words += 8 * M) {
+    const auto ahead = reinterpret_cast<uintptr_t>(slab.begin + c * slab.ahead_bytes);
+    direct_chunk<Codes, Halves, M>(slab, c, words, (Halves ? 2 : 1) * c, table, ahead);
+  }
+  add_parts<M>(slab.parts, slab.x.scales, slab.y);
+}
+
+// A slab, all of its sums and parts in registers.
+template <class Codes, bool Offsets, bool Halves, int M>
+PHIAL_INLINE void direct_in_registers(const DirectSlab& slab, ByteTable table) {
+  constexpr int kVecs = kPackedRows / kLanes;
+  Vec part[M][kVecs];
+  PHIAL_UNROLL
+  for (int m = 0; m < M; ++m) {
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) part[m][v] = zero();
+  }
+  const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes);
+  const uint8_t* chunk = slab.chunks;
+  for (int32_t c = 0; c < slab.count; ++c, words += 8 * M, chunk += slab.chunk_bytes) {
+    const auto ahead = reinterpret_cast<uintptr_t>(slab.begin + c * slab.ahead_bytes);
+    each_half<Halves, M>(
+        slab, c, (Halves ? 2 : 1) * c,
+        [&](auto h, const int32_t* starts, const float* sums, const float* scale,
+            const float* offset) __attribute__((always_inline)) {
+          Words total[M][kVecs];
+          sum_piece<Codes, Halves, M, kVecs, decltype(h)::value>(chunk, words, starts, table, ahead,
+                                                                 total);
+          add_to_registers(total, scale, part);
+          if constexpr (Offsets) add_offsets(sums, offset, part);
+        });
+    own_registers(part);
+  }
+  PHIAL_UNROLL
+  for (int m = 0; m < M; ++m) {
+    PHIAL_UNROLL
+    for (int v = 0; v < kVecs; ++v) {
+      float* at = slab.y + m * kPackedRows + v * kLanes;
+      store(at, fma(part[m][v], broadcast(slab.x.scales[m]), load(at)));
+    }
   }
 }
 
 template <class Codes, bool Halves, int M>
 PHIAL_APART void direct_slab(const DirectSlab& slab) {
   const ByteTable table = table_of_book(slab.book);
-  float* parts = slab.parts;
-  for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(parts + i, zero());
-  for (int32_t c = 0; c < slab.count; ++c) {
-    prefetch_lines(slab.begin + c * slab.ahead_bytes, kAheadBytes,
-                   Codes::kLines * kLineBytes + 128);
-    const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes) + c * 8 * M;
-    direct_chunk<Codes, Halves, M>(slab, c, words, slab.x.sums + 2 * c * M, table, parts);
+  if constexpr (!has_direct_registers(M)) {
+    direct_in_memory<Codes, Halves, M>(slab, table);
+  } else if (slab.has_offsets) {
+    direct_in_registers<Codes, true, Halves, M>(slab, table);
+  } else {
+    direct_in_registers<Codes, false, Halves, M>(slab, table);
   }
-  add_parts<M>(parts, slab.x.scales, slab.y);
 }
 
 // The words of row m of `rows`.
@@ -202,12 +243,13 @@ PHIAL_APART void direct_high_rows(const DirectSlab& slab, int32_t c, const int32
   for (int m = 0; m < M; ++m) {
     const HighChunk& input = inputs[rows[m] * slab.count];
     put_high_words(input, m, M, own.words);
-    own.sums[m] = input.sums[0];
-    own.sums[M + m] = input.sums[1];
+    own.sums[m] = Halves ? input.sums[0] : input.chunk_sum;
+    if constexpr (Halves) own.sums[M + m] = input.sums[1];
   }
+  load_direct_sums<Codes, Halves>(slab, own.sums, M);
   for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(slab.parts + i, zero());
-  direct_chunk<Codes, Halves, M>(slab, c, own.words, own.sums, table_of_book(slab.book),
-                                 slab.parts);
+  direct_chunk<Codes, Halves, M>(slab, c, own.words, 0, table_of_book(slab.book),
+                                 reinterpret_cast<uintptr_t>(slab.begin));
   for (int m = 0; m < M; ++m) {
     add_parts<1>(slab.parts + m * kPackedRows, &inputs[rows[m] * slab.count].scale,
                  slab.y + rows[m] * kPackedRows);
@@ -255,6 +297,7 @@ static void direct_panels(const PackedProductArgs& args) {
   alignas(64) float y[kMinPackedGemmRows * kPackedRows];
   alignas(64) float parts[kMostTileRows * kPackedRows];
   DirectHigh high;
+  TileSums sums;
   SlabScales scales;
   DirectSlab slab;
   slab.chunk_bytes = layout.chunk_bytes;
@@ -263,6 +306,7 @@ static void direct_panels(const PackedProductArgs& args) {
   slab.has_offsets = layout.offsets != PackedOffsets::none;
   slab.book = layout.book;
   slab.parts = parts;
+  slab.sums = &sums;
   slab.high = &high;
   slab.scales = &scales;
   const Tiling tiling(x);
@@ -286,6 +330,8 @@ static void direct_panels(const PackedProductArgs& args) {
       slab.y = y;
       for (int32_t t = 0; t < tiling.tiles; ++t) {
         const int32_t rows = tiling.rows(t);
+        load_direct_sums<Codes, Halves>(slab, Halves ? slab.x.sums : slab.x.chunk_sums,
+                                        slab.count * rows);
         direct_rows<Codes, Halves>(rows, slab);
         if (has_high(slab)) direct_high<Codes, Halves>(slab);
         advance(slab.x, slab.count * kChunkColumns, rows);

@@ -3,13 +3,6 @@
 // cache for the next slab. A slab of the inputs is one run of bytes. Of high codes, tiles of one
 // chunk are put together from the rows that have some.
 
-// The inputs of a tile as sums begin with them, and as they meet offsets: of chunks, or of halves.
-struct TileSums {
-  static constexpr int kMost = 2 * kSlabChunks * kMostTileRows;
-  alignas(64) int32_t starts[kMost];
-  alignas(64) float sums[kMost];
-};
-
 // Chunks of a slab of weights as bytes, steps of [kPackedRows][4], and a tile of inputs.
 struct GemmSlab {
   const uint8_t* codes;
@@ -43,25 +36,6 @@ struct GemmPiece {
 constexpr int gemm_top(int top) {
   if (kPartsAreTotals) return code_bias(top) == code_bias(255) ? 255 : 63;
   return top <= 15 ? 15 : top <= 31 ? 31 : top <= 63 ? 63 : 255;
-}
-
-// As an address of its own: gcc 12 otherwise adds a step's distance to the bases of a loop, and
-// runs out of registers for all the sums.
-template <class T>
-PHIAL_INLINE const T* own_address(const T* p) {
-  __asm__("" : "+r"(p));
-  return p;
-}
-
-// Keeps every sum in its register at the end of a loop's round: gcc 12 otherwise copies them all at
-// the beginning of the next one, and runs out.
-template <class Register, int M, int kVecs>
-PHIAL_INLINE void own_registers(Register (&sums)[M][kVecs]) {
-  PHIAL_UNROLL
-  for (int m = 0; m < M; ++m) {
-    PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) own_register(sums[m][v]);
-  }
 }
 
 // One step of kVecs registers of rows against M rows of inputs.
@@ -200,24 +174,8 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
         load_again();
-        PHIAL_UNROLL
-        for (int v = 0; v < kVecs; ++v) {
-          const Vec scale = load(piece.scale + v * kLanes);
-          PHIAL_UNROLL
-          for (int m = 0; m < M; ++m) {
-            part[m][v] = fma(float_of(total[m][v]), scale, part[m][v]);
-          }
-        }
-        if constexpr (Offsets) {
-          PHIAL_UNROLL
-          for (int v = 0; v < kVecs; ++v) {
-            const Vec offset = load(piece.offset + v * kLanes);
-            PHIAL_UNROLL
-            for (int m = 0; m < M; ++m) {
-              part[m][v] = fma(offset, broadcast(piece.sums[m]), part[m][v]);
-            }
-          }
-        }
+        add_to_registers(total, piece.scale, part);
+        if constexpr (Offsets) add_offsets(piece.sums, piece.offset, part);
         own_registers(part);
       });
   PHIAL_UNROLL
@@ -238,22 +196,6 @@ PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, int32_t r, float* pa
                                               total);
         add_totals(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums, parts);
       });
-}
-
-// `count` numbers, of the tile after the one that is computed with: what was just stored in whole
-// registers is slow to load word by word. Rounded up to registers: what lies behind the last tile's
-// is read, too, may be any number and means nothing.
-PHIAL_APART void load_tile_sums(const int32_t* from, int32_t count, int32_t minus_zero,
-                                bool with_floats, TileSums& out) {
-  const auto product = [](int32_t a, int32_t b) {
-    return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
-  };
-  for (int32_t i = 0; i < count; i += 16) {
-    for (int32_t j = i; j < i + 16; ++j) out.starts[j] = product(minus_zero, from[j]);
-  }
-  for (int32_t i = 0; with_floats && i < count; i += 16) {
-    for (int32_t j = i; j < i + 16; ++j) out.sums[j] = static_cast<float>(from[j]);
-  }
 }
 
 template <int kTop, bool Offsets, bool Halves, int M>

@@ -30,6 +30,7 @@
 //   to_floats           of two's complement codes
 //   load_pairs, load_pair   d and m of kPairs blocks of 20 bytes, or of one
 //   transpose           a kLanes x kLanes tile
+//   prefetch, prefetch_second   a line, into the first-level or the second-level cache
 
 constexpr int kLanes = 8;
 constexpr int kTileRows = 6;
@@ -107,6 +108,9 @@ PHIAL_INLINE float square_root(float v) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_s
 
 PHIAL_INLINE void prefetch(uintptr_t p) {
   _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
+PHIAL_INLINE void prefetch_second(uintptr_t p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
 }
 PHIAL_INLINE Vec load_f32(const uint8_t* p) {
   return _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p)));

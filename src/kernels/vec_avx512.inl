@@ -66,6 +66,9 @@ PHIAL_INLINE float square_root(float v) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_s
 PHIAL_INLINE void prefetch(uintptr_t p) {
   _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
 }
+PHIAL_INLINE void prefetch_second(uintptr_t p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
+}
 PHIAL_INLINE Vec load_f32(const uint8_t* p) { return _mm512_castsi512_ps(_mm512_loadu_si512(p)); }
 PHIAL_INLINE Vec load_f16(const uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p)));

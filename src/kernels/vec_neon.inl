@@ -72,6 +72,9 @@ PHIAL_INLINE float largest(Vec v) {
 PHIAL_INLINE float square_root(float v) { return vget_lane_f32(vsqrt_f32(vdup_n_f32(v)), 0); }
 
 PHIAL_INLINE void prefetch(uintptr_t p) { __builtin_prefetch(reinterpret_cast<const void*>(p)); }
+PHIAL_INLINE void prefetch_second(uintptr_t p) {
+  __builtin_prefetch(reinterpret_cast<const void*>(p), 0, 2);
+}
 
 // The bytes that 4 values take, at any address.
 template <class Lanes>

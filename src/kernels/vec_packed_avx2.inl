@@ -5,6 +5,8 @@
 //   kDirectTileRows, kGemmTileRows   rows of inputs in a tile
 //   direct_vecs(top, rows, others)   registers of weights in flight for that many rows, where
 //                    `others` are taken
+//   has_direct_registers(rows)   whether there are registers for the sums of that many rows of
+//                    inputs with all rows of a panel, and for their float32 parts
 //   kPartsInRegisters  gemm has registers for float32 parts beside those of the sums
 //   part_steps(top)  steps whose products of codes 0 ... top may be added before they are widened
 //   kPartsAreTotals  Part is Words, and begin_part and end_part do nothing
@@ -25,6 +27,7 @@ using Words = __m256i;
 constexpr int kDirectTileRows = 4;
 constexpr int kGemmTileVecs = 2;
 constexpr bool kPartsInRegisters = false;
+constexpr bool has_direct_registers(int) { return false; }
 #if defined(__AVXVNNI__)
 constexpr int kGemmTileRows = 6;
 

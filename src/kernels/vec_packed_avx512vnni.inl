@@ -10,6 +10,7 @@ constexpr bool kPartsInRegisters = true;
 
 // Registers of weights in flight for `rows` rows of inputs, beside `others` registers.
 constexpr int direct_vecs(int, int rows, int others) { return 4 * rows + 4 + others <= 31 ? 4 : 2; }
+constexpr bool has_direct_registers(int rows) { return rows <= 3; }
 
 // Bytes of 0 ... 255 times int8, four products to a sum: in one instruction, whatever the codes.
 constexpr bool kPartsAreTotals = true;

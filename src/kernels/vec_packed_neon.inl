@@ -7,6 +7,7 @@ using Words = int32x4_t;
 
 constexpr int kGemmTileRows = 6;
 constexpr int kGemmTileVecs = 2;
+constexpr bool has_direct_registers(int) { return false; }
 #if defined(__ARM_FEATURE_DOTPROD)
 constexpr int kDirectTileRows = 8;
 constexpr bool kPartsInRegisters = true;
