@@ -3,31 +3,26 @@
 // to float32 parts, in registers or in the first-level cache, always in the order of the columns.
 // Then the rows that have high codes in a chunk meet its codes again.
 
-// High codes of some rows of a tile, in one chunk.
-struct DirectHigh {
-  alignas(64) int32_t words[8 * kMostTileRows];  // of each step one after the other
-  int32_t sums[2 * kMostTileRows];               // of the halves one after the other
-};
-
-// A slab of a tile of inputs.
+// Chunks of a slab of weights, and rows of inputs.
 struct DirectSlab {
   const uint8_t* chunks;
   int32_t chunk_bytes;
-  int32_t count;         // chunks
-  const uint8_t* begin;  // of the slab, and of the next ones: what is read ahead
-  int64_t ahead_bytes;   // of the slab for each chunk
-  int32_t group_shift;   // of a chunk's (or half's) number: which scale is its own
-  int32_t zero;          // of the codes, as readers give them
+  int32_t count;        // chunks
+  int32_t first_chunk;  // of the slab
+  int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
+  int32_t zero;         // of the codes, as readers give them
   bool has_offsets;
   PackedBook book;
   const SlabScales* scales;
-  SlabTile x;
-  int32_t tiles;  // of the inputs
-  float* y;       // [rows][kPackedRows]
+  uintptr_t begin;            // of the slab, and of the next ones: what is read ahead
+  int64_t ahead_bytes;        // of the slab for each chunk
+  const int32_t* words;       // [columns / 4][rows] of 4 codes
+  const int32_t* code_sums;   // [chunks, or halves of them][rows]; 16 may be read
+  const float* x_scales;      // [rows]
+  float* y[kDirectTileRows];  // of each row: [kPackedRows]
   // Not on a loop's own stack, where they would hide spills.
-  float* parts;  // as y, of this slab and tile
+  float* parts;  // [rows][kPackedRows], of this slab and tile
   TileSums* sums;
-  DirectHigh* high;
 };
 
 // Lines of a chunk and of its share of the scales, as many as one of a number of passes over the
@@ -104,110 +99,101 @@ PHIAL_INLINE void sum_steps(const uint8_t* chunk, const int32_t* words, ByteTabl
   }
 }
 
-// starts + sums of products over the steps of piece h of a chunk.
-template <class Codes, bool Halves, int M, int kVecs, int h>
-PHIAL_INLINE void sum_piece(const uint8_t* chunk, const int32_t* words, const int32_t* starts,
-                            ByteTable table, uintptr_t ahead, Words (&total)[M][kVecs]) {
+// start(m) of row m, and sums of products over the steps of piece h of a chunk.
+template <class Codes, bool Halves, int M, int kVecs, int h, class Start>
+PHIAL_INLINE void sum_piece(const uint8_t* chunk, const int32_t* words, ByteTable table,
+                            uintptr_t ahead, Words (&total)[M][kVecs], const Start& start) {
   constexpr int kSteps = Halves ? 4 : 8;
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
+    const Words first = words_of(start(m));
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) total[m][v] = words_of(starts[m]);
+    for (int v = 0; v < kVecs; ++v) total[m][v] = first;
   }
   sum_steps<Codes, M, kVecs, h * kSteps, kSteps>(chunk, words, table, ahead, total);
   load_again();
 }
 
-template <class Codes, bool Halves>
-PHIAL_INLINE void load_direct_sums(const DirectSlab& slab, const int32_t* sums, int32_t chunks) {
-  load_tile_sums(sums, (Halves ? 2 : 1) * chunks, code_bias(Codes::kTop) - slab.zero,
-                 slab.has_offsets, *slab.sums);
-}
-
-// Calls use(h, starts, sums, scale, offset) for the pieces of chunk c, which have one scale each:
-// the chunk or, with Halves, its halves. What they begin with and meet is piece `first` of
-// slab.sums and the next one.
+// Calls use(h, at, scale, offset) for the pieces of chunk c, which have one scale each: the chunk
+// or, with Halves, its halves. The sums of a piece's inputs are at `at`.
 template <bool Halves, int M, class Use>
-PHIAL_INLINE void each_half(const DirectSlab& slab, int32_t c, int32_t first, const Use& use) {
+PHIAL_INLINE void each_half(const DirectSlab& slab, int32_t c, const Use& use) {
   constexpr int kParts = Halves ? 2 : 1;
   const auto visit = [&](auto h) __attribute__((always_inline)) {
     constexpr int kHalf = decltype(h)::value;
-    const int32_t g = (kParts * c + kHalf) >> slab.group_shift;
-    const int32_t at = (first + kHalf) * M;
-    use(h, own_address(slab.sums->starts + at), slab.sums->sums + at,
-        own_address(slab.scales->scale[g]), slab.scales->offset[g]);
+    const int32_t g = (kParts * (slab.first_chunk + c) + kHalf) >> slab.group_shift;
+    use(h, (kParts * c + kHalf) * M, own_address(slab.scales->scale[g]), slab.scales->offset[g]);
   };
   visit(Number<0>{});
   if constexpr (Halves) visit(Number<1>{});
 }
 
-// Adds to slab.parts what chunk c makes with words of M rows of inputs, whose sums are in slab.sums
-// from piece `first` on.
-template <class Codes, bool Halves, int M>
-PHIAL_INLINE void direct_chunk(const DirectSlab& slab, int32_t c, const int32_t* words,
-                               int32_t first, ByteTable table, uintptr_t ahead) {
-  constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
-  constexpr int kLines = lines_of_pass<Codes>(kPackedRows / (kVecs * kLanes));
-  const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
-  for (int r = 0; r < kPackedRows; r += kVecs * kLanes, ahead += 64 * kLines) {
-    each_half<Halves, M>(
-        slab, c, first,
-        [&](auto h, const int32_t* starts, const float* sums, const float* scale,
-            const float* offset) __attribute__((always_inline)) {
-          Words total[M][kVecs];
-          sum_piece<Codes, Halves, M, kVecs, decltype(h)::value>(chunk + 4 * r, words, starts,
-                                                                 table, ahead, total);
-          add_totals(total, scale + r, slab.has_offsets ? offset + r : nullptr, sums,
-                     slab.parts + r);
-        });
-  }
-}
-
-// A slab, its parts in memory.
+// The chunks, their parts in memory.
 template <class Codes, bool Halves, int M>
 PHIAL_INLINE void direct_in_memory(const DirectSlab& slab, ByteTable table) {
+  constexpr int kVecs = direct_vecs(Codes::kTop, M, Codes::kOthers);
+  constexpr int kLines = lines_of_pass<Codes>(kPackedRows / (kVecs * kLanes));
+  load_tile_sums(slab.code_sums, (Halves ? 2 : 1) * slab.count * M,
+                 code_bias(Codes::kTop) - slab.zero, slab.has_offsets, *slab.sums);
   for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(slab.parts + i, zero());
-  const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes);
-  for (int32_t c = 0; c < slab.count; ++c, words += 8 * M) {
-    const auto ahead = reinterpret_cast<uintptr_t>(slab.begin + c * slab.ahead_bytes);
-    direct_chunk<Codes, Halves, M>(slab, c, words, (Halves ? 2 : 1) * c, table, ahead);
+  const int32_t* words = slab.words;
+  const uint8_t* chunk = slab.chunks;
+  for (int32_t c = 0; c < slab.count; ++c, words += 8 * M, chunk += slab.chunk_bytes) {
+    uintptr_t ahead = slab.begin + static_cast<uintptr_t>(c * slab.ahead_bytes);
+    for (int r = 0; r < kPackedRows; r += kVecs * kLanes, ahead += 64 * kLines) {
+      each_half<Halves, M>(
+          slab, c,
+          [&](auto h, int32_t at, const float* scale, const float* offset)
+              __attribute__((always_inline)) {
+                const int32_t* starts = own_address(slab.sums->starts + at);
+                Words total[M][kVecs];
+                sum_piece<Codes, Halves, M, kVecs, decltype(h)::value>(
+                    chunk + 4 * r, words, table, ahead, total, [&](int m) { return starts[m]; });
+                add_totals(total, scale + r, slab.has_offsets ? offset + r : nullptr,
+                           slab.sums->sums + at, slab.parts + r);
+              });
+    }
   }
-  add_parts<M>(slab.parts, slab.x.scales, slab.y);
+  add_parts<M>(slab.parts, slab.x_scales, slab.y);
 }
 
-// A slab, all of its sums and parts in registers.
+// The same, all sums and parts in registers.
 template <class Codes, bool Offsets, bool Halves, int M>
 PHIAL_INLINE void direct_in_registers(const DirectSlab& slab, ByteTable table) {
   constexpr int kVecs = kPackedRows / kLanes;
+  const int32_t minus_zero = code_bias(Codes::kTop) - slab.zero;
   Vec part[M][kVecs];
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) part[m][v] = zero();
   }
-  const auto* words = reinterpret_cast<const int32_t*>(slab.x.codes);
+  const int32_t* words = slab.words;
   const uint8_t* chunk = slab.chunks;
   for (int32_t c = 0; c < slab.count; ++c, words += 8 * M, chunk += slab.chunk_bytes) {
-    const auto ahead = reinterpret_cast<uintptr_t>(slab.begin + c * slab.ahead_bytes);
+    const uintptr_t ahead = slab.begin + static_cast<uintptr_t>(c * slab.ahead_bytes);
     each_half<Halves, M>(
-        slab, c, (Halves ? 2 : 1) * c,
-        [&](auto h, const int32_t* starts, const float* sums, const float* scale,
-            const float* offset) __attribute__((always_inline)) {
-          Words total[M][kVecs];
-          sum_piece<Codes, Halves, M, kVecs, decltype(h)::value>(chunk, words, starts, table, ahead,
-                                                                 total);
-          add_to_registers(total, scale, part);
-          if constexpr (Offsets) add_offsets(sums, offset, part);
-        });
+        slab, c,
+        [&](auto h, int32_t at, const float* scale, const float* offset)
+            __attribute__((always_inline)) {
+              const int32_t* sums = slab.code_sums + at;
+              Words total[M][kVecs];
+              sum_piece<Codes, Halves, M, kVecs, decltype(h)::value>(
+                  chunk, words, table, ahead, total, [&](int m) { return minus_zero * sums[m]; });
+              add_to_registers(total, scale, part);
+              if constexpr (Offsets) {
+                float floats[M];
+                PHIAL_UNROLL
+                for (int m = 0; m < M; ++m) floats[m] = static_cast<float>(sums[m]);
+                add_offsets(floats, offset, part);
+              }
+            });
     own_registers(part);
   }
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) {
-      float* at = slab.y + m * kPackedRows + v * kLanes;
-      store(at, fma(part[m][v], broadcast(slab.x.scales[m]), load(at)));
-    }
+    for (int v = 0; v < kVecs; ++v) add_part(part[m][v], slab.x_scales[m], slab.y[m] + v * kLanes);
   }
 }
 
@@ -223,65 +209,61 @@ PHIAL_APART void direct_slab(const DirectSlab& slab) {
   }
 }
 
-// The words of row m of `rows`.
-PHIAL_INLINE void put_high_words(const HighChunk& chunk, int32_t m, int32_t rows, int32_t* words) {
-  PHIAL_UNROLL
-  for (int i = 0; i < 8; ++i) __builtin_memcpy(words + i * rows + m, chunk.codes + 4 * i, 4);
-}
-
-PHIAL_INLINE bool has_high(const DirectSlab& slab) {
-  int rows = 0;
-  for (int32_t c = 0; c < slab.count; ++c) rows |= slab.x.high_rows[c * slab.tiles];
-  return rows != 0;
-}
-
-// What the high codes of M rows of the tile add to y in chunk c.
-template <class Codes, bool Halves, int M>
-PHIAL_APART void direct_high_rows(const DirectSlab& slab, int32_t c, const int32_t* rows) {
-  const HighChunk* inputs = slab.x.high + c;
-  DirectHigh& own = *slab.high;
-  for (int m = 0; m < M; ++m) {
-    const HighChunk& input = inputs[rows[m] * slab.count];
-    put_high_words(input, m, M, own.words);
-    own.sums[m] = Halves ? input.sums[0] : input.chunk_sum;
-    if constexpr (Halves) own.sums[M + m] = input.sums[1];
-  }
-  load_direct_sums<Codes, Halves>(slab, own.sums, M);
-  for (int32_t i = 0; i < M * kPackedRows; i += kLanes) store(slab.parts + i, zero());
-  direct_chunk<Codes, Halves, M>(slab, c, own.words, 0, table_of_book(slab.book),
-                                 reinterpret_cast<uintptr_t>(slab.begin));
-  for (int m = 0; m < M; ++m) {
-    add_parts<1>(slab.parts + m * kPackedRows, &inputs[rows[m] * slab.count].scale,
-                 slab.y + rows[m] * kPackedRows);
-  }
-}
-
-template <class Codes, bool Halves, int M = 1>
-PHIAL_INLINE void direct_high_count(const DirectSlab& slab, int32_t c, const int32_t* rows,
-                                    int32_t count) {
-  if constexpr (M <= kDirectTileRows) {
-    if (count == M) return direct_high_rows<Codes, Halves, M>(slab, c, rows);
-    direct_high_count<Codes, Halves, M + 1>(slab, c, rows, count);
-  }
-}
-
-template <class Codes, bool Halves>
-PHIAL_APART void direct_high(const DirectSlab& slab) {
-  for (int32_t c = 0; c < slab.count; ++c) {
-    int32_t rows[kDirectTileRows];
-    int32_t count = 0;
-    for (unsigned bits = slab.x.high_rows[c * slab.tiles]; bits != 0; bits &= bits - 1) {
-      rows[count++] = __builtin_ctz(bits);
-    }
-    direct_high_count<Codes, Halves>(slab, c, rows, count);
-  }
-}
-
 template <class Codes, bool Halves, int M = 1>
 PHIAL_INLINE void direct_rows(int32_t rows, const DirectSlab& slab) {
   if constexpr (M <= kDirectTileRows) {
     if (rows == M) return direct_slab<Codes, Halves, M>(slab);
     direct_rows<Codes, Halves, M + 1>(rows, slab);
+  }
+}
+
+// High codes of rows that need not be neighbours, in one chunk.
+struct HighTile {
+  int32_t words[8 * kMostTileRows];
+  int32_t sums[2 * kMostTileRows];  // of chunks, or of halves; 16 may be read
+  float scales[kMostTileRows];
+};
+
+// As row m of `rows`.
+template <bool Halves>
+PHIAL_INLINE void put_high(const HighChunk& chunk, int32_t m, int32_t rows, HighTile& out) {
+  PHIAL_UNROLL
+  for (int i = 0; i < 8; ++i) __builtin_memcpy(out.words + i * rows + m, chunk.codes + 4 * i, 4);
+  out.sums[m] = Halves ? chunk.sums[0] : chunk.chunk_sum;
+  if constexpr (Halves) out.sums[rows + m] = chunk.sums[1];
+  out.scales[m] = chunk.scale;
+}
+
+PHIAL_INLINE bool has_high(const Tiling& tiling, const SlabTile& x, int32_t chunks) {
+  int rows = 0;
+  for (int32_t c = 0; c < chunks; ++c) rows |= x.high_rows[c * tiling.tiles];
+  return rows != 0;
+}
+
+// Adds to y what the high codes of a tile's rows make; `slab` is as for its low ones, and goes on
+// to those of single chunks.
+template <class Codes, bool Halves>
+PHIAL_APART void direct_high(const Tiling& tiling, const SlabTile& x, DirectSlab slab,
+                             HighTile& tile) {
+  float* y[kDirectTileRows];
+  for (int32_t m = 0; m < kDirectTileRows; ++m) y[m] = slab.y[m];
+  const int32_t chunks = slab.count;
+  slab.words = tile.words;
+  slab.code_sums = tile.sums;
+  slab.x_scales = tile.scales;
+  slab.count = 1;
+  slab.begin += static_cast<uintptr_t>(chunks * slab.ahead_bytes);  // the low ones have read it
+  for (int32_t c = 0; c < chunks; ++c, ++slab.first_chunk, slab.chunks += slab.chunk_bytes) {
+    unsigned bits = x.high_rows[c * tiling.tiles];
+    if (bits == 0) continue;
+    const int32_t rows = __builtin_popcount(bits);
+    for (int32_t m = 0; m < rows; ++m, bits &= bits - 1) {
+      const int32_t row = __builtin_ctz(bits);
+      put_high<Halves>(x.high[row * chunks + c], m, rows, tile);
+      slab.y[m] = y[row];
+    }
+    direct_rows<Codes, Halves>(rows, slab);
+    slab.begin += static_cast<uintptr_t>(slab.ahead_bytes);
   }
 }
 
@@ -296,21 +278,20 @@ static void direct_panels(const PackedProductArgs& args) {
   constexpr int64_t kUnit = Halves ? 16 : kChunkColumns;
   alignas(64) float y[kMinPackedGemmRows * kPackedRows];
   alignas(64) float parts[kMostTileRows * kPackedRows];
-  DirectHigh high;
+  alignas(64) HighTile high;
   TileSums sums;
   SlabScales scales;
   DirectSlab slab;
   slab.chunk_bytes = layout.chunk_bytes;
+  slab.first_chunk = 0;
   slab.group_shift = shift_of(layout.group, kUnit);
   slab.zero = zero_of_codes(layout);
   slab.has_offsets = layout.offsets != PackedOffsets::none;
   slab.book = layout.book;
   slab.parts = parts;
   slab.sums = &sums;
-  slab.high = &high;
   slab.scales = &scales;
   const Tiling tiling(x);
-  slab.tiles = tiling.tiles;
   const int64_t slabs = slab_count(layout);
   for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
     const uint8_t* panel = args.weights->panel(p);
@@ -323,19 +304,22 @@ static void direct_panels(const PackedProductArgs& args) {
       slab.count = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
       // Whatever it is: the scales of a slab lie before its chunks.
       const int64_t end = chunks + int64_t{slab.count} * layout.chunk_bytes;
-      slab.begin = panel + done;
+      slab.begin = reinterpret_cast<uintptr_t>(panel + done);
       slab.ahead_bytes = (end - done) / slab.count;
       done = end;
-      slab.x = slab_tile(x, tiling, s, 0);
-      slab.y = y;
+      SlabTile tile = slab_tile(x, tiling, s, 0);
+      float* tile_y = y;
       for (int32_t t = 0; t < tiling.tiles; ++t) {
         const int32_t rows = tiling.rows(t);
-        load_direct_sums<Codes, Halves>(slab, Halves ? slab.x.sums : slab.x.chunk_sums,
-                                        slab.count * rows);
+        slab.words = reinterpret_cast<const int32_t*>(tile.codes);
+        slab.code_sums = Halves ? tile.sums : tile.chunk_sums;
+        slab.x_scales = tile.scales;
+        for (int32_t m = 0; m < rows; ++m, tile_y += kPackedRows) slab.y[m] = tile_y;
         direct_rows<Codes, Halves>(rows, slab);
-        if (has_high(slab)) direct_high<Codes, Halves>(slab);
-        advance(slab.x, slab.count * kChunkColumns, rows);
-        slab.y += rows * kPackedRows;
+        if (has_high(tiling, tile, slab.count)) {
+          direct_high<Codes, Halves>(tiling, tile, slab, high);
+        }
+        advance(tile, slab.count * kChunkColumns, rows);
       }
     }
     put_panel(args, p, y);

@@ -151,12 +151,6 @@ PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
   }
 }
 
-// y of kLanes rows from r on, with what this slab adds.
-PHIAL_INLINE void add_part(const GemmSlab& slab, int m, int32_t r, Vec part) {
-  float* at = slab.y[m] + r;
-  store(at, fma(part, broadcast(slab.x_scales[m]), load(at)));
-}
-
 // kVecs registers of rows against a tile, all pieces of a slab. Parts in registers took 14 % less
 // time on a Zen 5 core than parts in memory with twice the rows.
 template <int kTop, bool Offsets, bool Halves, int M>
@@ -181,7 +175,9 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) add_part(slab, m, r + v * kLanes, part[m][v]);
+    for (int v = 0; v < kVecs; ++v) {
+      add_part(part[m][v], slab.x_scales[m], slab.y[m] + r + v * kLanes);
+    }
   }
 }
 
@@ -209,9 +205,7 @@ PHIAL_APART void gemm_slab(const GemmSlab& slab) {
     for (int32_t r = 0; r < kPackedRows; r += kGemmTileVecs * kLanes) {
       gemm_rows_in_memory<kTop, Offsets, Halves, M>(slab, r, slab.parts + r);
     }
-    for (int m = 0; m < M; ++m) {
-      add_parts<1>(slab.parts + m * kPackedRows, slab.x_scales + m, slab.y[m]);
-    }
+    add_parts<M>(slab.parts, slab.x_scales, slab.y);
   }
 }
 
@@ -259,13 +253,6 @@ struct ByRows {
   }
 };
 
-// High codes of rows that need not be neighbours, in one chunk.
-struct HighTile {
-  int32_t words[8 * kGemmTileRows];
-  int32_t sums[2 * kMostTileRows];  // of chunks, or of halves; load_tile_sums reads 16
-  float scales[kGemmTileRows];
-};
-
 // What one slab of a panel becomes.
 struct GemmWeights {
   alignas(64) uint8_t codes[kSlabColumns * kPackedRows];
@@ -290,15 +277,6 @@ PHIAL_INLINE void each_high_row(const Tiling& tiling, const SlabTile& first, int
       use(tiling.begin(t + bit / 8) + bit % 8);
     }
   }
-}
-
-// As row m of `rows`.
-template <bool Halves>
-PHIAL_INLINE void put_high(const HighChunk& chunk, int32_t m, int32_t rows, HighTile& out) {
-  put_high_words(chunk, m, rows, out.words);
-  out.sums[m] = Halves ? chunk.sums[0] : chunk.chunk_sum;
-  if constexpr (Halves) out.sums[rows + m] = chunk.sums[1];
-  out.scales[m] = chunk.scale;
 }
 
 // Adds to y what high codes make with a slab of weights; `slab` is as for its low codes, of which

@@ -134,7 +134,8 @@ PHIAL_INLINE void pair_rows(const GemmSlab& slab, int32_t r) {
     PHIAL_UNROLL
     for (int v = 0; v < kPairVecs; v += 2) {
       const Vec a = part[m / 2][v], b = part[m / 2][v + 1];
-      add_part(slab, m, r + 2 * v, m % 2 == 0 ? even_lanes(a, b) : odd_lanes(a, b));
+      add_part(m % 2 == 0 ? even_lanes(a, b) : odd_lanes(a, b), slab.x_scales[m],
+               slab.y[m] + r + 2 * v);
     }
   }
 }

@@ -88,13 +88,16 @@ PHIAL_INLINE void add_offsets(const float* sums, const float* offset, Vec (&part
   }
 }
 
+// y of kLanes weight rows and a row of inputs, with what a slab adds.
+PHIAL_INLINE void add_part(Vec part, float x_scale, float* y) {
+  store(y, fma(part, broadcast(x_scale), load(y)));
+}
 template <int M>
-PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* y) {
-  for (int32_t r = 0; r < kPackedRows; r += kLanes) {
-    PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const int32_t at = m * kPackedRows + r;
-      store(y + at, fma(load(parts + at), broadcast(x_scales[m]), load(y + at)));
+PHIAL_INLINE void add_parts(const float* parts, const float* x_scales, float* const* y) {
+  PHIAL_UNROLL
+  for (int m = 0; m < M; ++m, parts += kPackedRows) {
+    for (int32_t r = 0; r < kPackedRows; r += kLanes) {
+      add_part(load(parts + r), x_scales[m], y[m] + r);
     }
   }
 }
