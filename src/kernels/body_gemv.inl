@@ -24,7 +24,8 @@ constexpr int kPlainRows = 2;
 constexpr int kPlainChains = 2;
 constexpr int kPlainXRows = kPlainTile / (kPlainRows * kPlainChains);
 
-// Least distance of a prefetch: what a core reads in the time that memory takes to answer.
+// Least distance of a prefetch beside plain numbers: what a core reads in the time that memory
+// takes to answer.
 constexpr int64_t kPrefetchBytes = 8192;
 
 template <int Rows, int XRows, int Chains = 1>
@@ -111,8 +112,16 @@ static void gemv_tile(const GemvArgs& args, int64_t row, int64_t ahead) {
     typename Codes::Scales scales[Rows];
     PHIAL_UNROLL
     for (int r = 0; r < Rows; ++r) {
-      const int64_t apart = kPlain ? Codes::kBatchBytes : stride;
-      prefetch_lines(w + r * apart, ahead, Codes::kBatchBytes);
+      if constexpr (kPlain) {
+        static_assert(Codes::kBatchBytes % 64 == 0);
+        const uintptr_t here = reinterpret_cast<uintptr_t>(w) + static_cast<uintptr_t>(ahead);
+        PHIAL_UNROLL
+        for (int line = 0; line < Codes::kBatchBytes; line += 64) {
+          read_line_ahead(here + r * Codes::kBatchBytes + line);
+        }
+      } else {
+        prefetch_lines(w + r * stride, ahead, Codes::kBatchBytes);
+      }
       Codes::load_scales(w + r * stride, scales[r]);
     }
     for (int b = 0; b < kBatch; ++b, x += kChunk) {
@@ -168,7 +177,7 @@ static void gemv_rows(const GemvArgs& args) {
   const int64_t tile_bytes = kRows * args.row_stride;
   // What of a tile is asked for last belongs to its last row, and is needed no later than the
   // beginning of its first one.
-  const int64_t ahead = is_plain<Codes>() ? tile_bytes - args.row_stride + kPrefetchBytes
+  const int64_t ahead = is_plain<Codes>() ? tile_bytes - args.row_stride
                                           : (kPrefetchBytes / tile_bytes + 1) * tile_bytes;
   // The last tile overlaps the one before: it writes the same bits again.
   for (int64_t r = args.row_begin; r < args.row_end; r += kRows) {

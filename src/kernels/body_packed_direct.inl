@@ -40,8 +40,7 @@ template <int lines, int s>
 PHIAL_INLINE void read_ahead(uintptr_t here) {
   PHIAL_UNROLL
   for (int line = lines * s / 8; line < lines * (s + 1) / 8; ++line) {
-    prefetch_second(here + kFarBytes + 64 * line);
-    prefetch(here + kNearBytes + 64 * line);
+    read_line_ahead(here + 64 * line);
   }
 }
 

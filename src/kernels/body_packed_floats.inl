@@ -285,7 +285,7 @@ PHIAL_APART void float_slab(const FloatSlab& of) {
   const int32_t chunk_steps = unknown(kChunkColumns / 4), rows = unknown(kPackedRows);
   // Each part of the rows asks for its share of what is ahead.
   constexpr int kAhead = (Weights::kLines * kLineBytes + 128) * kVecs * kLanes / kPackedRows;
-  int64_t ahead = kAheadBytes;
+  uintptr_t ahead = 0;
   for (int64_t r = 0; r < rows; r += kVecs * kLanes, ahead += kAhead) {
     Vec sum[M][kVecs];
     PHIAL_UNROLL
@@ -296,7 +296,9 @@ PHIAL_APART void float_slab(const FloatSlab& of) {
     const uint8_t* chunk = slab.chunks + Weights::kRowBytes * r;
     const float* x = slab.x;
     for (int32_t c = 0; c < chunks; ++c, chunk += slab.chunk_bytes) {
-      prefetch_lines(slab.begin + c * slab.ahead_bytes, ahead, kAhead);
+      const auto here = reinterpret_cast<uintptr_t>(slab.begin + c * slab.ahead_bytes) + ahead;
+      PHIAL_UNROLL
+      for (int line = 0; line < kAhead; line += 64) read_line_ahead(here + line);
       for (int32_t s = 0; s < chunk_steps; ++s, x += 4) {
         add_float_step<Weights, M, kVecs>(slab, chunk, c, s, r, x, sum);
       }

@@ -1,15 +1,5 @@
 // What all loops over panels have in common.
 
-// Distance of a prefetch: a slab of 4-bit codes. On a Zen 5 core, 2304 bytes (two chunks) gave 72 %
-// of a plain read, 4608 76 %, 9216 90 %.
-constexpr int64_t kAheadBytes = 9216;
-
-// Distances where lines come in two steps, to the second-level cache and from there to the first.
-// On a Golden Cove core, one row of inputs took 10 to 14 % less time with both than with the one
-// above.
-constexpr int64_t kFarBytes = 18432;
-constexpr int64_t kNearBytes = 2304;
-
 // By how much a number of `unit` columns is shifted to be that of its group of `columns`.
 PHIAL_INLINE int32_t shift_of(int64_t columns, int64_t unit) {
   int32_t shift = 0;

@@ -63,6 +63,7 @@ PHIAL_INLINE float largest(Vec v) { return half::largest(half::max(v.lo, v.hi));
 PHIAL_INLINE float square_root(float v) { return half::square_root(v); }
 
 PHIAL_INLINE void prefetch(uintptr_t p) { half::prefetch(p); }
+PHIAL_INLINE void prefetch_second(uintptr_t p) { half::prefetch_second(p); }
 PHIAL_INLINE Vec load_f32(const uint8_t* p) { return {half::load_f32(p), half::load_f32(p + 32)}; }
 PHIAL_INLINE Vec load_f16(const uint8_t* p) { return {half::load_f16(p), half::load_f16(p + 16)}; }
 PHIAL_INLINE Vec load_bf16(const uint8_t* p) {
