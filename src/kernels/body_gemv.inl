@@ -24,7 +24,7 @@ constexpr int kPlainRows = 2;
 constexpr int kPlainChains = 2;
 constexpr int kPlainXRows = kPlainTile / (kPlainRows * kPlainChains);
 
-// Least distance of a prefetch beside plain numbers: what a core reads in the time that memory
+// Least distance of a prefetch of all but plain numbers: what a core reads in the time that memory
 // takes to answer.
 constexpr int64_t kPrefetchBytes = 8192;
 

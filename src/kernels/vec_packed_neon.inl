@@ -25,7 +25,7 @@ constexpr bool kPartsAreTotals = false;
 constexpr int part_steps(int top) { return top <= 31 ? 8 : top <= 63 ? 4 : 2; }
 // Two registers to a part; where a sum has several parts, one more for what it is so far.
 constexpr int direct_vecs(int top, int rows, int others) {
-  return (part_steps(top) == 8 ? 8 : 12) * rows + 5 + others <= 31 ? 4 : 2;
+  return (part_steps(top) == 8 ? 8 : 12) * rows + 6 + others <= 31 ? 4 : 2;
 }
 #endif
 #if defined(__ARM_FEATURE_MATMUL_INT8)
