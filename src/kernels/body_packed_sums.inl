@@ -26,9 +26,9 @@ struct TileSums {
   alignas(64) float sums[kMost];
 };
 
-// `count` numbers, of the tile after the one that is computed with: what was just stored in whole
-// registers is slow to load word by word. Rounded up to registers: what lies behind the last tile's
-// is read, too, may be any number and means nothing.
+// `count` numbers of a tile. gemm takes those of the tile after the one that it computes with: what
+// was just stored in whole registers is slow to load word by word. Rounded up to registers: what
+// lies behind the last tile's is read, too, may be any number and means nothing.
 PHIAL_APART void load_tile_sums(const int32_t* from, int32_t count, int32_t minus_zero,
                                 bool with_floats, TileSums& out) {
   const auto product = [](int32_t a, int32_t b) {
