@@ -7,6 +7,7 @@
 #include "kernels/body_packed_quantize.inl"
 #include "kernels/body_packed_sums.inl"
 #include "kernels/body_packed_direct.inl"
+#include "kernels/body_packed_many.inl"
 #include "kernels/body_packed_gemm.inl"
 #include "kernels/body_packed_unpack.inl"
 // clang-format on
@@ -16,7 +17,8 @@ static_assert(kMostTileRows <= kMinPackedGemmRows);
 
 // `floats` is of a unit of its own.
 template <class Form = ByRows>
-constexpr PackedKernels make_packed(const char* isa, PackedFloatFn floats) {
-  return {isa,    kDirectTileRows,   kGemmTileRows, quantize,
-          direct, gemm_packed<Form>, unpack_panel,  floats};
+constexpr PackedKernels make_packed(const char* isa, PackedFloatFn floats,
+                                    PackedProductFn requantized = nullptr) {
+  return {isa,         kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed<Form>,
+          requantized, unpack_panel,    floats};
 }

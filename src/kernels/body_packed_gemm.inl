@@ -1,13 +1,9 @@
-// gemm: a slab of a panel (64 rows x 256 columns) is unpacked to bytes, 16 KB that stay in the
-// first-level cache while all rows of inputs pass by; results wait in float32 in the second-level
-// cache for the next slab. A slab of the inputs is one run of bytes. Of high codes, tiles of one
-// chunk are put together from the rows that have some.
+// gemm: low codes meet codes of weights as bytes, and their sums the scales of groups.
 
 // Chunks of a slab of weights as bytes, steps of [kPackedRows][4], and a tile of inputs.
 struct GemmSlab {
   const uint8_t* codes;
   int32_t chunks;
-  int32_t first_chunk;  // of the slab
   int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
   int32_t zero;         // of the codes
   const SlabScales* scales;
@@ -31,12 +27,6 @@ struct GemmPiece {
   const float* scale;
   const float* offset;
 };
-
-// Which kernel takes codes of at most `top`: those that differ in nothing share one.
-constexpr int gemm_top(int top) {
-  if (kPartsAreTotals) return code_bias(top) == code_bias(255) ? 255 : 63;
-  return top <= 15 ? 15 : top <= 31 ? 31 : top <= 63 ? 63 : 255;
-}
 
 // One step of kVecs registers of rows against M rows of inputs.
 template <int kTop, int M, int kVecs>
@@ -137,9 +127,8 @@ template <bool Halves, int M, int kWords = M, class Use>
 PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
   constexpr int kParts = Halves ? 2 : 1;
   constexpr int kSteps = 8 / kParts;
-  const int32_t first = kParts * slab.first_chunk;
   for (int32_t i = 0; i < kParts * slab.chunks; ++i) {
-    const int32_t g = (first + i) >> slab.group_shift;
+    const int32_t g = i >> slab.group_shift;
     GemmPiece piece;
     piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
     piece.words = own_address(reinterpret_cast<const int32_t*>(slab.words) + i * kSteps * kWords);
@@ -218,30 +207,9 @@ PHIAL_INLINE GemmSlabFn gemm_slab_of(int32_t rows, bool with_offsets) {
   return with_offsets ? gemm_slab<kTop, true, Halves, M> : gemm_slab<kTop, false, Halves, M>;
 }
 
-// `use(step, offset)` for the eight steps of every register of rows of a chunk.
-template <class Codes, int s = 0, class Use>
-PHIAL_INLINE void each_step(const uint8_t* chunk, ByteTable table, const Use& use) {
-  if constexpr (s < 8) {
-    use(Number<s>{}, Codes::template step<s>(chunk, table));
-    each_step<Codes, s + 1>(chunk, table, use);
-  }
-}
-
-template <class Codes>
-PHIAL_APART void unpack_codes(const uint8_t* chunks, int32_t chunk_bytes, int32_t count,
-                              ByteTable table, uint8_t* out) {
-  for (int32_t c = 0; c < count; ++c, chunks += chunk_bytes, out += 8 * kLineBytes) {
-    for (int32_t r = 0; r < kPackedRows; r += kLanes) {
-      each_step<Codes>(
-          chunks + 4 * r, table, [&](auto s, Words codes) __attribute__((always_inline)) {
-            store_words(out + decltype(s)::value * kLineBytes + 4 * r, codes);
-          });
-    }
-  }
-}
-
 // How codes lie in a slab, and what multiplies them.
 struct ByRows {
+  static constexpr bool kByRows = true;
   template <class Codes>
   static void unpack(const uint8_t* chunks, int32_t chunk_bytes, int32_t count, ByteTable table,
                      uint8_t* out) {
@@ -253,134 +221,48 @@ struct ByRows {
   }
 };
 
-// What one slab of a panel becomes.
-struct GemmWeights {
+// A slab of a panel as bytes, with scales of its groups.
+template <class Form, class Codes, bool Halves>
+struct ExactSlab : UnpackedSlab<Codes, Halves> {
+  using Base = UnpackedSlab<Codes, Halves>;
+
+  void begin(const PackedLayout& of) {
+    Base::begin(of);
+    slab.codes = codes;
+    slab.parts = parts;
+    slab.waiting = waiting;
+    slab.group_shift = shift_of(of.group, Halves ? 16 : kChunkColumns);
+    slab.zero = zero_of_codes(of);
+    slab.scales = &this->scales;
+  }
+  void load(const uint8_t* slab_chunks, int32_t count) {
+    Base::load(slab_chunks, count);
+    slab.chunks = count;
+    Form::template unpack<Codes>(slab_chunks, this->layout->chunk_bytes, count,
+                                 table_of_book(this->layout->book), codes);
+  }
+  [[gnu::always_inline]] void prepare(const SlabTile& tile, int32_t rows, int32_t n) {
+    load_tile_sums(Halves ? tile.sums : tile.chunk_sums, (Halves ? 2 : 1) * slab.chunks * rows,
+                   code_bias(Base::kTop) - slab.zero, this->has_offsets, sums[n]);
+  }
+  [[gnu::always_inline]] void multiply(const SlabTile& tile, int32_t rows, int32_t n, float* y) {
+    slab.words = tile.codes;
+    slab.x_scales = tile.scales;
+    slab.sums = &sums[n];
+    for (int32_t m = 0; m < rows; ++m) slab.y[m] = y + m * kPackedRows;
+    Form::template slab_of<Base::kTop, Halves>(rows, this->has_offsets)(slab);
+  }
+  const uint8_t* chunk_codes(int32_t c) {
+    if constexpr (Form::kByRows) return codes + c * 8 * kLineBytes;
+    return Base::chunk_codes(c);
+  }
+
+  GemmSlab slab;
   alignas(64) uint8_t codes[kSlabColumns * kPackedRows];
-  SlabScales scales;
   alignas(64) float parts[kGemmTileRows * kPackedRows];
   alignas(64) uint8_t waiting[kWaitingBytes];
   TileSums sums[2];
-  alignas(64) HighTile high;
 };
-
-// Calls use(row) for the rows that have high codes in chunk c of the slab that `first` begins.
-template <class Use>
-PHIAL_INLINE void each_high_row(const Tiling& tiling, const SlabTile& first, int32_t c,
-                                const Use& use) {
-  const uint8_t* tile_rows = first.high_rows + c * tiling.tiles;
-  for (int32_t t = 0; t < tiling.tiles; t += 8) {
-    const int32_t left = tiling.tiles - t;
-    uint64_t bits = 0;
-    __builtin_memcpy(&bits, tile_rows + t, static_cast<size_t>(left < 8 ? left : 8));
-    for (; bits != 0; bits &= bits - 1) {
-      const int bit = __builtin_ctzll(bits);
-      use(tiling.begin(t + bit / 8) + bit % 8);
-    }
-  }
-}
-
-// Adds to y what high codes make with a slab of weights; `slab` is as for its low codes, of which
-// `first` are those of the first tile.
-template <class Form, int kTop, bool Halves>
-PHIAL_APART void gemm_high(const Tiling& tiling, const SlabTile& first, GemmSlab slab,
-                           bool has_offsets, GemmWeights& weights, float* y) {
-  HighTile& tile = weights.high;
-  TileSums& sums = weights.sums[0];
-  const int32_t chunks = slab.chunks;
-  const uint8_t* codes = slab.codes;
-  slab.words = reinterpret_cast<const int8_t*>(tile.words);
-  slab.sums = &sums;
-  slab.x_scales = tile.scales;
-  slab.chunks = 1;
-  for (int32_t c = 0; c < chunks; ++c) {
-    slab.first_chunk = c;
-    slab.codes = codes + c * 8 * kLineBytes;
-    const auto multiply = [&](const int32_t* rows, int32_t count) {
-      for (int32_t m = 0; m < count; ++m) {
-        put_high<Halves>(first.high[rows[m] * chunks + c], m, count, tile);
-        slab.y[m] = y + rows[m] * kPackedRows;
-      }
-      load_tile_sums(tile.sums, (Halves ? 2 : 1) * count, code_bias(kTop) - slab.zero, has_offsets,
-                     sums);
-      Form::template slab_of<kTop, Halves>(count, has_offsets)(slab);
-    };
-    // Many at once: what lies here and there is on its way before the first is multiplied.
-    int32_t rows[16 * kGemmTileRows];
-    constexpr int32_t kMost = sizeof(rows) / sizeof(rows[0]);
-    int32_t count = 0;
-    const auto multiply_all = [&] {
-      for (int32_t i = 0; i < count; i += kGemmTileRows) {
-        multiply(rows + i, count - i < kGemmTileRows ? count - i : kGemmTileRows);
-      }
-      count = 0;
-    };
-    each_high_row(tiling, first, c, [&](int32_t row) {
-      prefetch(reinterpret_cast<uintptr_t>(&first.high[row * chunks + c]));
-      rows[count++] = row;
-      if (count == kMost) multiply_all();
-    });
-    multiply_all();
-  }
-}
-
-template <class Form, class Codes, bool Halves>
-static void gemm_panels(const PackedProductArgs& args) {
-  const PackedLayout& layout = args.weights->layout;
-  const QuantizedRows& x = args.x;
-  auto& weights = *static_cast<GemmWeights*>(args.scratch);
-  auto* y = reinterpret_cast<float*>(&weights + 1);
-  const ByteTable table = table_of_book(layout.book);
-  GemmSlab slab;
-  slab.codes = weights.codes;
-  slab.first_chunk = 0;
-  slab.parts = weights.parts;
-  slab.waiting = weights.waiting;
-  slab.group_shift = shift_of(layout.group, Halves ? 16 : kChunkColumns);
-  slab.zero = zero_of_codes(layout);
-  slab.scales = &weights.scales;
-  const bool has_offsets = layout.offsets != PackedOffsets::none;
-  constexpr int kTop = gemm_top(Codes::kTop);
-  const int64_t slabs = slab_count(layout);
-  const Tiling tiling(x);
-  const auto load_sums = [&](const SlabTile& tile, int32_t rows, TileSums& out) {
-    load_tile_sums(Halves ? tile.sums : tile.chunk_sums, (Halves ? 2 : 1) * slab.chunks * rows,
-                   code_bias(kTop) - slab.zero, has_offsets, out);
-  };
-  const auto ahead_lines =
-      static_cast<int32_t>(layout.panel_bytes / slabs / (64 * tiling.tiles)) + 1;
-  for (int64_t p = args.panel_begin; p < args.panel_end; ++p) {
-    const uint8_t* panel = args.weights->panel(p);
-    for (int64_t i = 0; i < int64_t{x.rows} * kPackedRows; i += kLanes) store(y + i, zero());
-    for (int64_t s = 0; s < slabs; ++s) {
-      slab.chunks = static_cast<int32_t>(slab_columns(layout, s) / kChunkColumns);
-      load_slab_scales(layout, panel, s, Offsets::added, weights.scales);
-      Form::template unpack<Codes>(panel + slab_parts(layout, s).chunks, layout.chunk_bytes,
-                                   slab.chunks, table, weights.codes);
-      // While tiles pass by, the next slab comes near: it lies behind this one, also where that is
-      // the last of its panel.
-      uintptr_t ahead =
-          reinterpret_cast<uintptr_t>(panel) +
-          static_cast<uintptr_t>(slab_parts(layout, s).chunks + slab.chunks * layout.chunk_bytes);
-      const SlabTile first = slab_tile(x, tiling, s, 0);
-      SlabTile next = first;
-      float* tile_y = y;
-      for (int32_t t = 0; t < tiling.tiles; ++t) {
-        const int32_t rows = tiling.rows(t);
-        if (t == 0) load_sums(next, rows, weights.sums[0]);
-        slab.words = next.codes;
-        slab.x_scales = next.scales;
-        for (int32_t m = 0; m < rows; ++m, tile_y += kPackedRows) slab.y[m] = tile_y;
-        slab.sums = &weights.sums[t % 2];
-        advance(next, slab.chunks * kChunkColumns, rows);
-        if (t + 1 < tiling.tiles) load_sums(next, tiling.rows(t + 1), weights.sums[(t + 1) % 2]);
-        for (int32_t line = 0; line < ahead_lines; ++line, ahead += 64) prefetch(ahead);
-        Form::template slab_of<kTop, Halves>(rows, has_offsets)(slab);
-      }
-      gemm_high<Form, kTop, Halves>(tiling, first, slab, has_offsets, weights, y);
-    }
-    put_panel(args, p, y);
-  }
-}
 
 template <class Form>
 static void gemm_packed(const PackedProductArgs& args) {
@@ -388,9 +270,9 @@ static void gemm_packed(const PackedProductArgs& args) {
       args.weights->layout, [&](auto reader) __attribute__((always_inline)) {
         using Codes = decltype(reader);
         if (args.weights->layout.group == 16) {
-          if constexpr (kCanHalve<Codes>) gemm_panels<Form, Codes, true>(args);
+          if constexpr (kCanHalve<Codes>) many_rows<ExactSlab<Form, Codes, true>>(args);
         } else {
-          gemm_panels<Form, Codes, false>(args);
+          many_rows<ExactSlab<Form, Codes, false>>(args);
         }
       });
 }

@@ -152,6 +152,7 @@ PHIAL_APART void pair_slab(const GemmSlab& slab) {
 }
 
 struct ByPairs {
+  static constexpr bool kByRows = false;
   template <class Codes>
   static void unpack(const uint8_t* chunks, int32_t chunk_bytes, int32_t count, ByteTable table,
                      uint8_t* out) {

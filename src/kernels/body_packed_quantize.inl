@@ -137,6 +137,12 @@ PHIAL_APART void put_high_chunk(int64_t chunks, int64_t c, const TileCodes& tile
     high.sums[1] = sum_of_16(codes + 16);
     high.chunk_sum = high.sums[0] + high.sums[1];
     high.scale = kHighStep * out.scales[m];
+    high.steps = 0;
+    for (int i = 0; i < 8; ++i) {
+      uint32_t word;
+      __builtin_memcpy(&word, codes + 4 * i, sizeof(word));
+      high.steps |= word != 0 ? 1u << i : 0;
+    }
   }
 }
 

@@ -63,13 +63,8 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
   return placed;
 }
 
-// Float32 results of one panel, what a slab of its weights becomes (its codes, and tables of its
-// groups' scales and offsets), and the parts and sums of two tiles.
 int64_t gemm_scratch_bytes(int32_t rows) {
-  constexpr int64_t kCodes = int64_t{kSlabColumns} * kPackedRows;
-  constexpr int64_t kScaleTables = 2 * int64_t{kSlabColumns / 16} * kPackedRows * 4;
-  constexpr int64_t kTile = 2 * int64_t{kMostTileRows} * (kPackedRows + 4 * kSlabColumns / 16) * 4;
-  return int64_t{rows} * kPackedRows * 4 + kCodes + kScaleTables + kTile;
+  return int64_t{rows} * kPackedRows * 4 + kGemmScratchBytes;
 }
 
 std::span<const PackedKernels* const> packed_tables() { return kTables; }

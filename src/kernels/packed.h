@@ -26,6 +26,8 @@ namespace phial {
 // `direct`.
 inline constexpr int32_t kMinPackedGemmRows = 16;
 inline constexpr int32_t kMostTileRows = 8;
+// And of at least this many, for rounding its weights once more: `requantized`.
+inline constexpr int32_t kMinRequantizedRows = 64;
 
 // Inputs as the kernels read them, in tiles of rows of nearly equal height. Tile t of n = ceil(rows
 // / tile_rows) has rows / n rows, and one more in the first rows % n tiles. A slab of 256 columns
@@ -43,7 +45,8 @@ struct alignas(64) HighChunk {
   int8_t codes[kChunkColumns];
   int32_t sums[2];  // of 16 columns each
   int32_t chunk_sum;
-  float scale;  // 254 * the row's
+  float scale;     // 254 * the row's
+  uint32_t steps;  // bit s: one of columns 4 s ... 4 s + 3 has a code other than 0
 };
 
 struct QuantizedRows {
@@ -86,6 +89,9 @@ struct PackedProductArgs {
   int64_t y_row = 0;
   void* scratch = nullptr;  // for gemm: gemm_scratch_bytes(x.rows), 64-byte aligned, one per thread
 };
+// Float32 results of one panel, and what a slab of its weights becomes: bytes, scales of groups and
+// what else goes with them.
+inline constexpr int64_t kGemmScratchBytes = 48 << 10;
 int64_t gemm_scratch_bytes(int32_t rows);
 
 // panel[c][r] in float32, c in [0, k), r in [0, 64): columns [column_begin, column_begin + k) of
@@ -111,6 +117,13 @@ struct PackedFloatArgs {
   int64_t y_row = 0;
 };
 using PackedFloatFn = void (*)(const PackedFloatArgs& args);
+using PackedProductFn = void (*)(const PackedProductArgs& args);
+
+// Codes of at most 5 bits that stand for themselves: with a step of the 254th part of their range,
+// rounding them once more adds little to their own error.
+inline bool can_requantize(const PackedLayout& layout) {
+  return layout.book == PackedBook::linear && layout.codes <= PackedCodes::bits5;
+}
 
 struct PackedKernels {
   const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm"
@@ -140,8 +153,22 @@ struct PackedKernels {
   // the one that there is, rounded.
   // Both give the same bits; `gemm` is for many rows.
   // REQUIRES: weights->layout.is_integer(); x.tile_rows <= direct_tile_rows, gemm_tile_rows
-  void (*direct)(const PackedProductArgs& args);
-  void (*gemm)(const PackedProductArgs& args);
+  PackedProductFn direct;
+  PackedProductFn gemm;
+
+  // As those for high codes; but low ones meet weights that are rounded once more, to int8 with one
+  // scale for the columns of a slab, which integers multiply faster. Null where they do not. For
+  // each row of weights and slab, with base = fma(scale, -zero, offset) what code 0 of a group
+  // stands for and end = fma(scale, top - zero, offset) the largest code of that many bits, where
+  // offset is the minimum - zero * scale above, or 0, and zero is layout.zero:
+  //   bound = the largest magnitude of base and end in all groups
+  //   factor = nearest(scale * (256 * 127 / bound)), bias = nearest(base * (256 * 127 / bound))
+  //   w = (code * factor + bias + 128) >> 8
+  //   y = fma(float(sum of w * low) * (bound / 127), x.scale, y)
+  // with ties to even. Where bound < 2^-100, or is not finite, all w are 0. A weight is off by at
+  // most 0.6 * bound / 127.
+  // REQUIRES: can_requantize(weights->layout), x.tile_rows <= gemm_tile_rows
+  PackedProductFn requantized;
 
   void (*unpack)(const PackedUnpackArgs& args);
 

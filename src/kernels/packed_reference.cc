@@ -76,6 +76,7 @@ void put_high(HighChunk& chunk, int64_t c, int32_t code) {
   chunk.codes[c] = static_cast<int8_t>(code);
   add_to(chunk.sums[c / 16], c % 16 == 0, code);
   add_to(chunk.chunk_sum, c == 0, code);
+  chunk.steps = (c == 0 ? 0 : chunk.steps) | (code != 0 ? 1u << c / 4 : 0);
 }
 
 void quantize(const QuantizeArgs& args) {
@@ -175,14 +176,8 @@ float add_chunk(const WeightRow& w, int64_t chunk, const Code& code, float part)
   return part;
 }
 
-// y of the slabs before, and of this one.
-float cell(const WeightRow& w, const InputRow& x, float y) {
-  float part = 0;
-  for (int64_t chunk = 0; chunk < w.columns; chunk += kChunkColumns) {
-    part = add_chunk(
-        w, chunk, [&x](int64_t c) { return x.low(c); }, part);
-  }
-  y = std::fma(part, x.scale(), y);
+// y, and what high codes of a row make.
+float add_high(const WeightRow& w, const InputRow& x, float y) {
   for (int64_t chunk = 0; chunk < w.columns; chunk += kChunkColumns) {
     if (!x.has_high(chunk)) continue;
     const float high = add_chunk(
@@ -192,8 +187,56 @@ float cell(const WeightRow& w, const InputRow& x, float y) {
   return y;
 }
 
-// For every slab of every row of weights.
-void product(const PackedProductArgs& args) {
+// y of the slabs before, and of this one.
+float cell(const WeightRow& w, const InputRow& x, float y) {
+  float part = 0;
+  for (int64_t chunk = 0; chunk < w.columns; chunk += kChunkColumns) {
+    part = add_chunk(
+        w, chunk, [&x](int64_t c) { return x.low(c); }, part);
+  }
+  return add_high(w, x, std::fma(part, x.scale(), y));
+}
+
+// One row of weights in one slab, rounded once more.
+struct RequantizedRow {
+  explicit RequantizedRow(const WeightRow& w) {
+    const int32_t zero = w.layout.zero;
+    const int32_t top = (4 << static_cast<int>(w.layout.codes)) - 1;  // of two bits, three, ...
+    const auto value = [&](int64_t c, int32_t code) {
+      const PackedGroup& group = w.group(c);
+      const bool none = w.layout.offsets == PackedOffsets::none;
+      return std::fma(group.scale, static_cast<float>(code - zero),
+                      none ? 0.0f : offset_of(group, w.layout));
+    };
+    float bound = 0;
+    for (int64_t c = 0; c < w.columns; ++c) {
+      bound = larger_magnitude(bound, larger_magnitude(value(c, 0), value(c, top)));
+    }
+    unit = bound / 127.0f;
+    if (!has_inverse(bound)) return;
+    const float inverse = 256.0f * 127.0f / bound;
+    for (int64_t c = 0; c < w.columns; ++c) {
+      const auto factor = static_cast<int32_t>(std::nearbyint(w.group(c).scale * inverse));
+      const auto bias = static_cast<int32_t>(std::nearbyint(value(c, 0) * inverse));
+      levels[c] = ((w.level(c) + zero) * factor + bias + 128) >> 8;
+    }
+  }
+  float unit = 0;
+  int32_t levels[kSlabColumns] = {};
+};
+
+// As cell().
+float requantized_cell(const WeightRow& w, const RequantizedRow& rounded, const InputRow& x,
+                       float y) {
+  int32_t products = 0;
+  for (int64_t c = 0; c < w.columns; ++c) products += rounded.levels[c] * x.low(c);
+  y = std::fma(static_cast<float>(products) * rounded.unit, x.scale(), y);
+  return add_high(w, x, y);
+}
+
+// For every slab of every row of weights, whose `cell(weights)` gives what does the inputs.
+template <class Cell>
+void each_slab(const PackedProductArgs& args, const Cell& cell_of) {
   const PackedMatrix& weights = *args.weights;
   const int64_t last = std::min(args.panel_end * kPackedRows, weights.rows);
   for (int64_t r = args.panel_begin * kPackedRows; r < last; ++r) {
@@ -201,12 +244,27 @@ void product(const PackedProductArgs& args) {
     for (int64_t slab = 0; slab < slab_count(weights.layout); ++slab) {
       const WeightRow row(weights.layout, weights.panel(r / kPackedRows),
                           static_cast<int>(r % kPackedRows), slab);
+      const auto add = cell_of(row);
       for (int32_t m = 0; m < args.x.rows; ++m) {
         float& y = args.y[m * args.y_stride + r - args.y_row];
-        y = cell(row, InputRow(args.x, slab, m), y);
+        y = add(InputRow(args.x, slab, m), y);
       }
     }
   }
+}
+
+void product(const PackedProductArgs& args) {
+  each_slab(args, [](const WeightRow& w) {
+    return [&w](const InputRow& x, float y) { return cell(w, x, y); };
+  });
+}
+
+void requantized(const PackedProductArgs& args) {
+  each_slab(args, [](const WeightRow& w) {
+    return [&w, rounded = RequantizedRow(w)](const InputRow& x, float y) {
+      return requantized_cell(w, rounded, x, y);
+    };
+  });
 }
 
 void unpack(const PackedUnpackArgs& args) {
@@ -236,7 +294,7 @@ void direct_floats(const PackedFloatArgs& args) {
 
 }  // namespace
 
-constexpr PackedKernels kReferencePacked = {"reference", 8,       8,      quantize,
-                                            product,     product, unpack, direct_floats};
+constexpr PackedKernels kReferencePacked = {"reference", 8,           8,      quantize,     product,
+                                            product,     requantized, unpack, direct_floats};
 
 }  // namespace phial

@@ -20,6 +20,12 @@
 //   larger_magnitude, largest_magnitude   by their bits: NaN is larger than infinity
 //   where_inverse(magnitude, a)         a, or 0 where magnitude < 2^-100 or not finite
 //   store_codes      lanes rounded to the nearest integer, as int8
+//   nearest_words    lanes rounded to the nearest integer; add_words, times_minus_128 of integers
+//   low_halves_twice the lower 16 bits of each word in both of its halves
+//   high_bytes(codes, factors, biases)  of each byte, the upper 8 of 16 bits of
+//                    code * factor + bias
+//   kRequantizedVecs registers of weights in flight for kGemmTileRows rows of inputs, where all
+//                    else is loaded when it is needed
 //   code_column<i>   code i of each word, as float32; bf16_low, bf16_high: two bfloat16 of each
 
 using Words = __m256i;
@@ -30,6 +36,7 @@ constexpr bool kPartsInRegisters = false;
 constexpr bool has_direct_registers(int) { return false; }
 #if defined(__AVXVNNI__)
 constexpr int kGemmTileRows = 6;
+constexpr int kRequantizedVecs = 2;
 
 // As in vec_packed_avx512vnni.inl, with 16 registers.
 constexpr int direct_vecs(int, int rows, int others) { return 4 * rows + 5 + others <= 12 ? 4 : 2; }
@@ -64,6 +71,24 @@ PHIAL_INLINE Words input_word(const int32_t* words) {
   return words_of(words[m]);
 }
 PHIAL_INLINE Vec float_of(Words w) { return _mm256_cvtepi32_ps(w); }
+
+#if defined(__AVXVNNI__)
+PHIAL_INLINE Words nearest_words(Vec v) { return _mm256_cvtps_epi32(v); }
+PHIAL_INLINE Words add_words(Words a, Words b) { return _mm256_add_epi32(a, b); }
+PHIAL_INLINE Words times_minus_128(Words w) {
+  return _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(w, 7));
+}
+PHIAL_INLINE Words low_halves_twice(Words w) {
+  return _mm256_blend_epi16(w, _mm256_slli_epi32(w, 16), 0xaa);
+}
+PHIAL_INLINE Words high_bytes(Words codes, Words factor, Words bias) {
+  const Words low = _mm256_set1_epi16(0xff);
+  const Words even = _mm256_mullo_epi16(_mm256_and_si256(codes, low), factor);
+  const Words odd = _mm256_mullo_epi16(_mm256_srli_epi16(codes, 8), factor);
+  const Words first = _mm256_srli_epi16(_mm256_add_epi16(even, bias), 8);
+  return _mm256_or_si256(first, _mm256_andnot_si256(low, _mm256_add_epi16(odd, bias)));
+}
+#endif
 
 template <int kShift, int kMask>
 PHIAL_INLINE Words byte_field(Words w) {

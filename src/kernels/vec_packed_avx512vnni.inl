@@ -6,6 +6,7 @@ using Words = __m512i;
 constexpr int kDirectTileRows = 8;
 constexpr int kGemmTileRows = 6;
 constexpr int kGemmTileVecs = 2;
+constexpr int kRequantizedVecs = 4;
 constexpr bool kPartsInRegisters = true;
 
 // Registers of weights in flight for `rows` rows of inputs, beside `others` registers.
@@ -27,6 +28,22 @@ PHIAL_INLINE Words input_word(const int32_t* words) {
   return words_of(words[m]);
 }
 PHIAL_INLINE Vec float_of(Words w) { return _mm512_cvtepi32_ps(w); }
+
+PHIAL_INLINE Words nearest_words(Vec v) { return _mm512_cvtps_epi32(v); }
+PHIAL_INLINE Words add_words(Words a, Words b) { return _mm512_add_epi32(a, b); }
+PHIAL_INLINE Words times_minus_128(Words w) {
+  return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(w, 7));
+}
+PHIAL_INLINE Words low_halves_twice(Words w) {
+  return _mm512_mask_blend_epi16(0xaaaaaaaau, w, _mm512_slli_epi32(w, 16));
+}
+PHIAL_INLINE Words high_bytes(Words codes, Words factor, Words bias) {
+  const Words low = _mm512_set1_epi16(0xff);
+  const Words even = _mm512_mullo_epi16(_mm512_and_si512(codes, low), factor);
+  const Words odd = _mm512_mullo_epi16(_mm512_srli_epi16(codes, 8), factor);
+  const Words first = _mm512_srli_epi16(_mm512_add_epi16(even, bias), 8);
+  return _mm512_ternarylogic_epi32(low, first, _mm512_add_epi16(odd, bias), 0xca);
+}
 
 template <int kShift, int kMask>
 PHIAL_INLINE Words byte_field(Words w) {

@@ -38,7 +38,9 @@ void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const L
   if (input.rows < kMinPackedGemmRows) return packed.direct(args);
   scratch.gemm.resize(lines_of(gemm_scratch_bytes(args.x.rows)));
   args.scratch = scratch.gemm.data();
-  packed.gemm(args);
+  const bool requantize = packed.requantized != nullptr && can_requantize(panels.layout) &&
+                          input.rows >= kMinRequantizedRows;
+  (requantize ? packed.requantized : packed.gemm)(args);
 }
 
 void apply_direct_floats(const PackedKernels& packed, const PackedMatrix& panels,
