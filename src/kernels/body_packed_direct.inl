@@ -233,17 +233,18 @@ PHIAL_INLINE void put_high(const HighChunk& chunk, int32_t m, int32_t rows, High
   out.scales[m] = chunk.scale;
 }
 
-PHIAL_INLINE bool has_high(const Tiling& tiling, const SlabTile& x, int32_t chunks) {
-  int rows = 0;
-  for (int32_t c = 0; c < chunks; ++c) rows |= x.high_rows[c * tiling.tiles];
-  return rows != 0;
+// Which rows have high codes: bit m of byte c for row m of the tile in chunk c of the slab.
+PHIAL_INLINE uint64_t high_rows_of(const SlabTile& x) {
+  static_assert(kSlabChunks == sizeof(uint64_t));
+  uint64_t rows;
+  __builtin_memcpy(&rows, x.high_rows, sizeof(rows));
+  return rows;
 }
 
 // Adds to y what the high codes of a tile's rows make; `slab` is as for its low ones, and goes on
 // to those of single chunks.
 template <class Codes, bool Halves>
-PHIAL_APART void direct_high(const Tiling& tiling, const SlabTile& x, DirectSlab slab,
-                             HighTile& tile) {
+PHIAL_APART void direct_high(const SlabTile& x, DirectSlab slab, HighTile& tile) {
   float* y[kDirectTileRows];
   for (int32_t m = 0; m < kDirectTileRows; ++m) y[m] = slab.y[m];
   const int32_t chunks = slab.count;
@@ -253,7 +254,7 @@ PHIAL_APART void direct_high(const Tiling& tiling, const SlabTile& x, DirectSlab
   slab.count = 1;
   slab.begin += static_cast<uintptr_t>(chunks * slab.ahead_bytes);  // the low ones have read it
   for (int32_t c = 0; c < chunks; ++c, ++slab.first_chunk, slab.chunks += slab.chunk_bytes) {
-    unsigned bits = x.high_rows[c * tiling.tiles];
+    unsigned bits = x.high_rows[c];
     if (bits == 0) continue;
     const int32_t rows = __builtin_popcount(bits);
     for (int32_t m = 0; m < rows; ++m, bits &= bits - 1) {
@@ -315,9 +316,7 @@ static void direct_panels(const PackedProductArgs& args) {
         slab.x_scales = tile.scales;
         for (int32_t m = 0; m < rows; ++m, tile_y += kPackedRows) slab.y[m] = tile_y;
         direct_rows<Codes, Halves>(rows, slab);
-        if (has_high(tiling, tile, slab.count)) {
-          direct_high<Codes, Halves>(tiling, tile, slab, high);
-        }
+        if (high_rows_of(tile) != 0) direct_high<Codes, Halves>(tile, slab, high);
         advance(tile, slab.count * kChunkColumns, rows);
       }
     }

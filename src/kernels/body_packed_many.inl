@@ -58,22 +58,6 @@ struct UnpackedSlab {
   alignas(64) uint8_t chunk[8 * kLineBytes];
 };
 
-// Calls use(row) for the rows that have high codes in chunk c of the slab that `first` begins.
-template <class Use>
-PHIAL_INLINE void each_high_row(const Tiling& tiling, const SlabTile& first, int32_t c,
-                                const Use& use) {
-  const uint8_t* tile_rows = first.high_rows + c * tiling.tiles;
-  for (int32_t t = 0; t < tiling.tiles; t += 8) {
-    const int32_t left = tiling.tiles - t;
-    uint64_t bits = 0;
-    __builtin_memcpy(&bits, tile_rows + t, static_cast<size_t>(left < 8 ? left : 8));
-    for (; bits != 0; bits &= bits - 1) {
-      const int bit = __builtin_ctzll(bits);
-      use(tiling.begin(t + bit / 8) + bit % 8);
-    }
-  }
-}
-
 // A chunk of weights as bytes, for the high codes of one row of inputs after the other.
 struct HighWeights {
   const uint8_t* codes;  // steps of [kPackedRows][4]
@@ -119,42 +103,45 @@ PHIAL_INLINE void add_high_row(const HighWeights& w, const HighChunk& high, floa
   }
 }
 
-// Adds to y what high codes make with a slab of weights; `first` is the first tile of their low
-// codes.
+// Calls use(c, m) for the chunks c and rows m of a tile that have high codes, chunk after chunk.
+template <class Use>
+PHIAL_INLINE void each_high(const SlabTile& tile, const Use& use) {
+  for (uint64_t rows = high_rows_of(tile); rows != 0; rows &= rows - 1) {
+    const int bit = __builtin_ctzll(rows);
+    use(bit / 8, bit % 8);
+  }
+}
+
+// The rows that have high codes in each chunk of a slab.
+struct HighRows {
+  int32_t* rows[kSlabChunks];
+  int32_t counts[kSlabChunks];
+};
+
+// Adds to y what high codes make with a slab of weights. `first` is the first tile of inputs.
 template <class Slab>
-PHIAL_APART void add_high(const Tiling& tiling, const SlabTile& first, int32_t chunks, Slab& slab,
+PHIAL_APART void add_high(const HighRows& of, const SlabTile& first, int32_t chunks, Slab& slab,
                           float* y) {
-  constexpr int32_t kParts = Slab::kHalves ? 2 : 1;
+  constexpr int32_t kParts = Slab::kHalves ? 2 : 1, kAhead = 16;
   const int32_t group_shift = shift_of(slab.layout->group, Slab::kHalves ? 16 : kChunkColumns);
   HighWeights w;
   w.minus_zero = code_bias(Slab::kTop) - zero_of_codes(*slab.layout);
   for (int32_t c = 0; c < chunks; ++c) {
-    // Many at once: what lies here and there is on its way before the first is multiplied.
-    int32_t rows[64];
-    constexpr int32_t kMost = sizeof(rows) / sizeof(rows[0]);
-    int32_t count = 0;
-    w.codes = nullptr;
-    const auto multiply_all = [&] {
-      if (count > 0 && w.codes == nullptr) {
-        w.codes = slab.chunk_codes(c);
-        for (int32_t h = 0; h < kParts; ++h) {
-          const int32_t g = (kParts * c + h) >> group_shift;
-          w.scales[h] = slab.scales.scale[g];
-          w.offsets[h] = slab.has_offsets ? slab.scales.offset[g] : nullptr;
-        }
-      }
-      for (int32_t i = 0; i < count; ++i) {
-        add_high_row<Slab::kTop, Slab::kHalves>(w, first.high[rows[i] * chunks + c],
-                                                y + rows[i] * kPackedRows);
-      }
-      count = 0;
-    };
-    each_high_row(tiling, first, c, [&](int32_t row) {
-      prefetch(reinterpret_cast<uintptr_t>(&first.high[row * chunks + c]));
-      rows[count++] = row;
-      if (count == kMost) multiply_all();
-    });
-    multiply_all();
+    const int32_t* rows = of.rows[c];
+    const int32_t count = of.counts[c];
+    if (count == 0) continue;
+    w.codes = slab.chunk_codes(c);
+    for (int32_t h = 0; h < kParts; ++h) {
+      const int32_t g = (kParts * c + h) >> group_shift;
+      w.scales[h] = slab.scales.scale[g];
+      w.offsets[h] = slab.has_offsets ? slab.scales.offset[g] : nullptr;
+    }
+    const HighChunk* high = first.high + c;
+    for (int32_t i = 0; i < count; ++i) {
+      const int32_t ahead = rows[i + kAhead < count ? i + kAhead : i];
+      prefetch(reinterpret_cast<uintptr_t>(&high[ahead * chunks]));
+      add_high_row<Slab::kTop, Slab::kHalves>(w, high[rows[i] * chunks], y + rows[i] * kPackedRows);
+    }
   }
 }
 
@@ -168,6 +155,10 @@ static void many_rows(const PackedProductArgs& args) {
   static_assert(sizeof(Slab) <= kGemmScratchBytes);
   auto& slab = *static_cast<Slab*>(args.scratch);
   auto* y = reinterpret_cast<float*>(&slab + 1);
+  HighRows high;
+  for (int c = 0; c < kSlabChunks; ++c) {
+    high.rows[c] = reinterpret_cast<int32_t*>(y + x.rows * kPackedRows) + c * x.rows;
+  }
   slab.begin(layout);
   const int64_t slabs = slab_count(layout);
   const Tiling tiling(x);
@@ -186,7 +177,8 @@ static void many_rows(const PackedProductArgs& args) {
       uintptr_t ahead = reinterpret_cast<uintptr_t>(codes + int64_t{chunks} * layout.chunk_bytes);
       const SlabTile first = slab_tile(x, tiling, s, 0);
       SlabTile next = first;
-      float* tile_y = y;
+      int32_t tile_row = 0;
+      for (int32_t& count : high.counts) count = 0;
       slab.prepare(next, tiling.rows(0), 0);
       for (int32_t t = 0; t < tiling.tiles; ++t) {
         const int32_t rows = tiling.rows(t);
@@ -194,10 +186,25 @@ static void many_rows(const PackedProductArgs& args) {
         advance(next, chunks * kChunkColumns, rows);
         if (t + 1 < tiling.tiles) slab.prepare(next, tiling.rows(t + 1), (t + 1) % 2);
         for (int32_t line = 0; line < ahead_lines; ++line, ahead += 64) prefetch(ahead);
-        slab.multiply(tile, rows, t % 2, tile_y);
-        tile_y += rows * kPackedRows;
+        each_high(tile, [&](int32_t c, int32_t m) {
+          high.rows[c][high.counts[c]++] = tile_row + m;
+          prefetch_second(reinterpret_cast<uintptr_t>(&tile.high[m * chunks + c]));
+        });
+        if (s + 1 == slabs) {
+          // Where results will be put.
+          for (int32_t m = tile_row; m < tile_row + rows; ++m) {
+            const float* to = args.y + m * args.y_stride + p * kPackedRows - args.y_row;
+            const auto at = reinterpret_cast<uintptr_t>(to);
+            PHIAL_UNROLL
+            for (uintptr_t line = 0; line < kPackedRows * sizeof(float); line += 64) {
+              prefetch(at + line);
+            }
+          }
+        }
+        slab.multiply(tile, rows, t % 2, y + tile_row * kPackedRows);
+        tile_row += rows;
       }
-      add_high(tiling, first, chunks, slab, y);
+      add_high(high, first, chunks, slab, y);
     }
     put_panel(args, p, y);
   }

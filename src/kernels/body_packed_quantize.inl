@@ -105,6 +105,7 @@ PHIAL_APART void put_low(int32_t height, int64_t columns, TileCodes& tile, const
     }
   }
   __builtin_memcpy(out.codes, tile.words, static_cast<size_t>(columns * height));
+  for (int32_t m = 0; m < height; ++m) out.slab_sums[m] = 0;
   for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
     int32_t(&halves)[2][16] = tile.sums;
     sum_words(tile.words + 2 * c * 16 * height, height, halves[0]);
@@ -115,6 +116,7 @@ PHIAL_APART void put_low(int32_t height, int64_t columns, TileCodes& tile, const
       sums[m] = halves[0][m];
       sums[height + m] = halves[1][m];
       chunk_sums[m] = halves[0][m] + halves[1][m];
+      out.slab_sums[m] += chunk_sums[m];
     }
   }
 }
@@ -164,13 +166,12 @@ PHIAL_APART void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab
     }
     tile.scales[m] = quantize_row(x, columns, args.codes, m, codes);
   }
-  const int32_t tiles = tile_count(out);
   const int64_t chunks = columns / kChunkColumns;
   put_low(height, columns, codes, tile);
   for (int64_t c = 0; c < chunks; ++c) {
-    tile.high_rows[c * tiles] = codes.high_rows[c];
     put_high_chunk(chunks, c, codes, tile);
   }
+  __builtin_memcpy(tile.high_rows, codes.high_rows, sizeof(codes.high_rows));
 }
 
 static void quantize(const QuantizeArgs& args) {

@@ -131,13 +131,10 @@ struct RequantizedSlab : UnpackedSlab<Codes, Halves> {
     unpack_requantized<Codes>(slab_chunks, this->layout->chunk_bytes, count, half_shift, by, codes);
   }
   // -128 * the sums of the slab; of rows beyond the tile, numbers that mean nothing.
-  [[gnu::always_inline]] void prepare(const SlabTile& of, int32_t rows, int32_t n) {
+  [[gnu::always_inline]] void prepare(const SlabTile& of, int32_t, int32_t n) {
     static_assert(kLanes >= kMostTileRows);
-    Words sum = words_of(0);
-    for (int32_t c = 0; c < tile.steps / 8; ++c) {
-      sum = add_words(sum, load_words(reinterpret_cast<const uint8_t*>(of.chunk_sums + c * rows)));
-    }
-    store_words(reinterpret_cast<uint8_t*>(starts[n]), times_minus_128(sum));
+    const Words sums = load_words(reinterpret_cast<const uint8_t*>(of.slab_sums));
+    store_words(reinterpret_cast<uint8_t*>(starts[n]), times_minus_128(sums));
   }
   [[gnu::always_inline]] void multiply(const SlabTile& of, int32_t rows, int32_t n, float* y) {
     tile.words = of.codes;

@@ -25,7 +25,7 @@ constexpr int64_t kAlign = 64;
 constexpr int64_t aligned(int64_t bytes) { return ceil_div(bytes, kAlign) * kAlign; }
 
 struct Sizes {
-  int64_t codes, sums, chunk_sums, scales, high, high_rows;  // bytes
+  int64_t codes, sums, chunk_sums, slab_sums, scales, high, high_rows;  // bytes
 };
 Sizes sizes_of(const QuantizedRows& shape) {
   const int64_t slabs = ceil_div<int64_t>(shape.columns, kSlabColumns);
@@ -33,6 +33,7 @@ Sizes sizes_of(const QuantizedRows& shape) {
   return {aligned(chunks * kChunkColumns),
           aligned(chunks * 2 * 4),
           aligned(chunks * 4),
+          aligned(rows * slabs * 4),
           aligned(rows * slabs * 4),
           chunks * static_cast<int64_t>(sizeof(HighChunk)),
           aligned(slabs * kSlabChunks * ceil_div(shape.rows, shape.tile_rows))};
@@ -42,7 +43,8 @@ Sizes sizes_of(const QuantizedRows& shape) {
 
 int64_t quantized_bytes(const QuantizedRows& shape) {
   const Sizes sizes = sizes_of(shape);
-  return sizes.codes + sizes.sums + sizes.chunk_sums + sizes.scales + sizes.high + sizes.high_rows;
+  return sizes.codes + sizes.sums + sizes.chunk_sums + sizes.slab_sums + sizes.scales + sizes.high +
+         sizes.high_rows;
 }
 
 QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
@@ -57,6 +59,7 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
   placed.codes = reinterpret_cast<int8_t*>(take(sizes.codes));
   placed.sums = reinterpret_cast<int32_t*>(take(sizes.sums));
   placed.chunk_sums = reinterpret_cast<int32_t*>(take(sizes.chunk_sums));
+  placed.slab_sums = reinterpret_cast<int32_t*>(take(sizes.slab_sums));
   placed.scales = reinterpret_cast<float*>(take(sizes.scales));
   placed.high = reinterpret_cast<HighChunk*>(take(sizes.high));
   placed.high_rows = take(sizes.high_rows);
@@ -64,7 +67,7 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
 }
 
 int64_t gemm_scratch_bytes(int32_t rows) {
-  return int64_t{rows} * kPackedRows * 4 + kGemmScratchBytes;
+  return int64_t{rows} * (kPackedRows + kSlabChunks) * 4 + kGemmScratchBytes;
 }
 
 std::span<const PackedKernels* const> packed_tables() { return kTables; }

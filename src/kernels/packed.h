@@ -34,7 +34,7 @@ inline constexpr int32_t kMinRequantizedRows = 64;
 // of all tiles comes before the next slab; in it, tile after tile:
 //   codes    [columns / 4][rows of the tile] words of 4 columns
 //   sums     [columns / 16][rows of the tile], of 16 columns each; chunk_sums: of 32
-//   scales   [rows of the tile]
+//   scales   [rows of the tile]; slab_sums: of all its columns
 //   high     [rows of the tile][columns / 32]
 // where `columns` are those of the slab, rounded up to 32; codes beyond the last column are 0.
 //
@@ -56,9 +56,10 @@ struct QuantizedRows {
   int8_t* codes = nullptr;
   int32_t* sums = nullptr;
   int32_t* chunk_sums = nullptr;
+  int32_t* slab_sums = nullptr;
   float* scales = nullptr;
   HighChunk* high = nullptr;
-  uint8_t* high_rows = nullptr;  // [slabs][chunks of a slab][tiles]: bit m for row m of the tile
+  uint8_t* high_rows = nullptr;  // [slabs][tiles][chunks of a slab]: bit m for row m of the tile
 };
 
 // Bytes of memory for all of it (to be 64-byte aligned), and the same with the pointers set.
@@ -89,8 +90,8 @@ struct PackedProductArgs {
   int64_t y_row = 0;
   void* scratch = nullptr;  // for gemm: gemm_scratch_bytes(x.rows), 64-byte aligned, one per thread
 };
-// Float32 results of one panel, and what a slab of its weights becomes: bytes, scales of groups and
-// what else goes with them.
+// Float32 results of one panel, lists of rows, and what a slab of its weights becomes: bytes,
+// scales of groups and what else goes with them.
 inline constexpr int64_t kGemmScratchBytes = 48 << 10;
 int64_t gemm_scratch_bytes(int32_t rows);
 

@@ -12,10 +12,10 @@ namespace {
 // One tile of rows in one slab, as pointers.
 struct SlabTile {
   int8_t* codes;
-  int32_t *sums, *chunk_sums;
+  int32_t *sums, *chunk_sums, *slab_sums;
   float* scales;
   HighChunk* high;
-  uint8_t* high_rows;  // of the first chunk; of the next one as many behind as there are tiles
+  uint8_t* high_rows;  // [chunks of a slab]
 };
 
 __attribute__((unused)) constexpr int32_t tile_count(const QuantizedRows& x) {
@@ -53,9 +53,13 @@ __attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, con
   const int64_t columns = quantized_columns(x, slab), first = tiling.begin(tile);
   const int64_t codes = slab * kSlabColumns * x.rows + first * columns;
   const int64_t chunks = codes / kChunkColumns;
-  return {x.codes + codes,       x.sums + 2 * chunks,
-          x.chunk_sums + chunks, x.scales + slab * x.rows + first,
-          x.high + chunks,       x.high_rows + slab * kSlabChunks * tiling.tiles + tile};
+  return {x.codes + codes,
+          x.sums + 2 * chunks,
+          x.chunk_sums + chunks,
+          x.slab_sums + slab * x.rows + first,
+          x.scales + slab * x.rows + first,
+          x.high + chunks,
+          x.high_rows + (slab * tiling.tiles + tile) * kSlabChunks};
 }
 __attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, int64_t slab,
                                                      int32_t tile) {
@@ -67,9 +71,10 @@ __attribute__((unused)) constexpr void advance(SlabTile& tile, int64_t columns, 
   tile.codes += columns * rows;
   tile.sums += columns / 16 * rows;
   tile.chunk_sums += columns / kChunkColumns * rows;
+  tile.slab_sums += rows;
   tile.scales += rows;
   tile.high += columns / kChunkColumns * rows;
-  ++tile.high_rows;
+  tile.high_rows += kSlabChunks;
 }
 
 }  // namespace

@@ -71,6 +71,7 @@ void put_low(const SlabTile& tile, int32_t height, int32_t m, int64_t c, int32_t
   tile.codes[c / 4 * 4 * height + 4 * m + c % 4] = static_cast<int8_t>(code);
   add_to(tile.sums[c / 16 * height + m], c % 16 == 0, code);
   add_to(tile.chunk_sums[c / kChunkColumns * height + m], c % kChunkColumns == 0, code);
+  add_to(tile.slab_sums[m], c == 0, code);
 }
 void put_high(HighChunk& chunk, int64_t c, int32_t code) {
   chunk.codes[c] = static_cast<int8_t>(code);
@@ -80,14 +81,13 @@ void put_high(HighChunk& chunk, int64_t c, int32_t code) {
 }
 
 void quantize(const QuantizeArgs& args) {
-  const int32_t tiles = tile_count(args.out);
   for (int32_t t = args.tile_begin; t < args.tile_end; ++t) {
     const int32_t first = tile_begin(args.out, t), height = tile_begin(args.out, t + 1) - first;
     for (int64_t slab = args.slab_begin; slab < args.slab_end; ++slab) {
       const SlabTile tile = slab_tile(args.out, slab, t);
       const int64_t columns = quantized_columns(args.out, slab);
       const int64_t there = std::min(columns, args.out.columns - slab * kSlabColumns);
-      for (int64_t c = 0; c < columns / kChunkColumns; ++c) tile.high_rows[c * tiles] = 0;
+      std::fill_n(tile.high_rows, kSlabChunks, uint8_t{0});
       for (int32_t m = 0; m < height; ++m) {
         const float* x =
             args.x + (first + m) * args.x_stride + (slab - args.slab_begin) * kSlabColumns;
@@ -97,7 +97,7 @@ void quantize(const QuantizeArgs& args) {
           put_low(tile, height, m, c, row.q[c] - kHighStep * row.high[c]);
           const int64_t chunk = c / kChunkColumns;
           if ((row.high_chunks >> chunk & 1) == 0) continue;
-          tile.high_rows[chunk * tiles] |= static_cast<uint8_t>(1 << m);
+          tile.high_rows[chunk] |= static_cast<uint8_t>(1 << m);
           HighChunk& high = tile.high[m * (columns / kChunkColumns) + chunk];
           high.scale = kHighStep * row.scale;
           put_high(high, c % kChunkColumns, row.high[c]);
@@ -115,7 +115,6 @@ struct InputRow {
     const int32_t first = tile_begin(x, t);
     m = row - first;
     tile = slab_tile(x, slab, t);
-    tiles = tile_count(x);
     height = tile_begin(x, t + 1) - first;
     chunks = quantized_columns(x, slab) / kChunkColumns;
   }
@@ -124,12 +123,10 @@ struct InputRow {
   int32_t high(int64_t c) const { return high_chunk(c).codes[c % kChunkColumns]; }
   float scale() const { return tile.scales[m]; }
   // Whether the row has high codes in the chunk of a column.
-  bool has_high(int64_t c) const {
-    return (tile.high_rows[c / kChunkColumns * tiles] >> m & 1) != 0;
-  }
+  bool has_high(int64_t c) const { return (tile.high_rows[c / kChunkColumns] >> m & 1) != 0; }
 
   SlabTile tile;
-  int32_t tiles = 0, height = 0, m = 0;
+  int32_t height = 0, m = 0;
   int64_t chunks = 0;
 };
 

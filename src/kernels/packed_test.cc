@@ -195,15 +195,16 @@ int64_t differing_parts(const QuantizedRows& a, const QuantizedRows& b) {
       const SlabTile x = slab_tile(a, slab, t), y = slab_tile(b, slab, t);
       const int32_t rows = tile_begin(a, t + 1) - tile_begin(a, t);
       compare(x.scales, y.scales, rows * 4);
-      const int64_t chunks = quantized_columns(a, slab) / kChunkColumns, tiles = tile_count(a);
+      compare(x.slab_sums, y.slab_sums, rows * 4);
+      compare(x.high_rows, y.high_rows, kSlabChunks);
+      const int64_t chunks = quantized_columns(a, slab) / kChunkColumns;
       for (int64_t c = 0; c < chunks; ++c) {
         const int64_t codes = c * kChunkColumns * rows, sums = c * 2 * rows;
         compare(x.codes + codes, y.codes + codes, kChunkColumns * rows);
         compare(x.sums + sums, y.sums + sums, 2 * rows * 4);
         compare(x.chunk_sums + c * rows, y.chunk_sums + c * rows, rows * 4);
-        compare(x.high_rows + c * tiles, y.high_rows + c * tiles, 1);
         for (int32_t m = 0; m < rows; ++m) {
-          if ((x.high_rows[c * tiles] >> m & 1) == 0) continue;
+          if ((x.high_rows[c] >> m & 1) == 0) continue;
           const HighChunk &p = x.high[m * chunks + c], &q = y.high[m * chunks + c];
           compare(p.codes, q.codes, sizeof(p.codes));
           compare(p.sums, q.sums, sizeof(p.sums));
