@@ -6,6 +6,7 @@
 #include "engine/fingerprint.h"
 #include "engine/memory_need.h"
 #include "engine/numerics_test_support.h"
+#include "kernels/packed.h"
 
 namespace phial {
 namespace {
@@ -75,23 +76,24 @@ TEST(Int8, LongChunksHaveTheBitsOfShortOnes) {
 }
 
 // A family's blocks with wider mlps, of random blocks.
-std::shared_ptr<const Model> with_wide_mlps(const Model& model, int64_t intermediate) {
+std::shared_ptr<const Model> with_wide_mlps(const Model& model, int64_t intermediate,
+                                            Grid grid = Grid::q8_0) {
   auto owner = std::make_shared<BlockModel>();
   owner->model = model;
   owner->model.spec.intermediate = intermediate;
   Rng rng(5);
   const auto fill = [&](MatrixView& view, int64_t rows, int64_t columns) {
     view = {};
-    view.grid = Grid::q8_0;
+    view.grid = grid;
     view.rows = rows;
     view.columns = columns;
-    view.row_stride = row_bytes(Grid::q8_0, columns);
+    view.row_stride = row_bytes(grid, columns);
     std::vector<uint8_t>& bytes =
         owner->blocks.emplace_back(static_cast<size_t>(rows * view.row_stride));
     std::vector<float> row(static_cast<size_t>(columns));
     for (int64_t r = 0; r < rows; ++r) {
       for (float& value : row) value = static_cast<float>(0.2 * (2 * rng.uniform() - 1));
-      must(encode_row(Grid::q8_0, row.data(), columns, bytes.data() + r * view.row_stride));
+      must(encode_row(grid, row.data(), columns, bytes.data() + r * view.row_stride));
     }
     view.data = bytes.data();
   };
@@ -126,6 +128,29 @@ TEST(Int8, MlpsBySlabsHaveTheBitsOfRows) {
           << intermediate << " columns, " << threads << " threads, in steps of " << chunk;
     }
   }
+}
+
+// Prompts of many rows may meet weights of few bits that are rounded once more, to a step of the
+// 254th part of their range: another 0.6 % (above). Such rows, too, depend on themselves alone.
+TEST(Int8, LongPromptsAreNearShortChunks) {
+  const FamilyVariant variant = family_variant("phi4");
+  const auto narrow = in_blocks(*load_family(variant, /*from_gguf=*/false));
+  const auto model = with_wide_mlps(*narrow, 1824, Grid::q4_0);
+  const FamilyGolden golden =
+      load_family_golden(variant.golden, static_cast<size_t>(narrow->spec.vocabulary));
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < 2 * kMinRequantizedRows; ++i) {
+    ids.push_back(golden.ids[i % golden.ids.size()]);
+  }
+  const auto decoder = make_decoder(model, Compute::int8);
+  const std::vector<float> want = logits_of(*decoder, ids, kMinRequantizedRows - 1);
+  const std::vector<float> got = logits_of(*decoder, ids, ids.size());
+  const double distance = relative_distance(got, want);
+  const PackedKernels& kernels = packed_kernels(*must(select_kernels("")));
+  EXPECT_EQ(distance > 0, kernels.requantized != nullptr) << distance;
+  EXPECT_LT(distance, kFarthest);
+  EXPECT_EQ(logits_of(*decoder, ids, kMinRequantizedRows), got);
+  EXPECT_EQ(logits_of(*make_decoder(model, Compute::int8, 3), ids, ids.size()), got);
 }
 
 TEST(Int8, PackedWeightsCountAgainstTheBudget) {

@@ -35,7 +35,7 @@ PHIAL_INLINE float middle_of(const float* values, int64_t n) {
 PHIAL_INLINE float top_of(const float* amax, int64_t n, float most, InputCodes codes) {
   const float least = most / 254.0f;
   if (codes == InputCodes::wide) return least;
-  const float limit = 1.4f * middle_of(amax, n);
+  const float limit = 1.3f * middle_of(amax, n);
   float top = least;
   for (int64_t i = 0; i < n; ++i) {
     const float here = amax[i] <= limit ? amax[i] : 0.0f;

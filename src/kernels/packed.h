@@ -136,7 +136,7 @@ struct PackedKernels {
   // For each row and slab, with amax[c] the largest magnitude in chunk c of its n chunks (columns
   // beyond the last count as 0), most the largest of them and middle the one of rank (n - 1) / 2
   // from below:
-  //   top = the largest amax[c] that is at most 1.4 * middle, or 0; at least most / 254
+  //   top = the largest amax[c] that is at most 1.3 * middle, or 0; at least most / 254
   //   scale = top / 127
   //   q = nearest(x * (127 / top)), high = nearest(q * (1 / 254)), low = q - 254 * high
   // with ties to even. Chunks with amax[c] <= top are of low codes alone, high = 0. With

@@ -30,7 +30,7 @@ float top_of(const float* amax, int64_t chunks, InputCodes codes) {
   std::sort(sorted, sorted + chunks);
   const float least = sorted[chunks - 1] / 254.0f;
   if (codes == InputCodes::wide) return least;
-  const float limit = 1.4f * sorted[(chunks - 1) / 2];
+  const float limit = 1.3f * sorted[(chunks - 1) / 2];
   float top = 0;
   for (int64_t c = 0; c < chunks; ++c) {
     if (sorted[c] <= limit) top = sorted[c];
