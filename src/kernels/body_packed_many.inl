@@ -66,40 +66,52 @@ struct HighWeights {
   int32_t minus_zero;
 };
 
+// total += one step of codes times their word.
+template <int kTop, int kVecs>
+PHIAL_INLINE void add_high_step(const uint8_t* codes, const int8_t* inputs, int step,
+                                Words (&total)[1][kVecs]) {
+  int32_t word;
+  __builtin_memcpy(&word, inputs + 4 * step, sizeof(word));
+  codes = own_address(codes + step * kLineBytes);
+  const Words x = words_of(word);
+  PHIAL_UNROLL
+  for (int v = 0; v < kVecs; ++v) {
+    const Words w = load_words(codes + v * 4 * kLanes);
+    const Part products = multiply_add<kTop>(begin_part(total[0][v]), w, as_factor<kTop>(w), x);
+    total[0][v] = end_part(products, total[0][v]);
+  }
+}
+
 // Adds to y what the high codes of one row make. Few steps have any, and only they are multiplied.
 template <int kTop, bool Halves>
 PHIAL_INLINE void add_high_row(const HighWeights& w, const HighChunk& high, float* y) {
   constexpr int kVecs = 4, kHalves = Halves ? 2 : 1;
   for (int32_t r = 0; r < kPackedRows; r += kVecs * kLanes) {
+    const uint8_t* codes = w.codes + 4 * r;
     Vec part[1][kVecs];
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) part[0][v] = zero();
     PHIAL_UNROLL
     for (int h = 0; h < kHalves; ++h) {
       const int32_t sum = Halves ? high.sums[h] : high.chunk_sum;
+      unsigned steps = Halves ? high.steps & 15u << 4 * h : high.steps;
       Words total[1][kVecs];
       PHIAL_UNROLL
       for (int v = 0; v < kVecs; ++v) total[0][v] = words_of(w.minus_zero * sum);
-      for (unsigned steps = Halves ? high.steps >> 4 * h & 15 : high.steps; steps != 0;
-           steps &= steps - 1) {
-        const int step = __builtin_ctz(steps) + 4 * h;
-        int32_t word;
-        __builtin_memcpy(&word, high.codes + 4 * step, sizeof(word));
-        const uint8_t* codes = w.codes + step * kLineBytes + 4 * r;
-        PHIAL_UNROLL
-        for (int v = 0; v < kVecs; ++v) {
-          const Words c = load_words(codes + v * 4 * kLanes);
-          const Part products =
-              multiply_add<kTop>(begin_part(total[0][v]), c, as_factor<kTop>(c), words_of(word));
-          total[0][v] = end_part(products, total[0][v]);
-        }
+      // Mostly there is one step, and a loop would cost more than that.
+      if (steps != 0) add_high_step<kTop>(codes, high.codes, __builtin_ctz(steps), total);
+      for (steps &= steps - 1; steps != 0; steps &= steps - 1) {
+        add_high_step<kTop>(codes, high.codes, __builtin_ctz(steps), total);
+        own_registers(total);
       }
-      add_to_registers(total, w.scales[h] + r, part);
+      add_to_registers(total, own_address(w.scales[h] + r), part);
       const float floats[1] = {static_cast<float>(sum)};
       if (w.offsets[h] != nullptr) add_offsets(floats, w.offsets[h] + r, part);
     }
+    float* to = y + r;
+    __asm__("" : "+r"(to));
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) add_part(part[0][v], high.scale, y + r + v * kLanes);
+    for (int v = 0; v < kVecs; ++v) add_part(part[0][v], high.scale, to + v * kLanes);
   }
 }
 
