@@ -24,7 +24,7 @@ namespace phial {
 int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type = KvType::f32);
 // Rows of one pass of the engine: enough that unpacking weights costs little beside the products,
 // few enough that the rows' state stays small and a cancellation is seen soon.
-inline constexpr int64_t kPassRows = 256;
+inline constexpr int64_t kPassRows = 512;
 // Buffers of passes by `threads` workers; taken once per decoder.
 int64_t pass_bytes(const ModelSpec& spec, int threads, const Numerics& numerics = {});
 // Rows of logits that a decoder keeps memory for between forwards; counted in pass_bytes.
