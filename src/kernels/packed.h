@@ -1,6 +1,7 @@
 // Products with packed weights (tensor/packed.h): in float32, or in small integers. There, inputs
 // are rounded to multiples of a scale per 256 columns, mostly to int8 and where a few of them are
-// large to 16 bits; products are summed in int32 over 32 columns, and then in float32.
+// large to 16 bits; products are summed in int32 over 32 columns, of `requantized` over 256, and
+// then in float32.
 //
 // Every result is defined to the bit, and the plain reference, the kernels of every instruction set
 // and their emulation give the same bits: sums of integers are exact, and each float32 operation
