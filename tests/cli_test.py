@@ -228,7 +228,7 @@ class Numbers(Case):
         self.assertEqual(error["hint"], "allow more memory")
 
     def test_contexts_that_memory_has_room_for(self):
-        limits = ("--max-memory", "2600K", "--threads", "1")
+        limits = ("--max-memory", "3600K", "--threads", "1")
         run = ("run", model("llama-smol"), "hi", "--ignore-eos", *limits)
         error = self.bad(5, *run, "--context", "512", says="--context", name="over_limit")
         fits = int(re.fullmatch(r"a context of (\d+) fits", error["hint"])[1])
