@@ -9,7 +9,7 @@ constexpr int gemm_top(int top) {
   return top <= 15 ? 15 : top <= 31 ? 31 : top <= 63 ? 63 : 255;
 }
 
-// `use(step, offset)` for the eight steps of every register of rows of a chunk.
+// `use(step, codes)` for the eight steps of every register of rows of a chunk.
 template <class Codes, int s = 0, class Use>
 PHIAL_INLINE void each_step(const uint8_t* chunk, ByteTable table, const Use& use) {
   if constexpr (s < 8) {
@@ -108,8 +108,7 @@ PHIAL_INLINE void add_high_row(const HighWeights& w, const HighChunk& high, floa
       const float floats[1] = {static_cast<float>(sum)};
       if (w.offsets[h] != nullptr) add_offsets(floats, w.offsets[h] + r, part);
     }
-    float* to = y + r;
-    __asm__("" : "+r"(to));
+    float* to = own_address(y + r);
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) add_part(part[0][v], high.scale, to + v * kLanes);
   }
@@ -206,11 +205,7 @@ static void many_rows(const PackedProductArgs& args) {
           // Where results will be put.
           for (int32_t m = tile_row; m < tile_row + rows; ++m) {
             const float* to = args.y + m * args.y_stride + p * kPackedRows - args.y_row;
-            const auto at = reinterpret_cast<uintptr_t>(to);
-            PHIAL_UNROLL
-            for (uintptr_t line = 0; line < kPackedRows * sizeof(float); line += 64) {
-              prefetch(at + line);
-            }
+            prefetch_lines(reinterpret_cast<const uint8_t*>(to), 0, 4 * kPackedRows);
           }
         }
         slab.multiply(tile, rows, t % 2, y + tile_row * kPackedRows);

@@ -3,7 +3,7 @@
 // As an address of its own: gcc 12 otherwise adds a step's distance to the bases of a loop, and
 // runs out of registers for all the sums.
 template <class T>
-PHIAL_INLINE const T* own_address(const T* p) {
+PHIAL_INLINE T* own_address(T* p) {
   __asm__("" : "+r"(p));
   return p;
 }

@@ -231,9 +231,10 @@ float requantized_cell(const WeightRow& w, const RequantizedRow& rounded, const 
   return add_high(w, x, y);
 }
 
-// For every slab of every row of weights, whose `cell(weights)` gives what does the inputs.
-template <class Cell>
-void each_slab(const PackedProductArgs& args, const Cell& cell_of) {
+// The product, slab after slab of every row of weights: add_of(weights) gives the function that
+// adds to y what a row of inputs makes with them.
+template <class AddOf>
+void each_slab(const PackedProductArgs& args, const AddOf& add_of) {
   const PackedMatrix& weights = *args.weights;
   const int64_t last = std::min(args.panel_end * kPackedRows, weights.rows);
   for (int64_t r = args.panel_begin * kPackedRows; r < last; ++r) {
@@ -241,7 +242,7 @@ void each_slab(const PackedProductArgs& args, const Cell& cell_of) {
     for (int64_t slab = 0; slab < slab_count(weights.layout); ++slab) {
       const WeightRow row(weights.layout, weights.panel(r / kPackedRows),
                           static_cast<int>(r % kPackedRows), slab);
-      const auto add = cell_of(row);
+      const auto add = add_of(row);
       for (int32_t m = 0; m < args.x.rows; ++m) {
         float& y = args.y[m * args.y_stride + r - args.y_row];
         y = add(InputRow(args.x, slab, m), y);

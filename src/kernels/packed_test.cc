@@ -6,146 +6,12 @@
 
 #include <cmath>
 #include <limits>
-#include <memory>
 
-#include "kernels/packed_layout.h"
 #include "kernels/packed_tables.h"
-#include "kernels/test_support.h"
-#include "tensor/test_affine.h"
-#include "tensor/test_blocks.h"
+#include "kernels/test_packed.h"
 
 namespace phial {
 namespace {
-
-// Memory at 64 bytes, with guards behind it.
-class Aligned {
- public:
-  explicit Aligned(int64_t bytes)
-      : size_(static_cast<size_t>(bytes)), bytes_(size_ + 2 * kMargin, 0xa5) {}
-  uint8_t* data() {
-    const auto at = reinterpret_cast<uintptr_t>(bytes_.data());
-    return bytes_.data() + (64 - at % 64) % 64;
-  }
-  bool intact() {
-    uint8_t* end = data() + size_;
-    return std::all_of(end, bytes_.data() + bytes_.size(), [](uint8_t b) { return b == 0xa5; });
-  }
-
- private:
-  static constexpr size_t kMargin = 128;
-  size_t size_;
-  std::vector<uint8_t> bytes_;
-};
-
-// A packed matrix of random codes and sensible scales.
-struct Weights {
-  Weights(const MatrixView& view) : layout(*packed_layout(view)) {
-    panels = std::make_unique<Aligned>(*packed_bytes(layout, view.rows));
-    for (int64_t p = 0; p * kPackedRows < view.rows; ++p) {
-      pack_panel(layout, view, p, panels->data() + p * layout.panel_bytes);
-    }
-    matrix = {layout, view.rows, panels->data()};
-  }
-  PackedLayout layout;
-  std::unique_ptr<Aligned> panels;
-  PackedMatrix matrix;
-};
-
-Weights block_weights(Grid grid, int64_t rows, int64_t columns, Rng& rng) {
-  MatrixView view;
-  view.grid = grid;
-  view.rows = rows;
-  view.columns = columns;
-  view.row_stride = row_bytes(grid, columns);
-  std::vector<uint8_t> bytes(static_cast<size_t>(rows * view.row_stride));
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(rng.next());
-  const auto block = static_cast<size_t>(grid_info(grid).block_bytes);
-  for (size_t at = 0; at < bytes.size(); at += block) {
-    const auto sign = static_cast<uint16_t>(rng.next() % 2 << 15);
-    test::set_scales(grid, static_cast<uint16_t>(sign | (0x2000 + rng.next() % 0x1000)),
-                     &bytes[at]);
-  }
-  view.data = bytes.data();
-  return Weights(view);
-}
-
-Weights affine_weights(const AffineGrid& grid, int64_t rows, int64_t columns, Rng& rng) {
-  test::AffinePlanes planes(grid, rows, columns);
-  for (int64_t r = 0; r < rows; ++r) planes.encode_row(r, random_row(rng, columns).data());
-  MatrixView view;
-  view.rows = rows;
-  view.columns = columns;
-  view.affine = planes.matrix();
-  return Weights(view);
-}
-
-// Rows rounded by `kernels`.
-struct Inputs {
-  Inputs(const PackedKernels& kernels, const std::vector<float>& x, int32_t rows, int64_t columns,
-         int32_t tile_rows, InputCodes codes = InputCodes::as_needed) {
-    QuantizedRows shape;
-    shape.rows = rows;
-    shape.tile_rows = tile_rows;
-    shape.columns = columns;
-    memory = std::make_unique<Aligned>(quantized_bytes(shape));
-    quantized = place_quantized(shape, memory->data());
-    const int32_t tiles = tile_count(shape);
-    const int64_t slabs = slab_count(shape), half = slabs / 2 * kSlabColumns;
-    kernels.quantize({x.data(), columns, 0, tiles / 2, 0, slabs, codes, quantized});
-    kernels.quantize({x.data(), columns, tiles / 2, tiles, 0, slabs / 2, codes, quantized});
-    kernels.quantize(
-        {x.data() + half, columns, tiles / 2, tiles, slabs / 2, slabs, codes, quantized});
-  }
-  std::unique_ptr<Aligned> memory;
-  QuantizedRows quantized;
-};
-
-// Rows as layers see them: a few columns with large values in most rows, a few such values
-// elsewhere.
-std::vector<float> input_rows(Rng& rng, int32_t rows, int64_t columns) {
-  std::vector<float> x = random_row(rng, rows * columns, 3);
-  for (int32_t m = 0; m < rows; ++m) {
-    float* row = x.data() + m * columns;
-    if (m % 4 != 1) row[columns / 3] *= 40;
-    if (m % 2 == 0) row[columns - 1] *= 300;
-    row[rng.next() % static_cast<uint64_t>(columns)] *= 20;
-  }
-  return x;
-}
-
-enum class Product { direct, gemm, requantized };
-
-PackedProductFn product_of(const PackedKernels& kernels, Product kind) {
-  if (kind == Product::direct) return kernels.direct;
-  return kind == Product::gemm ? kernels.gemm : kernels.requantized;
-}
-const char* name_of(Product kind) {
-  if (kind == Product::direct) return "direct";
-  return kind == Product::gemm ? "gemm" : "requantized";
-}
-
-std::vector<float> product(const PackedKernels& kernels, Product kind, const PackedMatrix& weights,
-                           const QuantizedRows& x) {
-  Guarded y(x.rows * weights.rows);
-  Aligned scratch(gemm_scratch_bytes(x.rows));
-  PackedProductArgs args;
-  args.weights = &weights;
-  args.x = x;
-  args.y = y.data();
-  args.y_stride = weights.rows;
-  args.scratch = scratch.data();
-  // Two calls: panels divided among threads.
-  args.panel_end = weights.panels() / 2;
-  product_of(kernels, kind)(args);
-  args.panel_begin = args.panel_end;
-  args.panel_end = weights.panels();
-  args.y_row = args.panel_begin * kPackedRows;
-  args.y += args.y_row;
-  product_of(kernels, kind)(args);
-  EXPECT_TRUE(y.intact());
-  EXPECT_TRUE(scratch.intact());
-  return y.copy();
-}
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -243,6 +109,24 @@ class PackedTest : public testing::TestWithParam<const PackedKernels*> {
           << (codes == InputCodes::wide ? ", wide" : "");
     }
   }
+  // What there is for many rows of inputs.
+  std::vector<Product> products_of_many(const Weights& w) const {
+    if (kernels().requantized == nullptr || !can_requantize(w.layout)) return {Product::gemm};
+    return {Product::gemm, Product::requantized};
+  }
+  // What each product that there is makes of `rows` rows of inputs.
+  std::vector<std::vector<float>> all_products(const Weights& w, const std::vector<float>& x,
+                                               int32_t rows) const {
+    const int64_t columns = w.layout.columns;
+    const Inputs in(kernels(), x, rows, columns, kernels().direct_tile_rows);
+    const Inputs wide(kernels(), x, rows, columns, kernels().gemm_tile_rows, InputCodes::wide);
+    std::vector<std::vector<float>> results = {
+        product(kernels(), Product::direct, w.matrix, in.quantized)};
+    for (const Product kind : products_of_many(w)) {
+      results.push_back(product(kernels(), kind, w.matrix, wide.quantized));
+    }
+    return results;
+  }
   void expect_unpack(const Weights& w, const std::string& name) {
     const int64_t columns = w.layout.columns;
     for (const int64_t begin : {int64_t{0}, columns > 96 ? int64_t{64} : 0}) {
@@ -290,9 +174,9 @@ class PackedTest : public testing::TestWithParam<const PackedKernels*> {
     expect_floats(w, name);
     if (!w.layout.is_integer()) return;
     for (const int32_t rows : direct) expect_product(Product::direct, w, rows, name);
-    for (const int32_t rows : gemm) expect_product(Product::gemm, w, rows, name);
-    if (!can_requantize(w.layout) || kernels().requantized == nullptr) return;
-    for (const int32_t rows : gemm) expect_product(Product::requantized, w, rows, name);
+    for (const Product kind : products_of_many(w)) {
+      for (const int32_t rows : gemm) expect_product(kind, w, rows, name);
+    }
   }
 };
 
@@ -421,15 +305,7 @@ TEST_P(PackedTest, NonFiniteInputsStayInTheirRow) {
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x = random_row(rng, 4 * 320);
     x[320 + 77] = bad;
-    const Inputs in(kernels(), x, 4, 320, kernels().direct_tile_rows);
-    const Inputs wide(kernels(), x, 4, 320, kernels().gemm_tile_rows, InputCodes::wide);
-    std::vector<std::vector<float>> results = {
-        product(kernels(), Product::direct, w.matrix, in.quantized),
-        product(kernels(), Product::gemm, w.matrix, wide.quantized)};
-    if (kernels().requantized != nullptr) {
-      results.push_back(product(kernels(), Product::requantized, w.matrix, wide.quantized));
-    }
-    for (const std::vector<float>& y : results) {
+    for (const std::vector<float>& y : all_products(w, x, 4)) {
       for (size_t i = 0; i < y.size(); ++i) {
         EXPECT_EQ(std::isnan(y[i]), i / 64 == 1) << bad << " at " << i;
       }
@@ -450,15 +326,7 @@ TEST_P(PackedTest, NonFiniteScalesStayInTheirRow) {
       store_number<uint16_t>(0x7c00, scale);
     }
     const std::vector<float> x = random_row(rng, 2 * 320);
-    const Inputs in(kernels(), x, 2, 320, kernels().direct_tile_rows);
-    const Inputs wide(kernels(), x, 2, 320, kernels().gemm_tile_rows, InputCodes::wide);
-    std::vector<std::vector<float>> results = {
-        product(kernels(), Product::direct, w.matrix, in.quantized),
-        product(kernels(), Product::gemm, w.matrix, wide.quantized)};
-    if (kernels().requantized != nullptr && can_requantize(w.layout)) {
-      results.push_back(product(kernels(), Product::requantized, w.matrix, wide.quantized));
-    }
-    for (const std::vector<float>& y : results) {
+    for (const std::vector<float>& y : all_products(w, x, 2)) {
       for (size_t i = 0; i < y.size(); ++i) {
         EXPECT_EQ(!std::isfinite(y[i]), i % 64 == 17) << grid_info(grid).name << " at " << i;
       }
@@ -531,108 +399,6 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PackedTest);
 // The reference is first; to be compared with itself it needs no test.
 INSTANTIATE_TEST_SUITE_P(Tables, PackedTest, testing::ValuesIn(packed_tables().subspan(1)),
                          [](const auto& param) { return std::string(param.param->isa); });
-
-// What codes mean: each is off by at most half a step, but for the rounding of x * (127 / top),
-// three times 2^-24 of a q of at most 254 * 127; wide ones have steps of most / 254 / 127.
-TEST(PackedReference, CodesAreNearTheirInputs) {
-  Rng rng(8);
-  const int64_t columns = 300;
-  const std::vector<float> x = input_rows(rng, 7, columns);
-  for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
-    const Inputs in(kReferencePacked, x, 7, columns, 7, codes);
-    for (int64_t slab = 0; slab < 2; ++slab) {
-      const SlabTile tile = slab_tile(in.quantized, slab, 0);
-      const int64_t there = std::min<int64_t>(kSlabColumns, columns - slab * kSlabColumns);
-      for (int64_t m = 0; m < 7; ++m) {
-        const float* row = x.data() + m * columns + slab * kSlabColumns;
-        float most = 0;
-        for (int64_t c = 0; c < there; ++c) most = std::max(most, std::fabs(row[c]));
-        const double scale = tile.scales[m];
-        EXPECT_LE(scale, most / 127);
-        if (codes == InputCodes::wide) {
-          EXPECT_LE(scale, most / 127 / 254 * (1 + 0x1p-22));
-        }
-        for (int64_t c = 0; c < there; ++c) {
-          const int64_t at = c / 4 * 4 * 7 + 4 * m + c % 4;
-          const bool high = (tile.high_rows[c / kChunkColumns] >> m & 1) != 0;
-          const int64_t chunks = quantized_columns(in.quantized, slab) / kChunkColumns;
-          const HighChunk& chunk = tile.high[m * chunks + c / kChunkColumns];
-          const int q = tile.codes[at] + (high ? kHighStep * chunk.codes[c % kChunkColumns] : 0);
-          EXPECT_NEAR(scale * q, row[c], scale * (0.5 + 254 * 127 * 3 * 0x1p-24));
-        }
-      }
-    }
-  }
-}
-
-// What int8 costs against the exact product: each rounding of an input is at most half a step of
-// amax / 127, of wide codes amax / 127 / 254, so a result is off by at most the sum of |w| times
-// those steps; and by the float32 roundings of scales, parts and sums.
-TEST(PackedReference, IsNearTheExactProduct) {
-  Rng rng(7);
-  const int64_t columns = 576;
-  for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::q8_0, Grid::q5_1, Grid::mxfp4}) {
-    const Weights w = block_weights(grid, 64, columns, rng);
-    const std::vector<float> x = random_row(rng, columns);
-    for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
-      const double step = 1.0 / 127 / (codes == InputCodes::wide ? 254 : 1);  // amax <= 1
-      const Inputs in(kReferencePacked, x, 1, columns, 8, codes);
-      const std::vector<float> y =
-          product(kReferencePacked, Product::direct, w.matrix, in.quantized);
-      std::vector<float> row(static_cast<size_t>(columns));
-      double widest = 0;
-      for (int64_t r = 0; r < 64; ++r) {
-        decode_packed_row(w.matrix, r, row.data());
-        double exact = 0, size = 0;
-        for (size_t c = 0; c < row.size(); ++c) {
-          exact += static_cast<double>(row[c]) * x[c];
-          size += std::fabs(row[c]);
-        }
-        const double error = std::fabs(y[static_cast<size_t>(r)] - exact);
-        EXPECT_LE(error, size * (step / 2 + gamma_of(200))) << grid_info(grid).name;
-        widest = std::max(widest, error / size);
-      }
-      // The bound says something: codes of one plane are farther off than those of two may be.
-      if (codes == InputCodes::as_needed) {
-        EXPECT_GT(widest, 1.0 / 127 / 254 / 2 + gamma_of(200));
-      }
-    }
-  }
-}
-
-// Rounding weights once more takes each of them at most 0.6 of a step away, of which there are 127
-// to the largest number that the row's codes may stand for in 256 columns; and that shows.
-TEST(PackedReference, RequantizedWeightsAreNearTheirOwn) {
-  Rng rng(11);
-  const int64_t columns = 512;
-  for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::q5_1, Grid::q4_k, Grid::q3_k, Grid::q2_k}) {
-    const Weights w = block_weights(grid, 64, columns, rng);
-    ASSERT_TRUE(can_requantize(w.layout));
-    const std::vector<float> x = random_row(rng, columns);
-    const Inputs in(kReferencePacked, x, 1, columns, 8);
-    const std::vector<float> own = product(kReferencePacked, Product::gemm, w.matrix, in.quantized);
-    const std::vector<float> y =
-        product(kReferencePacked, Product::requantized, w.matrix, in.quantized);
-    double size = 0;
-    for (const float value : x) size += std::fabs(value);
-    double widest = 0;
-    for (int r = 0; r < 64; ++r) {
-      double bound = 0;
-      for (int64_t c = 0; c < columns; ++c) {
-        const PackedGroup group = packed_group(w.layout, w.matrix.panel(0), r, c);
-        const int top = (4 << static_cast<int>(w.layout.codes)) - 1;
-        for (const int code : {0, top}) {
-          const float level = static_cast<float>(code - w.layout.zero);
-          bound = std::max(bound, std::fabs(1.0 * packed_number(w.layout, group, level)));
-        }
-      }
-      const double error = std::fabs(y[static_cast<size_t>(r)] - own[static_cast<size_t>(r)]);
-      EXPECT_LE(error, bound * size * (0.6 / 127 + gamma_of(200))) << grid_info(grid).name;
-      widest = std::max(widest, error / bound / size);
-    }
-    EXPECT_GT(widest, 0.01 / 127) << grid_info(grid).name;
-  }
-}
 
 }  // namespace
 }  // namespace phial
