@@ -1,6 +1,8 @@
 // Packed weights and rounded inputs for tests, and their products.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <memory>
 #include <vector>
