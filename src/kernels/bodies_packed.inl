@@ -6,6 +6,7 @@
 #include "kernels/body_packed_panels.inl"
 #include "kernels/body_packed_quantize.inl"
 #include "kernels/body_packed_sums.inl"
+#include "kernels/body_packed_high.inl"
 #include "kernels/body_packed_direct.inl"
 #include "kernels/body_packed_many.inl"
 #include "kernels/body_packed_gemm.inl"

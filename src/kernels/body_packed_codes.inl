@@ -5,6 +5,7 @@
 //   kOthers   registers that step() needs beside its result, or that gcc 12 takes with it
 //   step<s>(chunk, table) the codes of kLanes rows in step s, as bytes; `chunk` is at the rows'
 //             first word in the first line
+//   at(chunk, s, table)   the same of a step that is known only at run time
 
 // No load before it is used again after it: better loaded twice than kept in memory on the stack.
 PHIAL_INLINE void load_again() { __asm__ volatile("" : : : "memory"); }
@@ -15,12 +16,19 @@ struct Bits2 {
   PHIAL_INLINE Words step(const uint8_t* chunk, ByteTable) {
     return byte_field<s % 4 * 2, 3>(load_words(chunk + s / 4 * kLineBytes));
   }
+  PHIAL_INLINE Words at(const uint8_t* chunk, int s, ByteTable) {
+    return byte_field<0, 3>(bytes_from(load_words(chunk + s / 4 * kLineBytes), s % 4 * 2));
+  }
 };
 struct Bits3 {
   static constexpr int kTop = 7, kOthers = 4, kLines = 3;
   template <int s>
   PHIAL_INLINE Words step(const uint8_t* chunk, ByteTable table) {
     return or_field<s, 1, 2>(Bits2::step<s>(chunk, table), load_words(chunk + 2 * kLineBytes));
+  }
+  PHIAL_INLINE Words at(const uint8_t* chunk, int s, ByteTable table) {
+    return or_field<0, 1, 2>(Bits2::at(chunk, s, table),
+                             bytes_from(load_words(chunk + 2 * kLineBytes), s));
   }
 };
 struct Bits4 {
@@ -29,12 +37,19 @@ struct Bits4 {
   PHIAL_INLINE Words step(const uint8_t* chunk, ByteTable) {
     return byte_field<s / 4 * 4, 15>(load_words(chunk + s % 4 * kLineBytes));
   }
+  PHIAL_INLINE Words at(const uint8_t* chunk, int s, ByteTable) {
+    return byte_field<0, 15>(bytes_from(load_words(chunk + s % 4 * kLineBytes), s / 4 * 4));
+  }
 };
 struct Bits5 {
   static constexpr int kTop = 31, kOthers = 4, kLines = 5;
   template <int s>
   PHIAL_INLINE Words step(const uint8_t* chunk, ByteTable table) {
     return or_field<s, 1, 4>(Bits4::step<s>(chunk, table), load_words(chunk + 4 * kLineBytes));
+  }
+  PHIAL_INLINE Words at(const uint8_t* chunk, int s, ByteTable table) {
+    return or_field<0, 1, 4>(Bits4::at(chunk, s, table),
+                             bytes_from(load_words(chunk + 4 * kLineBytes), s));
   }
 };
 struct Bits6 {
@@ -44,11 +59,18 @@ struct Bits6 {
     return or_field<s % 4 * 2, 3, 4>(Bits4::step<s>(chunk, table),
                                      load_words(chunk + (4 + s / 4) * kLineBytes));
   }
+  PHIAL_INLINE Words at(const uint8_t* chunk, int s, ByteTable table) {
+    return or_field<0, 3, 4>(Bits4::at(chunk, s, table),
+                             bytes_from(load_words(chunk + (4 + s / 4) * kLineBytes), s % 4 * 2));
+  }
 };
 struct Bits8 {
   static constexpr int kTop = 255, kOthers = 1, kLines = 8;
   template <int s>
   PHIAL_INLINE Words step(const uint8_t* chunk, ByteTable) {
+    return load_words(chunk + s * kLineBytes);
+  }
+  PHIAL_INLINE Words at(const uint8_t* chunk, int s, ByteTable) {
     return load_words(chunk + s * kLineBytes);
   }
 };
@@ -59,6 +81,9 @@ struct BookCodes {
   template <int s>
   PHIAL_INLINE Words step(const uint8_t* chunk, ByteTable table) {
     return look_up(table, Bits4::step<s>(chunk, table));
+  }
+  PHIAL_INLINE Words at(const uint8_t* chunk, int s, ByteTable table) {
+    return look_up(table, Bits4::at(chunk, s, table));
   }
 };
 using BookIq4 = BookCodes<255>;

@@ -233,37 +233,58 @@ PHIAL_INLINE void put_high(const HighChunk& chunk, int32_t m, int32_t rows, High
   out.scales[m] = chunk.scale;
 }
 
-// Which rows have high codes: bit m of byte c for row m of the tile in chunk c of the slab.
-PHIAL_INLINE uint64_t high_rows_of(const SlabTile& x) {
-  static_assert(kSlabChunks == sizeof(uint64_t));
-  uint64_t rows;
-  __builtin_memcpy(&rows, x.high_rows, sizeof(rows));
-  return rows;
-}
+// More steps than this of a chunk's eight are multiplied as those of low codes are: all of them.
+constexpr int kMostHighSteps = 4;
 
-// Adds to y what the high codes of a tile's rows make; `slab` is as for its low ones, and goes on
-// to those of single chunks.
+// Adds to y what the high codes of a tile's rows make; `slab` is as for its low ones.
 template <class Codes, bool Halves>
-PHIAL_APART void direct_high(const SlabTile& x, DirectSlab slab, HighTile& tile) {
-  float* y[kDirectTileRows];
-  for (int32_t m = 0; m < kDirectTileRows; ++m) y[m] = slab.y[m];
-  const int32_t chunks = slab.count;
-  slab.words = tile.words;
-  slab.code_sums = tile.sums;
-  slab.x_scales = tile.scales;
-  slab.count = 1;
-  slab.begin += static_cast<uintptr_t>(chunks * slab.ahead_bytes);  // the low ones have read it
-  for (int32_t c = 0; c < chunks; ++c, ++slab.first_chunk, slab.chunks += slab.chunk_bytes) {
-    unsigned bits = x.high_rows[c];
-    if (bits == 0) continue;
-    const int32_t rows = __builtin_popcount(bits);
-    for (int32_t m = 0; m < rows; ++m, bits &= bits - 1) {
-      const int32_t row = __builtin_ctz(bits);
-      put_high<Halves>(x.high[row * chunks + c], m, rows, tile);
-      slab.y[m] = y[row];
+PHIAL_APART void direct_high(const SlabTile& x, const DirectSlab& slab, HighTile& tile) {
+  const ByteTable table = table_of_book(slab.book);
+  HighWeights w;
+  w.minus_zero = code_bias(Codes::kTop) - slab.zero;
+  DirectSlab single = slab;  // of one chunk
+  single.words = tile.words;
+  single.code_sums = tile.sums;
+  single.x_scales = tile.scales;
+  single.count = 1;
+  // The low ones have read what comes before.
+  single.begin += static_cast<uintptr_t>(slab.count * slab.ahead_bytes);
+  for (int32_t c = 0; c < slab.count; ++c) {
+    unsigned rows = x.high_rows[c];
+    if (rows == 0) continue;
+    unsigned steps = 0;
+    for (unsigned rest = rows; rest != 0; rest &= rest - 1) {
+      steps |= x.high[__builtin_ctz(rest) * slab.count + c].steps;
     }
-    direct_rows<Codes, Halves>(rows, slab);
-    slab.begin += static_cast<uintptr_t>(slab.ahead_bytes);
+    const auto next = [&](const HighChunk*& row, float*& y) __attribute__((always_inline)) {
+      const int32_t m = __builtin_ctz(rows);
+      row = &x.high[m * slab.count + c];
+      y = slab.y[m];
+      rows &= rows - 1;
+    };
+    const int32_t count = __builtin_popcount(rows);
+    const uint8_t* chunk = slab.chunks + c * slab.chunk_bytes;
+    if (__builtin_popcount(steps) > kMostHighSteps) {
+      single.chunks = chunk;
+      single.first_chunk = slab.first_chunk + c;
+      for (int32_t m = 0; m < count; ++m) {
+        const HighChunk* row;
+        next(row, single.y[m]);
+        put_high<Halves>(*row, m, count, tile);
+      }
+      direct_rows<Codes, Halves>(count, single);
+      single.begin += static_cast<uintptr_t>(slab.ahead_bytes);
+      continue;
+    }
+    w.codes = chunk;
+    each_half<Halves, 1>(
+        slab, c,
+        [&](auto h, int32_t, const float* scale, const float* offset)
+            __attribute__((always_inline)) {
+              w.scales[decltype(h)::value] = scale;
+              w.offsets[decltype(h)::value] = slab.has_offsets ? offset : nullptr;
+            });
+    add_high_of_chunk<Codes, Halves>(w, table, count, next);
   }
 }
 

@@ -1,6 +1,9 @@
 #include "kernels/packed.h"
 
+#include <bit>
+
 #include "base/checked.h"
+#include "kernels/packed_layout.h"
 #include "kernels/packed_tables.h"
 #include "kernels/tables.h"
 #include "sys/cpu.h"
@@ -25,7 +28,8 @@ constexpr int64_t kAlign = 64;
 constexpr int64_t aligned(int64_t bytes) { return ceil_div(bytes, kAlign) * kAlign; }
 
 struct Sizes {
-  int64_t codes, sums, chunk_sums, slab_sums, scales, high, high_rows;  // bytes
+  // Bytes.
+  int64_t codes, sums, chunk_sums, slab_sums, scales, high, high_rows, high_list, high_counts;
 };
 Sizes sizes_of(const QuantizedRows& shape) {
   const int64_t slabs = ceil_div<int64_t>(shape.columns, kSlabColumns);
@@ -36,7 +40,9 @@ Sizes sizes_of(const QuantizedRows& shape) {
           aligned(rows * slabs * 4),
           aligned(rows * slabs * 4),
           chunks * static_cast<int64_t>(sizeof(HighChunk)),
-          aligned(slabs * kSlabChunks * ceil_div(shape.rows, shape.tile_rows))};
+          aligned(slabs * kSlabChunks * ceil_div(shape.rows, shape.tile_rows)),
+          chunks * static_cast<int64_t>(sizeof(HighChunk)),
+          aligned(slabs * kSlabChunks * 4)};
 }
 
 }  // namespace
@@ -44,7 +50,7 @@ Sizes sizes_of(const QuantizedRows& shape) {
 int64_t quantized_bytes(const QuantizedRows& shape) {
   const Sizes sizes = sizes_of(shape);
   return sizes.codes + sizes.sums + sizes.chunk_sums + sizes.slab_sums + sizes.scales + sizes.high +
-         sizes.high_rows;
+         sizes.high_rows + sizes.high_list + sizes.high_counts;
 }
 
 QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
@@ -63,11 +69,33 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
   placed.scales = reinterpret_cast<float*>(take(sizes.scales));
   placed.high = reinterpret_cast<HighChunk*>(take(sizes.high));
   placed.high_rows = take(sizes.high_rows);
+  placed.high_list = reinterpret_cast<HighChunk*>(take(sizes.high_list));
+  placed.high_counts = reinterpret_cast<int32_t*>(take(sizes.high_counts));
   return placed;
 }
 
+void list_high(const QuantizedRows& x, int64_t slab_begin, int64_t slab_end) {
+  const Tiling tiling(x);
+  for (int64_t slab = slab_begin; slab < slab_end; ++slab) {
+    HighChunk* next = x.high_list + slab * kSlabChunks * x.rows;
+    const int64_t chunks = quantized_columns(x, slab) / kChunkColumns;
+    for (int64_t c = 0; c < chunks; ++c) {
+      const HighChunk* const begin = next;
+      for (int32_t t = 0; t < tiling.tiles; ++t) {
+        const SlabTile tile = slab_tile(x, tiling, slab, t);
+        for (unsigned rows = tile.high_rows[c]; rows != 0; rows &= rows - 1) {
+          const int m = std::countr_zero(rows);
+          *next = tile.high[m * chunks + c];
+          next++->row = tiling.begin(t) + m;
+        }
+      }
+      x.high_counts[slab * kSlabChunks + c] = static_cast<int32_t>(next - begin);
+    }
+  }
+}
+
 int64_t gemm_scratch_bytes(int32_t rows) {
-  return int64_t{rows} * (kPackedRows + kSlabChunks) * 4 + kGemmScratchBytes;
+  return int64_t{rows} * kPackedRows * 4 + kGemmScratchBytes;
 }
 
 std::span<const PackedKernels* const> packed_tables() { return kTables; }

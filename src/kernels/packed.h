@@ -48,6 +48,7 @@ struct alignas(64) HighChunk {
   int32_t chunk_sum;
   float scale;     // 254 * the row's
   uint32_t steps;  // bit s: one of columns 4 s ... 4 s + 3 has a code other than 0
+  int32_t row;     // in lists
 };
 
 struct QuantizedRows {
@@ -61,6 +62,10 @@ struct QuantizedRows {
   float* scales = nullptr;
   HighChunk* high = nullptr;
   uint8_t* high_rows = nullptr;  // [slabs][tiles][chunks of a slab]: bit m for row m of the tile
+  // For products with many rows, list_high(): [slabs][chunks of a slab * rows], the high codes of
+  // all tiles, those of the first chunk before those of the second one, and how many of each.
+  HighChunk* high_list = nullptr;
+  int32_t* high_counts = nullptr;  // [slabs][chunks of a slab]
 };
 
 // Bytes of memory for all of it (to be 64-byte aligned), and the same with the pointers set.
@@ -82,17 +87,21 @@ struct QuantizeArgs {
   QuantizedRows out;
 };
 
+// Lists high codes as `gemm` and `requantized` read them for every panel of weights, when all tiles
+// of the slabs [slab_begin, slab_end) are quantized.
+void list_high(const QuantizedRows& x, int64_t slab_begin, int64_t slab_end);
+
 struct PackedProductArgs {
   const PackedMatrix* weights = nullptr;
   int64_t panel_begin = 0, panel_end = 0;
-  QuantizedRows x;     // of weights->columns() columns
+  QuantizedRows x;     // of weights->columns() columns; with a list, but for `direct`
   float* y = nullptr;  // [x.rows, y_stride]: y[m][r - y_row] for the weight rows r of those panels
   int64_t y_stride = 0;
   int64_t y_row = 0;
   void* scratch = nullptr;  // for gemm: gemm_scratch_bytes(x.rows), 64-byte aligned, one per thread
 };
-// Float32 results of one panel, lists of rows, and what a slab of its weights becomes: bytes,
-// scales of groups and what else goes with them.
+// Float32 results of one panel, and what a slab of its weights becomes: bytes, scales of groups and
+// what else goes with them.
 inline constexpr int64_t kGemmScratchBytes = 48 << 10;
 int64_t gemm_scratch_bytes(int32_t rows);
 

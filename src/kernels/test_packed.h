@@ -93,6 +93,8 @@ struct Inputs {
     kernels.quantize({x.data(), columns, tiles / 2, tiles, 0, slabs / 2, codes, quantized});
     kernels.quantize(
         {x.data() + half, columns, tiles / 2, tiles, slabs / 2, slabs, codes, quantized});
+    list_high(quantized, 0, slabs / 2);
+    list_high(quantized, slabs / 2, slabs);
   }
   std::unique_ptr<Aligned> memory;
   QuantizedRows quantized;

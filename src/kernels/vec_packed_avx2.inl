@@ -3,6 +3,7 @@
 //
 //   Words            kLanes words: of a weight row's 4 codes, of 4 input codes, or an int32
 //   kDirectTileRows, kGemmTileRows   rows of inputs in a tile
+//   kHighTileRows    rows whose high codes are multiplied together, a power of two
 //   direct_vecs(top, rows, others)   registers of weights in flight for that many rows, where
 //                    `others` are taken
 //   has_direct_registers(rows)   whether there are registers for the sums of that many rows of
@@ -12,6 +13,7 @@
 //   kPartsAreTotals  Part is Words, and begin_part and end_part do nothing
 //   code_bias(top)   what products lack: they are of code - code_bias
 //   byte_field<shift, mask>(w)          the bits of each byte
+//   bytes_from(w, bit)   each byte's bits from that one on, 0 ... 7, and whatever else above them
 //   or_field<shift, mask, raise>(b, w)  b | the same, times 2^raise
 //   look_up          bytes of a table of 16
 //   input_word<M, m>(words)  word m of a step's M, as multiply_add takes it
@@ -36,6 +38,7 @@ constexpr bool kPartsInRegisters = false;
 constexpr bool has_direct_registers(int) { return false; }
 #if defined(__AVXVNNI__)
 constexpr int kGemmTileRows = 6;
+constexpr int kHighTileRows = 2;
 constexpr int kRequantizedVecs = 2;
 
 // As in vec_packed_avx512vnni.inl, with 16 registers.
@@ -45,6 +48,7 @@ constexpr int part_steps(int) { return kSlabColumns / 4; }
 constexpr int code_bias(int) { return 0; }
 #else
 constexpr int kGemmTileRows = 4;
+constexpr int kHighTileRows = 1;
 
 // Two products of a byte of at most `top` and one of at most 127 are added in 16 bits.
 constexpr bool kPartsAreTotals = false;
@@ -94,6 +98,9 @@ template <int kShift, int kMask>
 PHIAL_INLINE Words byte_field(Words w) {
   const Words mask = _mm256_set1_epi8(static_cast<char>(kMask));
   return _mm256_and_si256(kShift == 0 ? w : _mm256_srli_epi16(w, kShift), mask);
+}
+PHIAL_INLINE Words bytes_from(Words w, int bit) {
+  return _mm256_srl_epi16(w, _mm_cvtsi32_si128(bit));
 }
 template <int kShift, int kMask, int kRaise>
 PHIAL_INLINE Words or_field(Words base, Words w) {

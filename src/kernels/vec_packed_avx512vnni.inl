@@ -4,6 +4,7 @@
 using Words = __m512i;
 
 constexpr int kDirectTileRows = 8;
+constexpr int kHighTileRows = 4;
 constexpr int kGemmTileRows = 6;
 constexpr int kGemmTileVecs = 2;
 constexpr int kRequantizedVecs = 4;
@@ -49,6 +50,9 @@ template <int kShift, int kMask>
 PHIAL_INLINE Words byte_field(Words w) {
   const Words mask = _mm512_set1_epi8(static_cast<char>(kMask));
   return _mm512_and_si512(kShift == 0 ? w : _mm512_srli_epi16(w, kShift), mask);
+}
+PHIAL_INLINE Words bytes_from(Words w, int bit) {
+  return _mm512_srl_epi16(w, _mm_cvtsi32_si128(bit));
 }
 template <int kShift, int kMask, int kRaise>
 PHIAL_INLINE Words or_field(Words base, Words w) {

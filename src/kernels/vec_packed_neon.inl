@@ -10,6 +10,7 @@ constexpr int kGemmTileVecs = 2;
 constexpr bool has_direct_registers(int) { return false; }
 #if defined(__ARM_FEATURE_DOTPROD)
 constexpr int kDirectTileRows = 8;
+constexpr int kHighTileRows = 4;
 constexpr bool kPartsInRegisters = true;
 constexpr bool kPartsAreTotals = true;
 constexpr int part_steps(int) { return kSlabColumns / 4; }
@@ -19,6 +20,7 @@ constexpr int direct_vecs(int, int rows, int others) {
 }
 #else
 constexpr int kDirectTileRows = 4;
+constexpr int kHighTileRows = 1;
 constexpr bool kPartsInRegisters = false;
 constexpr bool kPartsAreTotals = false;
 // Products of a code of at most `top` and an input of at most 127 that are added in 16 bits.
@@ -57,6 +59,10 @@ PHIAL_INLINE Words byte_field(Words w) {
   const uint8x16_t moved = bytes_right<kShift>(vreinterpretq_u8_s32(w));
   constexpr bool kAlone = kMask == 0xff >> kShift;  // nothing else is left of the byte
   return vreinterpretq_s32_u8(kAlone ? moved : vandq_u8(moved, vdupq_n_u8(kMask)));
+}
+PHIAL_INLINE Words bytes_from(Words w, int bit) {
+  const int8x16_t left = vdupq_n_s8(static_cast<int8_t>(-bit));
+  return vreinterpretq_s32_u8(vshlq_u8(vreinterpretq_u8_s32(w), left));
 }
 template <int kShift, int kMask, int kRaise>
 PHIAL_INLINE Words or_field(Words base, Words w) {

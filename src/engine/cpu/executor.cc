@@ -204,6 +204,15 @@ void CpuExecutor::Impl::round(const LinearInput& input, Share rows, InputCodes c
                    tiled});
 }
 
+// After all workers' round().
+void CpuExecutor::Impl::meet_rounded(const LinearInput& input, int worker) const {
+  barrier();
+  if (input.quantized.scales == nullptr || input.rows < kMinPackedGemmRows) return;
+  const Share slabs = share(slab_count(input.quantized), 1, worker);
+  list_high(input.quantized, slabs.begin, slabs.end);
+  barrier();
+}
+
 // What norm_rows made, also in a step before.
 LinearInput CpuExecutor::Impl::normed_rows(bool rounded, int worker) {
   WorkerScratch& own = workers[static_cast<size_t>(worker)];
@@ -223,7 +232,7 @@ void CpuExecutor::Impl::norm_rows(const NormWeights& norm, bool rounded, int wor
     norm_row(norm, hidden + r * spec.hidden, out + r * spec.hidden);
   }
   round(input, mine, InputCodes::as_needed);
-  if (!own) barrier();
+  if (!own) meet_rounded(input, worker);
 }
 
 // Rows that all workers see already.
@@ -234,7 +243,7 @@ LinearInput CpuExecutor::Impl::read_rows(const float* x, int64_t rows, int64_t w
   const LinearInput input = input_of(
       x, rows, width, own ? &workers[static_cast<size_t>(worker)].rounded_input : &rounded_input);
   round(input, own ? Share{0, rows} : share_rows(input, worker), codes);
-  if (!own) barrier();
+  if (!own) meet_rounded(input, worker);
   return input;
 }
 

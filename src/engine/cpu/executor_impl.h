@@ -163,6 +163,7 @@ struct CpuExecutor::Impl {
   LinearInput input_of(const float* x, int64_t rows, int64_t width, CacheLines* rounded) const;
   Share share_rows(const LinearInput& input, int worker) const;
   void round(const LinearInput& input, Share rows, InputCodes codes) const;
+  void meet_rounded(const LinearInput& input, int worker) const;
   LinearInput normed_rows(bool rounded, int worker);
   void norm_rows(const NormWeights& norm, bool rounded, int worker);
   LinearInput read_rows(const float* x, int64_t rows, int64_t width, bool rounded, int worker,

@@ -79,6 +79,7 @@ void CpuExecutor::Impl::gate_slab(const CpuLayer& layer, const LinearInput& inpu
   const LinearInput gated = input_of(nullptr, batch->rows, spec.intermediate, &rounded_input);
   packed.quantize({own.gate.data(), kSlabColumns, 0, tile_count(gated.quantized), slab, slab + 1,
                    InputCodes::as_needed, gated.quantized});
+  list_high(gated.quantized, slab, slab + 1);
 }
 
 }  // namespace phial
