@@ -276,14 +276,8 @@ PHIAL_APART void direct_high(const SlabTile& x, const DirectSlab& slab, HighTile
       single.begin += static_cast<uintptr_t>(slab.ahead_bytes);
       continue;
     }
-    w.codes = chunk;
-    each_half<Halves, 1>(
-        slab, c,
-        [&](auto h, int32_t, const float* scale, const float* offset)
-            __attribute__((always_inline)) {
-              w.scales[decltype(h)::value] = scale;
-              w.offsets[decltype(h)::value] = slab.has_offsets ? offset : nullptr;
-            });
+    take_chunk<Halves>(chunk, slab.first_chunk + c, slab.group_shift, *slab.scales,
+                       slab.has_offsets, w);
     add_high_of_chunk<Codes, Halves>(w, table, count, next);
   }
 }

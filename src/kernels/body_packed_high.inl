@@ -9,6 +9,20 @@ struct HighWeights {
   int32_t minus_zero;
 };
 
+// Chunk c of a slab, its codes at `codes`. group_shift: of a chunk's (or half's) number.
+template <bool Halves>
+PHIAL_INLINE void take_chunk(const uint8_t* codes, int32_t c, int32_t group_shift,
+                             const SlabScales& scales, bool has_offsets, HighWeights& w) {
+  constexpr int kParts = Halves ? 2 : 1;
+  w.codes = codes;
+  PHIAL_UNROLL
+  for (int h = 0; h < kParts; ++h) {
+    const int32_t g = (kParts * c + h) >> group_shift;
+    w.scales[h] = scales.scale[g];
+    w.offsets[h] = has_offsets ? scales.offset[g] : nullptr;
+  }
+}
+
 // High codes of rows in one chunk, and the results that they add to.
 template <int M>
 struct HighCodes {

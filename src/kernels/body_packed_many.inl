@@ -68,18 +68,14 @@ struct UnpackedSlab {
 template <class Slab>
 PHIAL_APART void add_high(const HighChunk* next, const int32_t* counts, int32_t chunks, Slab& slab,
                           float* y) {
-  constexpr int32_t kParts = Slab::kHalves ? 2 : 1, kAhead = 16;
+  constexpr int32_t kAhead = 16;
   const int32_t group_shift = shift_of(slab.layout->group, Slab::kHalves ? 16 : kChunkColumns);
   HighWeights w;
   w.minus_zero = code_bias(Slab::kTop) - zero_of_codes(*slab.layout);
   for (int32_t c = 0; c < chunks; ++c) {
     if (counts[c] == 0) continue;
-    w.codes = slab.chunk_codes(c);
-    for (int32_t h = 0; h < kParts; ++h) {
-      const int32_t g = (kParts * c + h) >> group_shift;
-      w.scales[h] = slab.scales.scale[g];
-      w.offsets[h] = slab.has_offsets ? slab.scales.offset[g] : nullptr;
-    }
+    take_chunk<Slab::kHalves>(slab.chunk_codes(c), c, group_shift, slab.scales, slab.has_offsets,
+                              w);
     add_high_of_chunk<UnpackedCodes<Slab::kTop>, Slab::kHalves>(
         w, ByteTable{},
         counts[c], [&](const HighChunk*& high, float*& row_y) __attribute__((always_inline)) {
