@@ -228,7 +228,7 @@ class Numbers(Case):
         self.assertEqual(error["hint"], "allow more memory")
 
     def test_contexts_that_memory_has_room_for(self):
-        limits = ("--max-memory", "3600K", "--threads", "1")
+        limits = ("--max-memory", "2000K", "--threads", "1")
         run = ("run", model("llama-smol"), "hi", "--ignore-eos", *limits)
         error = self.bad(5, *run, "--context", "512", says="--context", name="over_limit")
         fits = int(re.fullmatch(r"a context of (\d+) fits", error["hint"])[1])
@@ -247,6 +247,11 @@ class Numbers(Case):
         self.bad(5, *run, "--max-new-tokens", str(2 ** 63 - 1), says="512 tokens", name="over_limit")
         ids = self.file("ids.json", [1, 2, 3])
         self.good("logits", model("llama-smol"), "--ids", ids, "--out", self.path("o.npy"), *limits)
+        # Beams and answers share what there is.
+        for several in (("--num-beams", "3"), ("--num-return-sequences", "3", "--temperature", "1")):
+            shared = self.good(*run, *several)
+            context = int(re.search(rb"the context is (\d+) tokens", shared.stderr)[1])
+            self.assertLess(context, fits)
 
     def test_missing_and_repeated_values(self):
         self.bad(2, "run", model("llama-smol"), "hi", "--top-k", says="--top-k", name="usage")

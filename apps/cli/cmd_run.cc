@@ -380,7 +380,8 @@ int run(const Command& command, const std::vector<std::string>& arguments) {
   const std::vector<int32_t> ids = prompt_ids(options, model, prompt);
   phial::Sequence sequence =
       make_sequence(model, choose_context(options.common, model, options.engine.context,
-                                          options.tokens(std::ssize(ids)), assistant));
+                                          options.tokens(std::ssize(ids)), assistant,
+                                          options.generation.sequences()));
   if (options.prompt_ids_file) {
     in_file(input_name(*options.prompt_ids_file), [&] { sequence.append(ids); });
   } else {

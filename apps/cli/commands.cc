@@ -63,11 +63,12 @@ int64_t model_context(const phial::Model& model) {
 
 namespace {
 
-// Whether there is memory for a sequence of `context` tokens, and one of the assistant.
+// Whether there is memory for `count` sequences of `context` tokens, and one of the assistant.
 bool has_room(const phial::Model& model, const std::optional<phial::Model>& assistant,
-              int64_t context) {
+              int64_t context, int64_t count) {
   try {
-    const phial::Sequence sequence(model, context);
+    std::vector<phial::Sequence> sequences;
+    for (int64_t i = 0; i < count; ++i) sequences.emplace_back(model, context);
     if (assistant) {
       const phial::Sequence drafts(*assistant, std::min(context, model_context(*assistant)));
     }
@@ -82,7 +83,7 @@ bool has_room(const phial::Model& model, const std::optional<phial::Model>& assi
 
 int64_t choose_context(const CommonOptions& common, const phial::Model& model,
                        std::optional<int64_t> given, std::optional<int64_t> tokens,
-                       const std::optional<phial::Model>& assistant) {
+                       const std::optional<phial::Model>& assistant, int64_t sequences) {
   if (given) return *given;
   if (!common.max_memory) return 0;
   const int64_t longest = model_context(model);
@@ -90,7 +91,7 @@ int64_t choose_context(const CommonOptions& common, const phial::Model& model,
   int64_t fits = 0, too_long = longest + 1;
   while (too_long - fits > 1) {
     const int64_t middle = fits + (too_long - fits) / 2;
-    (has_room(model, assistant, middle) ? fits : too_long) = middle;
+    (has_room(model, assistant, middle, sequences) ? fits : too_long) = middle;
   }
   if (fits > 0 && fits < longest) {
     notice(common, fmt::format("note: the context is {} tokens of the model's {}: --max-memory has "

@@ -121,10 +121,12 @@ int64_t model_context(const phial::Model& model);
 
 // The tokens to make room for. `given`, what --context says, or else 0, the model's context. Where
 // --max-memory counts them it is no more than `tokens`, which the work takes, or if these are not
-// known the most that fit, beside as many of the assistant; then a notice says so.
+// known the most that fit in each of `sequences`, beside as many of the assistant; then a notice
+// says so.
 int64_t choose_context(const CommonOptions& common, const phial::Model& model,
                        std::optional<int64_t> given, std::optional<int64_t> tokens,
-                       const std::optional<phial::Model>& assistant = std::nullopt);
+                       const std::optional<phial::Model>& assistant = std::nullopt,
+                       int64_t sequences = 1);
 
 // A sequence of `context` tokens, as choose_context says.
 phial::Sequence make_sequence(const phial::Model& model, int64_t context);

@@ -193,4 +193,10 @@ phial::GenerateOptions GenerationFlags::request(const phial::Model& model) const
   return out;
 }
 
+int64_t GenerationFlags::sequences() const {
+  const int64_t beams = num_beams.value_or(1), answers = num_return_sequences.value_or(1);
+  if (beams > 1) return beams + 2;
+  return answers > 1 ? answers + 1 : 1;
+}
+
 }  // namespace phial_cli

@@ -35,6 +35,9 @@ struct GenerationFlags {
   void check() const;
   // What the flags ask for; what they leave open is the model's.
   phial::GenerateOptions request(const phial::Model& model) const;
+  // For how many sequences there has to be memory: of the answers or, beside the prompt's, of the
+  // beams; of several, one more, in place of their logits.
+  int64_t sequences() const;
 
  private:
   bool filters() const { return top_k || top_p || min_p || typical_p; }

@@ -21,7 +21,7 @@ class BudgetedDecoderTest : public testing::Test {
   }
   // What is needed to open a sequence of `context` tokens and to compute its tokens one by one.
   int64_t need(int64_t context) const {
-    return pass_bytes(model_->spec, 1) + kv_bytes(model_->spec, context) +
+    return pass_bytes(model_->spec, kLeastPassRows, 1) + kv_bytes(model_->spec, context) +
            held_logits_bytes(model_->spec);
   }
 
@@ -53,12 +53,12 @@ TEST_F(BudgetedDecoderTest, TheFigureIsEnoughAndOneByteLessIsNot) {
 TEST_F(BudgetedDecoderTest, RoundedInputsAreCounted) {
   const ModelSpec& spec = model_->spec;
   const auto need_of = [&spec](Compute compute) {
-    return pass_bytes(spec, 1, {.compute = compute, .kv = KvType::f32});
+    return pass_bytes(spec, kMostPassRows, 1, {.compute = compute, .kv = KvType::f32});
   };
   int64_t taken = 0;
   for (const int64_t width : {spec.hidden, spec.intermediate}) {
     QuantizedRows shape;
-    shape.rows = kPassRows;
+    shape.rows = kMostPassRows;
     shape.tile_rows = kMostTileRows;
     shape.columns = width;
     taken += quantized_bytes(shape);
@@ -122,13 +122,47 @@ TEST_F(BudgetedDecoderTest, BuffersAreRefusedWhenTheModelIsLoaded) {
 // What a hint proposes is enough.
 TEST_F(BudgetedDecoderTest, FewerThreadsAreProposedWhereTheyHelp) {
   const int64_t least = least_bytes(model_->spec, 1, {});
-  ASSERT_LT(least, pass_bytes(model_->spec, 16));
+  ASSERT_LT(least, pass_bytes(model_->spec, kLeastPassRows, 16));
   for (const int64_t missing : {0, 1}) {
     const auto threads = must(Runtime::create(16, "", disk_files(), least - missing));
     EXPECT_EQ(decoder(threads).error().hint,
               missing == 0 ? "allow more memory, or use fewer threads" : "allow more memory");
   }
   EXPECT_TRUE(must(decoder(runtime(least)))->open(1).ok());
+}
+
+// Many rows for a small model's layers are few for its buffers.
+TEST_F(BudgetedDecoderTest, PassesAreShortWhereMemoryIs) {
+  const ModelSpec& spec = model_->spec;
+  EXPECT_EQ(choose_pass_rows(spec, 1, {}, nullptr), kMostPassRows);
+  for (const int64_t rows : {kMostPassRows, int64_t{256}, int64_t{128}}) {
+    const int64_t bytes = 4 * pass_bytes(spec, rows, 1);
+    const MemoryBudget enough(bytes), too_little(bytes - 1);
+    EXPECT_EQ(choose_pass_rows(spec, 1, {}, &enough), rows);
+    EXPECT_EQ(choose_pass_rows(spec, 1, {}, &too_little), rows / 2);
+  }
+  const MemoryBudget none(0);
+  EXPECT_EQ(choose_pass_rows(spec, 1, {}, &none), kLeastPassRows);
+}
+
+TEST_F(BudgetedDecoderTest, ShortPassesGiveTheSameLogits) {
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 200; ++i) tokens.push_back(5 + i * 7 % 50);
+  Logits logits[2];
+  const std::shared_ptr<Decoder> decoders[] = {must(decoder(runtime(0))),
+                                               must(decoder(runtime(need(256))))};
+  EXPECT_EQ(decoders[0]->traits().pass_rows, kMostPassRows);
+  EXPECT_EQ(decoders[1]->traits().pass_rows, kLeastPassRows);
+  for (int i = 0; i < 2; ++i) {
+    Step step;
+    step.sequence = must(decoders[i]->open(256));
+    step.tokens = tokens;
+    must(decoders[i]->forward({&step, 1}, logits[i], nullptr));
+  }
+  ASSERT_EQ(logits[0].values.size(), logits[1].values.size());
+  for (size_t v = 0; v < logits[0].values.size(); ++v) {
+    EXPECT_NEAR(logits[0].values[v], logits[1].values[v], 1e-4) << v;
+  }
 }
 
 TEST(MemoryNeed, SaturatesInsteadOfOverflowing) {
@@ -140,7 +174,7 @@ TEST(MemoryNeed, SaturatesInsteadOfOverflowing) {
   EXPECT_EQ(kv_bytes(spec, int64_t{1} << 30), INT64_MAX);
   EXPECT_EQ(kv_bytes(spec, 1), int64_t{8} * 1024 * 1024 * 1024 * 64);
   EXPECT_EQ(logits_bytes(spec, INT64_MAX / 2), INT64_MAX);
-  EXPECT_GT(pass_bytes(spec, 1024), 1024 * kMegabyte);
+  EXPECT_GT(pass_bytes(spec, kLeastPassRows, 1024), 1024 * kMegabyte);
 }
 
 }  // namespace

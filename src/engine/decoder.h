@@ -61,6 +61,7 @@ struct DecoderTraits {
   int64_t vocabulary = 0;  // columns of the logits
   int64_t hidden = 0;      // width of an embedding row
   int32_t max_batch = 1;   // most steps of one forward
+  int64_t pass_rows = 0;   // most rows computed at a time; a forward may take several passes
   bool can_fork = false;
   bool can_truncate = false;
   bool can_save = false;

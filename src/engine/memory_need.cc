@@ -33,6 +33,17 @@ constexpr int64_t kFloat = sizeof(float);
 // A worker's own: an unpacked panel of weights, an attention tile's queries, scores and sums.
 constexpr int64_t kWorkerBytes = int64_t{1} << 20;
 
+// Attention's results of ranges that several workers compute: of each row and range, all heads'
+// with their maximums and sums, in three pieces of whole lines.
+int64_t part_bytes(const ModelSpec& spec, int64_t rows, KvType type) {
+  if (type == KvType::f32) return 0;  // is one range
+  const int64_t ranges = ceil_div(ceil_div(spec.context, kPagePositions), kRangePages);
+  const int64_t width = KvHead::of(type, spec.attention.head_dim).width;
+  const int64_t row =
+      saturating_sum({saturating_product({kFloat, spec.attention.heads, width + 2}), 3 * 64});
+  return std::min(kMaxAttentionPartBytes, saturating_product({rows, ranges, row}));
+}
+
 }  // namespace
 
 int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type) {
@@ -41,8 +52,8 @@ int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type) {
                              ceil_div(context, kPagePositions)});
 }
 
-int64_t pass_bytes(const ModelSpec& spec, int threads, const Numerics& numerics) {
-  const int64_t rows = std::min(kPassRows, spec.context);
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, const Numerics& numerics) {
+  rows = std::min(rows, spec.context);
   const AttentionSpec& attention = spec.attention;
   const int64_t q_width = saturating_product({attention.heads, attention.head_dim});
   // The residual stream, what is normed, what is added and what the head reads; q and the
@@ -65,11 +76,21 @@ int64_t pass_bytes(const ModelSpec& spec, int threads, const Numerics& numerics)
           ? 0
           : saturating_sum({codes_of(spec.hidden),
                             codes_of(std::max({spec.hidden, q_width, spec.intermediate}))});
-  const int64_t parts = numerics.kv == KvType::f32 ? 0 : kMaxAttentionPartBytes;
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
                          saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),
-                         saturating_product({kWorkerBytes, threads}), codes, parts,
+                         saturating_product({kWorkerBytes, threads}), codes,
+                         part_bytes(spec, rows, numerics.kv),
                          logits_bytes(spec, kKeptLogitsRows)});
+}
+
+int64_t choose_pass_rows(const ModelSpec& spec, int threads, const Numerics& numerics,
+                         const MemoryBudget* budget) {
+  int64_t rows = kMostPassRows;
+  while (budget != nullptr && rows > kLeastPassRows &&
+         pass_bytes(spec, rows, threads, numerics) > budget->left() / 4) {
+    rows /= 2;
+  }
+  return rows;
 }
 
 int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {
@@ -79,7 +100,7 @@ int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {
 int64_t held_logits_bytes(const ModelSpec& spec) { return logits_bytes(spec, 2); }
 
 int64_t least_bytes(const ModelSpec& spec, int threads, const Numerics& numerics) {
-  return saturating_sum({pass_bytes(spec, threads, numerics), kv_bytes(spec, 1, numerics.kv),
+  return saturating_sum({pass_bytes(spec, kLeastPassRows, threads, numerics), kv_bytes(spec, 1, numerics.kv),
                          held_logits_bytes(spec)});
 }
 

@@ -24,9 +24,13 @@ namespace phial {
 int64_t kv_bytes(const ModelSpec& spec, int64_t context, KvType type = KvType::f32);
 // Rows of one pass of the engine: enough that unpacking weights costs little beside the products,
 // few enough that the rows' state stays small and a cancellation is seen soon.
-inline constexpr int64_t kPassRows = 512;
-// Buffers of passes by `threads` workers; taken once per decoder.
-int64_t pass_bytes(const ModelSpec& spec, int threads, const Numerics& numerics = {});
+inline constexpr int64_t kMostPassRows = 512, kLeastPassRows = 64;
+// Buffers of passes over up to `rows` rows by `threads` workers; taken once per decoder.
+int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, const Numerics& numerics = {});
+// The rows of passes beside a budget: kMostPassRows, halved down to kLeastPassRows until their
+// buffers take no more than a quarter of what is left. Without a budget, kMostPassRows.
+int64_t choose_pass_rows(const ModelSpec& spec, int threads, const Numerics& numerics,
+                         const MemoryBudget* budget);
 // Rows of logits that a decoder keeps memory for between forwards; counted in pass_bytes.
 inline constexpr int64_t kKeptLogitsRows = 8;
 // Logits of `rows` rows.

@@ -78,6 +78,8 @@ class NativeDecoder final : public Decoder {
                 std::shared_ptr<const CpuWeights> weights, const Numerics& numerics)
       : model_(model),
         numerics_(numerics),
+        pass_rows_(choose_pass_rows(model->spec, runtime->threads->size(), numerics,
+                                    runtime->memory.get())),
         layout_(KvLayout::of(model->spec, numerics.kv)),
         executor_(std::move(runtime), std::move(model), std::move(weights)) {}
 
@@ -86,6 +88,7 @@ class NativeDecoder final : public Decoder {
             .vocabulary = model_->spec.vocabulary,
             .hidden = model_->spec.hidden,
             .max_batch = kMaxBatch,
+            .pass_rows = pass_rows_,
             .can_fork = true,
             .can_truncate = true,
             .can_save = true,
@@ -167,6 +170,7 @@ class NativeDecoder final : public Decoder {
 
   const std::shared_ptr<const Model> model_;
   const Numerics numerics_;
+  const int64_t pass_rows_;
   const std::shared_ptr<const KvLayout> layout_;
   mutable std::mutex mutex_;  // guards everything below
   CpuExecutor executor_;
@@ -342,7 +346,7 @@ Status NativeDecoder::forward(std::span<const Step> steps, Logits& logits,
 int64_t NativeDecoder::add_rows(Work& work, int64_t taken, RowBatch& batch) const {
   const int64_t hidden = model_->spec.hidden;
   const Step& step = *work.step;
-  const int64_t n = std::min(work.rows - taken, kPassRows - batch.rows);
+  const int64_t n = std::min(work.rows - taken, pass_rows_ - batch.rows);
   batch.segments.push_back({&work.cache(), batch.rows, n, work.first + taken, work.inv_freq});
   for (int64_t r = taken; r < taken + n; ++r) {
     const int64_t own = r - work.history_rows();  // row of the step, if not negative
@@ -357,13 +361,13 @@ int64_t NativeDecoder::add_rows(Work& work, int64_t taken, RowBatch& batch) cons
   return n;
 }
 
-// Cuts the rows of all works, one after another, into passes of at most kPassRows rows. A sequence
+// Cuts the rows of all works, one after another, into passes of at most pass_rows_ rows. A sequence
 // that reads its history again has passes of its own: how its rows are cut, and with it every bit
 // of the result, must not depend on who shares the forward.
 Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* cancel, Logits& out) {
   int64_t total = 0;
   for (const Work& work : works) total += work.rows;
-  hidden_.resize(static_cast<size_t>(std::min(total, kPassRows) * model_->spec.hidden));
+  hidden_.resize(static_cast<size_t>(std::min(total, pass_rows_) * model_->spec.hidden));
   float* next_logits = out.values.data();
   size_t w = 0;
   int64_t taken = 0;  // rows of works[w] that earlier passes took
@@ -371,7 +375,7 @@ Status NativeDecoder::run_passes(std::vector<Work>& works, const CancelFlag* can
     RowBatch& batch = batch_;
     batch.clear();
     caches_.clear();
-    while (w < works.size() && batch.rows < kPassRows) {
+    while (w < works.size() && batch.rows < pass_rows_) {
       const bool alone = works[w].history_rows() > 0;
       if (alone && batch.rows > 0) break;
       const int64_t n = add_rows(works[w], taken, batch);

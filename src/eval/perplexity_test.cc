@@ -72,7 +72,7 @@ TEST_F(PerplexityTest, TellsHowFarItIs) {
 // With memory for the logits of a few rows beside what a context takes, a window's come in pieces.
 TEST_F(PerplexityTest, LogitsComeInPiecesThatMemoryHasRoomFor) {
   const auto model = load_model("llama-smol");
-  const int64_t most = pass_bytes(model->spec, 1) + kv_bytes(model->spec, 64) +
+  const int64_t most = pass_bytes(model->spec, kLeastPassRows, 1) + kv_bytes(model->spec, 64) +
                        logits_bytes(model->spec, 2 * 3);  // one piece while the last one is held
   const auto runtime = must(Runtime::create(1, "", disk_files(), most));
   const auto decoder =

@@ -151,6 +151,9 @@ class BeamGeneration final : public Generation {
     for (const size_t i : running) next.push_back({nullptr, continued(candidates[i])});
     std::vector<size_t> children(beams_.size());
     for (const size_t i : running) ++children[candidates[i].beam];
+    for (size_t i = 0; i < beams_.size(); ++i) {
+      if (children[i] == 0) beams_[i].sequence = nullptr;  // makes room for forks
+    }
     for (size_t i = 0; i < running.size(); ++i) {
       const size_t parent = candidates[running[i]].beam;
       if (--children[parent] == 0) {

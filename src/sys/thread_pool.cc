@@ -184,6 +184,24 @@ Share share_of(int64_t count, int64_t grain, int worker, int workers) {
   return {std::min(begin * grain, count), std::min(end * grain, count)};
 }
 
+bool Deal::take_part(const Share& share, int worker, End end, Share& part) {
+  const int64_t first = share.begin + sure_units(share);
+  Taken& taken = shares_[static_cast<size_t>(worker)];
+  uint64_t seen = taken.load(std::memory_order_relaxed);
+  for (;;) {
+    const auto front = static_cast<int64_t>(seen & UINT32_MAX);
+    const auto back = static_cast<int64_t>(seen >> 32);
+    const int64_t left = share.end - first - front - back;
+    if (left <= 0) return false;
+    const int64_t count = end == End::front ? (left + 1) / 2 : 1;
+    const uint64_t more = end == End::front ? static_cast<uint64_t>(count) : uint64_t{1} << 32;
+    if (!taken.compare_exchange_weak(seen, seen + more, std::memory_order_relaxed)) continue;
+    part.begin = end == End::front ? first + front : share.end - back - count;
+    part.end = part.begin + count;
+    return true;
+  }
+}
+
 int default_thread_count() { return std::max(1, probe_cpu().physical_cores); }
 
 }  // namespace phial

@@ -94,22 +94,36 @@ struct Share {
 };
 Share share_of(int64_t count, int64_t grain, int worker, int workers);
 
-// Hands the units [0, units) of one piece of work to the workers of a pool: seven eighths in equal
-// shares, each one contiguous, and the rest unit by unit to whoever is done first. So a worker
-// whose core is slow or taken away for a while does not hold up the others by its whole share.
+// Hands the units [0, units) of one piece of work to the workers of a pool.
 class Deal {
  public:
-  // Before any worker takes, and after the last work has ended.
-  void reset() { dealt_.store(0, std::memory_order_relaxed); }
+  // For take(), by up to `workers` workers.
+  explicit Deal(int workers = 0)
+      : workers_(workers), shares_(std::make_unique<Taken[]>(static_cast<size_t>(workers))) {}
 
-  // Calls fn(begin, end) for ranges of units until all are given out. All workers of the piece must
-  // pass the same counts.
+  // Before any worker takes, and after the last work has ended.
+  void reset() {
+    dealt_.store(0, std::memory_order_relaxed);
+    for (int w = 0; w < workers_; ++w) shares_[w].store(0, std::memory_order_relaxed);
+  }
+
+  // Calls fn(begin, end) for ranges of units until all are given out: each worker goes through its
+  // own equal share from the front, and then takes units off the ends of the others'. So ranges
+  // follow one another in memory, and a worker whose core is slow or taken away for a while does
+  // not hold up the others by its whole share. All workers of the piece must pass the same counts.
+  // REQUIRES: units < 2^32
   template <class Fn>
   void take(int64_t units, int worker, int workers, const Fn& fn) {
-    const int64_t share = units * 7 / 8 / workers;
-    if (share > 0) fn(share * worker, share * (worker + 1));
-    const int64_t rest = share * workers;
-    take_each(units - rest, [&](int64_t unit) { fn(rest + unit, rest + unit + 1); });
+    const Share own = share_of(units, 1, worker, workers);
+    const int64_t sure = sure_units(own);
+    if (sure > 0) fn(own.begin, own.begin + sure);
+    // Half of what is left, and half of the rest: others can take the other one.
+    for (Share part; take_part(own, worker, End::front, part);) fn(part.begin, part.end);
+    for (int i = 1; i < workers; ++i) {
+      const int other = (worker + i) % workers;
+      const Share from = share_of(units, 1, other, workers);
+      for (Share part; take_part(from, other, End::back, part);) fn(part.begin, part.end);
+    }
   }
 
   // Calls fn(unit) for units that differ in their work, the largest of which come first.
@@ -119,6 +133,17 @@ class Deal {
   }
 
  private:
+  // Of a share: units taken from its front, and in the upper half from its end.
+  using Taken = std::atomic<uint64_t>;
+  enum class End { front, back };
+
+  // What nobody else takes.
+  static int64_t sure_units(const Share& share) { return (share.end - share.begin) * 7 / 8; }
+  // Takes a part of what is left of the share that is `worker`'s; false: nothing is.
+  bool take_part(const Share& share, int worker, End end, Share& part);
+
+  const int workers_;
+  const std::unique_ptr<Taken[]> shares_;
   alignas(64) std::atomic<int64_t> dealt_{0};  // units that were given out one by one
 };
 

@@ -191,7 +191,7 @@ TEST(Deal, GivesEachUnitToOneWorker) {
     const auto pool = make_pool(workers);
     for (const int64_t units : {0, 1, 2, 9, 64, 1001}) {
       std::vector<std::atomic<int>> taken(static_cast<size_t>(units));
-      Deal deal;
+      Deal deal(workers);
       pool->run([&](int worker) {
         deal.take(units, worker, workers, [&](int64_t begin, int64_t end) {
           for (int64_t u = begin; u < end; ++u) ++taken[static_cast<size_t>(u)];
@@ -203,12 +203,23 @@ TEST(Deal, GivesEachUnitToOneWorker) {
 }
 
 TEST(Deal, WorkersThatAreDoneTakeWhatALateOneLeaves) {
-  Deal deal;
-  int64_t first = 0, second = 0;
-  deal.take(80, 0, 2, [&](int64_t begin, int64_t end) { first += end - begin; });
-  deal.take(80, 1, 2, [&](int64_t begin, int64_t end) { second += end - begin; });
-  EXPECT_EQ(first, 45);
-  EXPECT_EQ(second, 35);
+  Deal deal(2);
+  const auto all_of = [&deal](int worker) {
+    std::vector<Share> parts;
+    deal.take(80, worker, 2, [&](int64_t begin, int64_t end) { parts.push_back({begin, end}); });
+    return parts;
+  };
+  const auto is = [](const Share& part, int64_t begin, int64_t end) {
+    return part.begin == begin && part.end == end;
+  };
+  const std::vector<Share> first = all_of(0);
+  ASSERT_EQ(first.size(), 9u);
+  // Its own share in the order of memory, then the other's from the end.
+  EXPECT_TRUE(is(first[0], 0, 35) && is(first[1], 35, 38) && is(first[2], 38, 39));
+  EXPECT_TRUE(is(first[3], 39, 40) && is(first[4], 79, 80) && is(first[8], 75, 76));
+  const std::vector<Share> second = all_of(1);
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_TRUE(is(second[0], 40, 75));
 }
 
 TEST(Threads, DefaultCountIsInRange) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <deque>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -60,7 +61,7 @@ struct CpuExecutor::Impl {
   RopeTable rope;
   std::vector<WorkerScratch> workers;
   Attention attender;
-  const std::unique_ptr<Deal[]> deals;  // one for each step of the plan
+  std::deque<Deal> deals;  // one for each step of the plan
 
   // The pass that runs now.
   const RowBatch* batch = nullptr;
@@ -82,8 +83,8 @@ struct CpuExecutor::Impl {
         kv_width(spec.attention.kv_heads * spec.attention.head_dim),
         plan(make_plan(spec)),
         rope(spec.rope),
-        attender(kernels, spec, runtime->threads->size()),
-        deals(std::make_unique<Deal[]>(plan.size())) {
+        attender(kernels, spec, runtime->threads->size()) {
+    for (size_t i = 0; i < plan.size(); ++i) deals.emplace_back(size());
     const auto look_at = [this](const CpuLinear& linear) {
       any_int8 = any_int8 || linear.int8;
       any_bf16 = any_bf16 || (linear.bf16 && !linear.int8);
@@ -109,7 +110,7 @@ struct CpuExecutor::Impl {
     return matrices->layers[static_cast<size_t>(step.layer)];
   }
   // REQUIRES: a step of `plan`
-  Deal& deal(const PlanStep& step) const { return deals[static_cast<size_t>(&step - plan.data())]; }
+  Deal& deal(const PlanStep& step) { return deals[static_cast<size_t>(&step - plan.data())]; }
   // Weight rows that are dealt out at once, so that no two workers write into one cache line of a
   // row of y: whole panels where there are any, and where there are plenty.
   int64_t unit_rows(std::span<const CpuLinear* const> linears, int64_t input_rows) const {
@@ -136,7 +137,7 @@ struct CpuExecutor::Impl {
   // takes of all of them, which are dealt out together.
   template <class Fn>
   void take_rows(const PlanStep& step, std::span<const CpuLinear* const> linears, int64_t unit,
-                 int worker, const Fn& fn) const {
+                 int worker, const Fn& fn) {
     int64_t units = 0;
     for (const CpuLinear* linear : linears) units += ceil_div(linear->rows(), unit);
     deal(step).take(units, worker, size(), [&](int64_t begin, int64_t end) {
