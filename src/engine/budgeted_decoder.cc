@@ -148,13 +148,13 @@ Result<std::shared_ptr<Decoder>> with_memory_budget(std::shared_ptr<Decoder> dec
                                                     const Numerics& numerics) {
   if (runtime->memory == nullptr) return decoder;
   const bool fewer_threads_help = least_bytes(spec, 1, numerics) <= runtime->memory->left();
-  PHIAL_ASSIGN(MemoryLease buffers,
-               take_memory(runtime->memory,
-                           pass_bytes(spec, decoder->traits().pass_rows, runtime->threads->size(),
-                                      numerics),
-                           "buffers for computing",
-                           fewer_threads_help ? "allow more memory, or use fewer threads"
-                                              : "allow more memory"));
+  PHIAL_ASSIGN(
+      MemoryLease buffers,
+      take_memory(
+          runtime->memory,
+          pass_bytes(spec, decoder->traits().pass_rows, runtime->threads->size(), numerics),
+          "buffers for computing",
+          fewer_threads_help ? "allow more memory, or use fewer threads" : "allow more memory"));
   return std::shared_ptr<Decoder>(std::make_shared<BudgetedDecoder>(
       std::move(decoder), runtime->memory, spec, numerics.kv, std::move(buffers)));
 }

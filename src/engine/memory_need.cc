@@ -79,8 +79,7 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, const Numer
   return saturating_sum({saturating_product({kFloat, row_floats, rows}),
                          saturating_product({kFloat, 2, kKeptRopePositions, spec.rope.rotary}),
                          saturating_product({kWorkerBytes, threads}), codes,
-                         part_bytes(spec, rows, numerics.kv),
-                         logits_bytes(spec, kKeptLogitsRows)});
+                         part_bytes(spec, rows, numerics.kv), logits_bytes(spec, kKeptLogitsRows)});
 }
 
 int64_t choose_pass_rows(const ModelSpec& spec, int threads, const Numerics& numerics,
@@ -100,8 +99,8 @@ int64_t logits_bytes(const ModelSpec& spec, int64_t rows) {
 int64_t held_logits_bytes(const ModelSpec& spec) { return logits_bytes(spec, 2); }
 
 int64_t least_bytes(const ModelSpec& spec, int threads, const Numerics& numerics) {
-  return saturating_sum({pass_bytes(spec, kLeastPassRows, threads, numerics), kv_bytes(spec, 1, numerics.kv),
-                         held_logits_bytes(spec)});
+  return saturating_sum({pass_bytes(spec, kLeastPassRows, threads, numerics),
+                         kv_bytes(spec, 1, numerics.kv), held_logits_bytes(spec)});
 }
 
 std::string size_text(int64_t bytes) {

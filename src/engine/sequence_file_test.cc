@@ -435,8 +435,8 @@ TEST(SavedSequences, KeepToTheContextAskedFor) {
 
 TEST(SavedSequences, AreChargedToTheMemoryBudget) {
   const auto model = load_family(family_variant("qwen3"), /*from_gguf=*/false);
-  const int64_t need =
-      pass_bytes(model->spec, kLeastPassRows, 1) + kv_bytes(model->spec, 100) + held_logits_bytes(model->spec);
+  const int64_t need = pass_bytes(model->spec, kLeastPassRows, 1) + kv_bytes(model->spec, 100) +
+                       held_logits_bytes(model->spec);
   const std::string bytes = saved(*sequence_of(decoder_of("qwen3"), 100));
   for (const int64_t missing : {0, 1}) {
     const auto runtime = must(Runtime::create(1, "", disk_files(), need - missing));

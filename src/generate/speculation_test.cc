@@ -177,7 +177,8 @@ TEST(ModelDrafter, DoesWithoutDraftsWhereThereIsNoMemoryForThem) {
   const GenerateResult plain = golden.answer(options);
   EXPECT_GT(plain.drafted_tokens, 0);
   const auto runtime = must(Runtime::create(
-      1, "", disk_files(), pass_bytes(spec, kLeastPassRows, 1) + kv_bytes(spec, 128) + held_logits_bytes(spec)));
+      1, "", disk_files(),
+      pass_bytes(spec, kLeastPassRows, 1) + kv_bytes(spec, 128) + held_logits_bytes(spec)));
   golden.decoder =
       must(with_memory_budget(must(make_native_decoder(runtime, golden.model)), runtime, spec));
   const auto sequence = golden.prompt(64, 128);
