@@ -24,11 +24,11 @@ void apply_direct(const KernelTable& kernels, const MatrixView& w, const LinearI
   (w.is_affine() ? kernels.gemv_affine : kernels.gemv[static_cast<size_t>(w.grid)])(args);
 }
 
-void apply_int8(const PackedKernels& packed, const CpuLinear& linear, const LinearInput& input,
+void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const LinearInput& input,
                 int64_t row_begin, int64_t row_end, const LinearOutput& output,
                 LinearScratch& scratch) {
   PackedProductArgs args;
-  args.weights = &linear.panels;
+  args.weights = &panels;
   args.panel_begin = row_begin / kPackedRows;
   args.panel_end = ceil_div<int64_t>(row_end, kPackedRows);
   args.x = input.quantized;
@@ -38,9 +38,9 @@ void apply_int8(const PackedKernels& packed, const CpuLinear& linear, const Line
   if (input.rows < kMinPackedGemmRows) return packed.direct(args);
   scratch.gemm.resize(lines_of(gemm_scratch_bytes(args.x.rows)));
   args.scratch = scratch.gemm.data();
-  const bool requantize = packed.requantized != nullptr && !linear.keeps_scales &&
-                          can_requantize(linear.panels.layout) && input.rows >= kMinRequantizedRows;
-  (requantize ? packed.requantized : packed.gemm)(args);
+  // Not packed.requantized, which is faster: best tokens then differed that were 0.3 apart
+  // (docs/performance.md).
+  packed.gemm(args);
 }
 
 void apply_direct_floats(const PackedKernels& packed, const PackedMatrix& panels,
@@ -143,7 +143,7 @@ void apply_linear(const LinearKernels& kernels, const CpuLinear& linear, const L
                   LinearScratch& scratch) {
   if (row_begin >= row_end) return;
   if (linear.int8) {
-    apply_int8(kernels.packed, linear, input, row_begin, row_end, output, scratch);
+    apply_int8(kernels.packed, linear.panels, input, row_begin, row_end, output, scratch);
   } else if (input.rows <= kMaxGemvRows && linear.is_packed()) {
     apply_direct_floats(kernels.packed, linear.panels, input, row_begin, row_end, output);
   } else if (input.rows <= kMaxGemvRows) {

@@ -25,7 +25,6 @@ struct CpuLinear {
   const Linear* layer = nullptr;  // whose rows count, unless there are panels
   PackedMatrix panels;            // data null: none
   bool int8 = false;              // panels meet inputs as int8
-  bool keeps_scales = false;      // int8: many rows, too, meet weights that are not rounded again
   bool bf16 = false;              // if not int8: more than kMaxGemvRows inputs, as bfloat16
   std::vector<float> bias;        // in the order of the rows that count; or empty
 

@@ -197,8 +197,6 @@ Result<std::shared_ptr<const CpuWeights>> make_cpu_weights(const Runtime& runtim
     jobs.push_back(std::make_unique<Job>(from.weight, to.panels, units));
     units += ceil_div(jobs.back()->panels, kUnitPanels);
   });
-  // Of all matrices, rounding these again costs the most (docs/performance.md).
-  for (CpuLayer& layer : weights->layers) layer.up.keeps_scales = true;
   if (!jobs.empty()) run_jobs(runtime, *model.checkpoint, jobs);
   if (model.spec.tied_embeddings && weights->lm_head.is_packed()) {
     weights->embedding = &weights->lm_head.panels;
