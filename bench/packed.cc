@@ -77,8 +77,8 @@ struct Weights {
   PackedMatrix matrix;
 };
 
-enum class Product { direct, floats, gemm };
-constexpr const char* kProductNames[] = {"direct", "floats", "gemm"};
+enum class Product { direct, floats, gemm, int_scales };
+constexpr const char* kProductNames[] = {"direct", "floats", "gemm", "int_scales"};
 
 struct Case {
   const KernelTable* table;
@@ -88,7 +88,7 @@ struct Case {
   int threads;
   Product product;
 
-  bool is_gemm() const { return product == Product::gemm; }
+  bool is_gemm() const { return product == Product::gemm || product == Product::int_scales; }
 };
 
 std::vector<float> random_rows(const Case& c, int64_t columns) {
@@ -101,7 +101,7 @@ std::vector<float> random_rows(const Case& c, int64_t columns) {
 QuantizedRows quantized_rows(const Case& c, int64_t columns, Lines& memory) {
   QuantizedRows shape;
   shape.rows = c.rows;
-  shape.tile_rows = c.is_gemm() ? c.kernels->gemm_tile_rows : c.kernels->direct_tile_rows;
+  shape.tile = c.is_gemm() ? c.kernels->gemm_tile : c.kernels->direct_tile;
   shape.columns = columns;
   memory = Lines(quantized_bytes(shape));
   const QuantizedRows placed = place_quantized(shape, memory.data);
@@ -129,6 +129,7 @@ void bench_product(benchmark::State& state, const Case& c) {
       return c.kernels->direct_floats({own.weights, own.panel_begin, own.panel_end, x.data(), 3072,
                                        c.rows, own.y, own.y_stride, own.y_row});
     }
+    if (c.product == Product::int_scales) return c.kernels->int_scales(own);
     (c.is_gemm() ? c.kernels->gemm : c.kernels->direct)(own);
   };
   std::vector<std::unique_ptr<Lines>> scratch;
@@ -231,6 +232,10 @@ void register_all() {
           const bool many = rows >= kMinPackedGemmRows;
           register_product(
               {table, kernels, info.grid, rows, t, many ? Product::gemm : Product::direct});
+          if (rows >= kMinIntScalesRows && kernels->int_scales != nullptr &&
+              has_int_scales(*layout)) {
+            register_product({table, kernels, info.grid, rows, t, Product::int_scales});
+          }
           if (rows > kMaxGemvRows) continue;
           register_product({table, kernels, info.grid, rows, t, Product::floats});
         }

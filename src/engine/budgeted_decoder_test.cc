@@ -59,7 +59,7 @@ TEST_F(BudgetedDecoderTest, RoundedInputsAreCounted) {
   for (const int64_t width : {spec.hidden, spec.intermediate}) {
     QuantizedRows shape;
     shape.rows = kMostPassRows;
-    shape.tile_rows = kMostTileRows;
+    shape.tile.rows = kMostTileRows;
     shape.columns = width;
     taken += quantized_bytes(shape);
   }
@@ -131,7 +131,7 @@ TEST_F(BudgetedDecoderTest, FewerThreadsAreProposedWhereTheyHelp) {
   EXPECT_TRUE(must(decoder(runtime(least)))->open(1).ok());
 }
 
-// Many rows for a small model's layers are few for its buffers.
+// A pass takes the most rows whose buffers are a quarter of the memory that is left.
 TEST_F(BudgetedDecoderTest, PassesAreShortWhereMemoryIs) {
   const ModelSpec& spec = model_->spec;
   EXPECT_EQ(choose_pass_rows(spec, 1, {}, nullptr), kMostPassRows);

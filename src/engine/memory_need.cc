@@ -66,7 +66,7 @@ int64_t pass_bytes(const ModelSpec& spec, int64_t rows, int threads, const Numer
   // Inputs of layers as codes, with their scales and sums; a slab of a row alone takes most.
   const auto codes_of = [&](int64_t width) {
     QuantizedRows slab;
-    slab.rows = slab.tile_rows = 1;
+    slab.rows = slab.tile.rows = 1;
     slab.columns = kSlabColumns;
     return saturating_product(
         {rows, ceil_div<int64_t>(width, kSlabColumns), quantized_bytes(slab)});

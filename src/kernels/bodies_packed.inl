@@ -19,7 +19,14 @@ static_assert(kMostTileRows <= kMinPackedGemmRows);
 // `floats` is of a unit of its own.
 template <class Form = ByRows>
 constexpr PackedKernels make_packed(const char* isa, PackedFloatFn floats,
-                                    PackedProductFn requantized = nullptr) {
-  return {isa,         kDirectTileRows, kGemmTileRows, quantize, direct, gemm_packed<Form>,
-          requantized, unpack_panel,    floats};
+                                    PackedProductFn int_scales = nullptr) {
+  return {isa,
+          {.rows = kDirectTileRows},
+          {.rows = kGemmTileRows, .paired = kGemmPairedChunks},
+          quantize,
+          direct,
+          gemm_packed<Form>,
+          int_scales,
+          unpack_panel,
+          floats};
 }

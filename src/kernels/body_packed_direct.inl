@@ -44,17 +44,17 @@ PHIAL_INLINE void read_ahead(uintptr_t here) {
   }
 }
 
-// One step of kVecs registers of rows against M rows of inputs.
-template <int kTop, int M, int kVecs, int m = 0>
+// One step of kVecs registers of rows against M rows of inputs, whose words lie kStride apart.
+template <int kTop, int M, int kVecs, int kStride = 1, int m = 0>
 PHIAL_INLINE void multiply_rows(const Words (&codes)[kVecs], const Words (&factors)[kVecs],
                                 const int32_t* words, Part (&part)[M][kVecs]) {
   if constexpr (m < M) {
-    const auto x = input_word<M, m>(words);
+    const auto x = input_word<M * kStride, m * kStride>(words);
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) {
       part[m][v] = multiply_add<kTop>(part[m][v], codes[v], factors[v], x);
     }
-    multiply_rows<kTop, M, kVecs, m + 1>(codes, factors, words, part);
+    multiply_rows<kTop, M, kVecs, kStride, m + 1>(codes, factors, words, part);
   }
 }
 

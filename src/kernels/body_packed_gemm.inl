@@ -7,7 +7,7 @@ struct GemmSlab {
   int32_t group_shift;  // of a chunk's (or half's) number: which scale is its own
   int32_t zero;         // of the codes
   const SlabScales* scales;
-  const int8_t* words;  // [columns / 4][rows] of 4 codes
+  const int8_t* words;  // of 4 codes, as the tile has them
   const TileSums* sums;
   const float* x_scales;    // [rows]
   float* y[kGemmTileRows];  // of each row: [kPackedRows]
@@ -28,6 +28,9 @@ struct GemmPiece {
   const float* offset;
 };
 
+// From one row's word to the next one's.
+constexpr int kWordStride = kGemmPairedChunks ? 2 : 1;
+
 // One step of kVecs registers of rows against M rows of inputs.
 template <int kTop, int M, int kVecs>
 PHIAL_INLINE void add_step(const uint8_t* codes, const int32_t* words, Part (&part)[M][kVecs]) {
@@ -38,7 +41,7 @@ PHIAL_INLINE void add_step(const uint8_t* codes, const int32_t* words, Part (&pa
     w[v] = load_words(codes + v * 4 * kLanes);
     factors[v] = as_factor<kTop>(w[v]);
   }
-  multiply_rows<kTop>(w, factors, words, part);
+  multiply_rows<kTop, M, kVecs, kWordStride>(w, factors, words, part);
 }
 
 // Where a part has one or two steps: each is widened as soon as it is there.
@@ -46,7 +49,8 @@ template <int kTop, int M, int kVecs>
 PHIAL_INLINE void sum_short_parts(const uint8_t* codes, const int32_t* words, int32_t steps,
                                   Words (&total)[M][kVecs]) {
   constexpr int kPart = part_steps(kTop);
-  for (int32_t s = 0; s < steps; s += kPart, codes += kPart * kLineBytes, words += kPart * M) {
+  for (int32_t s = 0; s < steps;
+       s += kPart, codes += kPart * kLineBytes, words += kPart * M * kWordStride) {
     PHIAL_UNROLL
     for (int v = 0; v < kVecs; ++v) {
       load_again();
@@ -61,7 +65,8 @@ PHIAL_INLINE void sum_short_parts(const uint8_t* codes, const int32_t* words, in
         Part part = begin_part(total[m][v]);
         PHIAL_UNROLL
         for (int i = 0; i < kPart; ++i) {
-          part = multiply_add<kTop>(part, w[i], factors[i], words_of(words[i * M + m]));
+          part = multiply_add<kTop>(part, w[i], factors[i],
+                                    words_of(words[(i * M + m) * kWordStride]));
         }
         total[m][v] = end_part(part, total[m][v]);
       }
@@ -85,14 +90,16 @@ PHIAL_INLINE void sum_long_parts(const uint8_t* codes, const int32_t* words, con
       for (int v = 0; v < kVecs; ++v) part[m][v] = begin_part(words_of(0));
     }
     PHIAL_UNROLL
-    for (int i = s; i < s + kPart; ++i) add_step<kTop>(codes + i * kLineBytes, words + i * M, part);
+    for (int i = s; i < s + kPart; ++i) {
+      add_step<kTop>(codes + i * kLineBytes, words + i * M * kWordStride, part);
+    }
     load_again();
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       PHIAL_UNROLL
       for (int v = 0; v < kVecs; ++v) {
         uint8_t* at = waiting + (m * kVecs + v) * 4 * kLanes;
-        const Words before = s == 0 ? words_of(starts[m]) : load_words(at);
+        const Words before = s == 0 ? words_of(starts[m * kWordStride]) : load_words(at);
         total[m][v] = end_part(part[m][v], before);
         if (s + kPart < kSteps) store_words(at, total[m][v]);
       }
@@ -111,13 +118,15 @@ PHIAL_INLINE void sum_products(const uint8_t* codes, const int32_t* words, const
   PHIAL_UNROLL
   for (int m = 0; m < M; ++m) {
     PHIAL_UNROLL
-    for (int v = 0; v < kVecs; ++v) total[m][v] = words_of(starts[m]);
+    for (int v = 0; v < kVecs; ++v) total[m][v] = words_of(starts[m * kWordStride]);
   }
   if constexpr (!kPartsAreTotals) {
     sum_short_parts<kTop>(codes, words, kSteps, total);
   } else {
     PHIAL_UNROLL
-    for (int s = 0; s < kSteps; ++s) add_step<kTop>(codes + s * kLineBytes, words + s * M, total);
+    for (int s = 0; s < kSteps; ++s) {
+      add_step<kTop>(codes + s * kLineBytes, words + s * M * kWordStride, total);
+    }
   }
 }
 
@@ -131,9 +140,13 @@ PHIAL_INLINE void each_piece(const GemmSlab& slab, int32_t r, const Use& use) {
     const int32_t g = i >> slab.group_shift;
     GemmPiece piece;
     piece.codes = own_address(slab.codes + i * kSteps * kLineBytes + 4 * r);
-    piece.words = own_address(reinterpret_cast<const int32_t*>(slab.words) + i * kSteps * kWords);
-    piece.starts = own_address(slab.sums->starts + i * M);
-    piece.sums = slab.sums->sums + i * M;
+    constexpr TileForm kForm = {.rows = kGemmTileRows, .paired = kGemmPairedChunks};
+    const int32_t chunk = i / kParts, part = i % kParts;
+    const auto* words = reinterpret_cast<const int32_t*>(slab.words);
+    const int64_t sum = place_in_tile(kForm, M, chunk, kParts, part, 0);
+    piece.words = own_address(words + place_in_tile(kForm, kWords, chunk, 8, part * kSteps, 0));
+    piece.starts = own_address(slab.sums->starts + sum);
+    piece.sums = slab.sums->sums + sum;
     piece.scale = own_address(slab.scales->scale[g] + r);
     piece.offset = slab.scales->offset[g] + r;
     use(piece);
@@ -158,7 +171,7 @@ PHIAL_INLINE void gemm_rows(const GemmSlab& slab, int32_t r) {
                                               total);
         load_again();
         add_to_registers(total, piece.scale, part);
-        if constexpr (Offsets) add_offsets(piece.sums, piece.offset, part);
+        if constexpr (Offsets) add_offsets<kWordStride>(piece.sums, piece.offset, part);
         own_registers(part);
       });
   PHIAL_UNROLL
@@ -179,7 +192,8 @@ PHIAL_INLINE void gemm_rows_in_memory(const GemmSlab& slab, int32_t r, float* pa
         Words total[M][kVecs];
         sum_products<kTop, Halves ? 4 : 8, M>(piece.codes, piece.words, piece.starts, slab.waiting,
                                               total);
-        add_totals(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums, parts);
+        add_totals<kWordStride>(total, piece.scale, Offsets ? piece.offset : nullptr, piece.sums,
+                                parts);
       });
 }
 
@@ -242,7 +256,8 @@ struct ExactSlab : UnpackedSlab<Codes, Halves> {
                                  table_of_book(this->layout->book), codes);
   }
   [[gnu::always_inline]] void prepare(const SlabTile& tile, int32_t rows, int32_t n) {
-    load_tile_sums(Halves ? tile.sums : tile.chunk_sums, (Halves ? 2 : 1) * slab.chunks * rows,
+    const int32_t count = (slab.chunks + kWordStride - 1) / kWordStride * kWordStride;
+    load_tile_sums(Halves ? tile.sums : tile.chunk_sums, (Halves ? 2 : 1) * count * rows,
                    code_bias(Base::kTop) - slab.zero, this->has_offsets, sums[n]);
   }
   [[gnu::always_inline]] void multiply(const SlabTile& tile, int32_t rows, int32_t n, float* y) {

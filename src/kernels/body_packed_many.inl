@@ -113,12 +113,13 @@ static void many_rows(const PackedProductArgs& args) {
       // the last of its panel.
       uintptr_t ahead = reinterpret_cast<uintptr_t>(codes + int64_t{chunks} * layout.chunk_bytes);
       SlabTile next = slab_tile(x, tiling, s, 0);
+      const int64_t columns = placed_columns(x, s);
       int32_t tile_row = 0;
       slab.prepare(next, tiling.rows(0), 0);
       for (int32_t t = 0; t < tiling.tiles; ++t) {
         const int32_t rows = tiling.rows(t);
         const SlabTile tile = next;
-        advance(next, chunks * kChunkColumns, rows);
+        advance(next, columns, rows);
         if (t + 1 < tiling.tiles) slab.prepare(next, tiling.rows(t + 1), (t + 1) % 2);
         for (int32_t line = 0; line < ahead_lines; ++line, ahead += 64) prefetch(ahead);
         if (s + 1 == slabs) {

@@ -8,8 +8,8 @@ struct TileCodes {
   // Low codes as words, and room for a register of what the last ones are loaded with: where the
   // words belong, that would be another tile's, which another thread may be writing.
   alignas(64) int8_t words[kSlabColumns * kMostTileRows + 64] = {};
-  alignas(64) int32_t sums[2][16];  // of the halves of a chunk
-  uint8_t high_rows[kSlabChunks];   // of each chunk: bit m for row m
+  alignas(64) int32_t sums[2][2 * kMostTileRows];  // of the halves of a chunk, or of two
+  uint8_t high_rows[kSlabChunks];                  // of each chunk: bit m for row m
 };
 
 // The middle one of n: of eight without a branch that depends on them.
@@ -81,15 +81,15 @@ PHIAL_INLINE float quantize_row(const float* x, int64_t columns, InputCodes want
   return top / 127.0f;
 }
 
-// Sums of 16 columns of up to kMostTileRows rows, from their words.
-PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)[16]) {
-  static_assert(kLanes <= 16);
+// Sums of 16 columns of `width` words, one for each row or two where chunks are paired.
+PHIAL_INLINE void sum_words(const int8_t* words, int32_t width, int32_t* sums) {
+  static_assert(kLanes <= 2 * kMostTileRows);
   const Words ones = words_of(0x01010101);
-  for (int r = 0; r < kMostTileRows; r += kLanes) {
+  for (int r = 0; r < width; r += kLanes) {
     Part part = begin_part(words_of(0));
     for (int i = 0; i < 4; ++i) {
       // Beyond the rows of the tile lies what comes behind these words; nobody looks at its sums.
-      const int8_t* at = words + 4 * (i * height + r);
+      const int8_t* at = words + 4 * (i * width + r);
       part = multiply_add<1>(part, ones, ones, load_words(reinterpret_cast<const uint8_t*>(at)));
     }
     store_words(reinterpret_cast<uint8_t*>(sums + r), end_part(part, words_of(0)));
@@ -98,25 +98,32 @@ PHIAL_INLINE void sum_words(const int8_t* words, int32_t height, int32_t (&sums)
 
 // Low codes of `height` rows as words, all of them before any are summed: a register of what was
 // just stored word by word is slow to load.
-PHIAL_APART void put_low(int32_t height, int64_t columns, TileCodes& tile, const SlabTile& out) {
+PHIAL_APART void put_low(const TileForm& form, int32_t height, int64_t columns, TileCodes& tile,
+                         const SlabTile& out) {
+  const int64_t step = form.paired ? 2 * kChunkColumns : kChunkColumns;
+  const int64_t placed = (columns + step - 1) / step * step;
+  const int32_t width = form.paired ? 2 * height : height;
+  if (placed > columns) __builtin_memset(tile.words, 0, static_cast<size_t>(placed * height));
   for (int32_t m = 0; m < height; ++m) {
-    for (int64_t i = 0; i < columns / 4; ++i) {
-      __builtin_memcpy(tile.words + 4 * (i * height + m), tile.low[m] + 4 * i, 4);
+    for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
+      const int8_t* from = tile.low[m] + c * kChunkColumns;
+      int8_t* to = tile.words + 4 * place_in_tile(form, height, c, 8, 0, m);
+      PHIAL_UNROLL
+      for (int i = 0; i < 8; ++i) __builtin_memcpy(to + 4 * i * width, from + 4 * i, 4);
     }
   }
-  __builtin_memcpy(out.codes, tile.words, static_cast<size_t>(columns * height));
-  for (int32_t m = 0; m < height; ++m) out.slab_sums[m] = 0;
-  for (int64_t c = 0; c < columns / kChunkColumns; ++c) {
-    int32_t(&halves)[2][16] = tile.sums;
-    sum_words(tile.words + 2 * c * 16 * height, height, halves[0]);
-    sum_words(tile.words + (2 * c + 1) * 16 * height, height, halves[1]);
-    int32_t* sums = out.sums + 2 * c * height;
-    int32_t* chunk_sums = out.chunk_sums + c * height;
-    for (int32_t m = 0; m < height; ++m) {
+  __builtin_memcpy(out.codes, tile.words, static_cast<size_t>(placed * height));
+  for (int64_t c = 0; c < placed / step; ++c) {
+    int32_t(&halves)[2][2 * kMostTileRows] = tile.sums;
+    const int8_t* words = tile.words + 4 * 8 * c * width;
+    sum_words(words, width, halves[0]);
+    sum_words(words + 4 * 4 * width, width, halves[1]);
+    int32_t* sums = out.sums + 2 * c * width;
+    int32_t* chunk_sums = out.chunk_sums + c * width;
+    for (int32_t m = 0; m < width; ++m) {
       sums[m] = halves[0][m];
-      sums[height + m] = halves[1][m];
+      sums[width + m] = halves[1][m];
       chunk_sums[m] = halves[0][m] + halves[1][m];
-      out.slab_sums[m] += chunk_sums[m];
     }
   }
 }
@@ -167,7 +174,7 @@ PHIAL_APART void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab
     tile.scales[m] = quantize_row(x, columns, args.codes, m, codes);
   }
   const int64_t chunks = columns / kChunkColumns;
-  put_low(height, columns, codes, tile);
+  put_low(out.tile, height, columns, codes, tile);
   for (int64_t c = 0; c < chunks; ++c) {
     put_high_chunk(chunks, c, codes, tile);
   }

@@ -42,8 +42,8 @@ PHIAL_APART void load_tile_sums(const int32_t* from, int32_t count, int32_t minu
   }
 }
 
-// part += total * scale, and offset * (sums of the inputs) unless that is null.
-template <int M, int kVecs>
+// part += total * scale, and offset * (sums of the inputs, kStride apart) unless that is null.
+template <int kStride = 1, int M, int kVecs>
 PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
                              const float* offset, const float* sums, float* parts) {
   PHIAL_UNROLL
@@ -62,7 +62,7 @@ PHIAL_INLINE void add_totals(const Words (&total)[M][kVecs], const float* scale,
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) {
       float* at = parts + m * kPackedRows + v * kLanes;
-      store(at, fma(w, broadcast(sums[m]), load(at)));
+      store(at, fma(w, broadcast(sums[m * kStride]), load(at)));
     }
   }
 }
@@ -78,13 +78,13 @@ PHIAL_INLINE void add_to_registers(const Words (&total)[M][kVecs], const float* 
     for (int m = 0; m < M; ++m) part[m][v] = fma(float_of(total[m][v]), w, part[m][v]);
   }
 }
-template <int M, int kVecs>
+template <int kStride = 1, int M, int kVecs>
 PHIAL_INLINE void add_offsets(const float* sums, const float* offset, Vec (&part)[M][kVecs]) {
   PHIAL_UNROLL
   for (int v = 0; v < kVecs; ++v) {
     const Vec w = load(offset + v * kLanes);
     PHIAL_UNROLL
-    for (int m = 0; m < M; ++m) part[m][v] = fma(w, broadcast(sums[m]), part[m][v]);
+    for (int m = 0; m < M; ++m) part[m][v] = fma(w, broadcast(sums[m * kStride]), part[m][v]);
   }
 }
 

@@ -29,7 +29,7 @@ constexpr int64_t aligned(int64_t bytes) { return ceil_div(bytes, kAlign) * kAli
 
 struct Sizes {
   // Bytes.
-  int64_t codes, sums, chunk_sums, slab_sums, scales, high, high_rows, high_list, high_counts;
+  int64_t codes, sums, chunk_sums, scales, high, high_rows, high_list, high_counts;
 };
 Sizes sizes_of(const QuantizedRows& shape) {
   const int64_t slabs = ceil_div<int64_t>(shape.columns, kSlabColumns);
@@ -38,9 +38,8 @@ Sizes sizes_of(const QuantizedRows& shape) {
           aligned(chunks * 2 * 4),
           aligned(chunks * 4),
           aligned(rows * slabs * 4),
-          aligned(rows * slabs * 4),
           chunks * static_cast<int64_t>(sizeof(HighChunk)),
-          aligned(slabs * kSlabChunks * ceil_div(shape.rows, shape.tile_rows)),
+          aligned(slabs * kSlabChunks * ceil_div(shape.rows, shape.tile.rows)),
           chunks * static_cast<int64_t>(sizeof(HighChunk)),
           aligned(slabs * kSlabChunks * 4)};
 }
@@ -49,8 +48,8 @@ Sizes sizes_of(const QuantizedRows& shape) {
 
 int64_t quantized_bytes(const QuantizedRows& shape) {
   const Sizes sizes = sizes_of(shape);
-  return sizes.codes + sizes.sums + sizes.chunk_sums + sizes.slab_sums + sizes.scales + sizes.high +
-         sizes.high_rows + sizes.high_list + sizes.high_counts;
+  return sizes.codes + sizes.sums + sizes.chunk_sums + sizes.scales + sizes.high + sizes.high_rows +
+         sizes.high_list + sizes.high_counts;
 }
 
 QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
@@ -65,7 +64,6 @@ QuantizedRows place_quantized(const QuantizedRows& shape, void* memory) {
   placed.codes = reinterpret_cast<int8_t*>(take(sizes.codes));
   placed.sums = reinterpret_cast<int32_t*>(take(sizes.sums));
   placed.chunk_sums = reinterpret_cast<int32_t*>(take(sizes.chunk_sums));
-  placed.slab_sums = reinterpret_cast<int32_t*>(take(sizes.slab_sums));
   placed.scales = reinterpret_cast<float*>(take(sizes.scales));
   placed.high = reinterpret_cast<HighChunk*>(take(sizes.high));
   placed.high_rows = take(sizes.high_rows);

@@ -1,6 +1,6 @@
 // Products with packed weights (tensor/packed.h): in float32, or in small integers. There, inputs
 // are rounded to multiples of a scale per 256 columns, mostly to int8 and where a few of them are
-// large to 16 bits; products are summed in int32 over 32 columns, of `requantized` over 256, and
+// large to 16 bits; products are summed in int32 over 32 columns, of `int_scales` over 256, and
 // then in float32.
 //
 // Every result is defined to the bit, and the plain reference, the kernels of every instruction set
@@ -27,17 +27,21 @@ namespace phial {
 // `direct`.
 inline constexpr int32_t kMinPackedGemmRows = 16;
 inline constexpr int32_t kMostTileRows = 8;
-// And of at least this many, for rounding its weights once more: `requantized`.
-inline constexpr int32_t kMinRequantizedRows = 64;
+// And of at least this many, for making integers of its scales: `int_scales`.
+inline constexpr int32_t kMinIntScalesRows = 64;
 
 // Inputs as the kernels read them, in tiles of rows of nearly equal height. Tile t of n = ceil(rows
-// / tile_rows) has rows / n rows, and one more in the first rows % n tiles. A slab of 256 columns
+// / tile.rows) has rows / n rows, and one more in the first rows % n tiles. A slab of 256 columns
 // of all tiles comes before the next slab; in it, tile after tile:
 //   codes    [columns / 4][rows of the tile] words of 4 columns
 //   sums     [columns / 16][rows of the tile], of 16 columns each; chunk_sums: of 32
-//   scales   [rows of the tile]; slab_sums: of all its columns
+//   scales   [rows of the tile]
 //   high     [rows of the tile][columns / 32]
 // where `columns` are those of the slab, rounded up to 32; codes beyond the last column are 0.
+// Where a tile is `paired`, `columns` are rounded up to 64, and numbers of two neighbouring chunks
+// alternate, those of the first before those of the second:
+//   codes    [columns / 64][8][rows of the tile][2] words
+//   sums     [columns / 64][2][rows of the tile][2]; chunk_sums [columns / 64][rows of the tile][2]
 //
 // An input is scale * (254 * high + low), with low codes in `codes`. High ones are there for the
 // chunks of 32 columns in which a row needs them; elsewhere their memory holds anything.
@@ -51,14 +55,18 @@ struct alignas(64) HighChunk {
   int32_t row;     // in lists
 };
 
+struct TileForm {
+  int32_t rows = 0;  // the most, up to kMostTileRows
+  bool paired = false;
+};
+
 struct QuantizedRows {
   int32_t rows = 0;
-  int32_t tile_rows = 0;  // most rows of a tile, up to kMostTileRows
-  int64_t columns = 0;    // of the matrix
+  TileForm tile;
+  int64_t columns = 0;  // of the matrix
   int8_t* codes = nullptr;
   int32_t* sums = nullptr;
   int32_t* chunk_sums = nullptr;
-  int32_t* slab_sums = nullptr;
   float* scales = nullptr;
   HighChunk* high = nullptr;
   uint8_t* high_rows = nullptr;  // [slabs][tiles][chunks of a slab]: bit m for row m of the tile
@@ -87,7 +95,7 @@ struct QuantizeArgs {
   QuantizedRows out;
 };
 
-// Lists high codes as `gemm` and `requantized` read them for every panel of weights, when all tiles
+// Lists high codes as `gemm` and `int_scales` read them for every panel of weights, when all tiles
 // of the slabs [slab_begin, slab_end) are quantized.
 void list_high(const QuantizedRows& x, int64_t slab_begin, int64_t slab_end);
 
@@ -130,18 +138,19 @@ struct PackedFloatArgs {
 using PackedFloatFn = void (*)(const PackedFloatArgs& args);
 using PackedProductFn = void (*)(const PackedProductArgs& args);
 
-// Codes of at most 5 bits that stand for themselves: with a step of the 254th part of their range,
-// rounding them once more adds little to their own error.
-inline bool can_requantize(const PackedLayout& layout) {
-  return layout.book == PackedBook::linear && layout.codes <= PackedCodes::bits5;
+// Codes of at most 4 bits that stand for themselves, with one scale for a chunk: counted from the
+// middle of their range, the sum of a chunk's products fits 16 bits.
+inline bool has_int_scales(const PackedLayout& layout) {
+  return layout.book == PackedBook::linear && layout.codes <= PackedCodes::bits4 &&
+         layout.group != 16;
 }
 
 struct PackedKernels {
   const char* isa;  // "reference", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm"
 
-  // Most rows of a tile for `direct`, and for `gemm`: QuantizedRows::tile_rows of their inputs.
-  int32_t direct_tile_rows;
-  int32_t gemm_tile_rows;
+  // QuantizedRows::tile of what `direct` reads, and of what `gemm` and `int_scales` do.
+  TileForm direct_tile;
+  TileForm gemm_tile;
 
   // For each row and slab, with amax[c] the largest magnitude in chunk c of its n chunks (columns
   // beyond the last count as 0), most the largest of them and middle the one of rank (n - 1) / 2
@@ -163,23 +172,23 @@ struct PackedKernels {
   // y = fma(part, 254 * x.scale, y). Here level is packed_level(), and minimum - zero * scale is
   // the one that there is, rounded.
   // Both give the same bits; `gemm` is for many rows.
-  // REQUIRES: weights->layout.is_integer(); x.tile_rows <= direct_tile_rows, gemm_tile_rows
+  // REQUIRES: weights->layout.is_integer(); x.tile is direct_tile, gemm_tile, or has fewer rows
   PackedProductFn direct;
   PackedProductFn gemm;
 
-  // As those for high codes; but low ones meet weights that are rounded once more, to int8 with one
-  // scale for the columns of a slab, which integers multiply faster. Null where they do not. For
-  // each row of weights and slab, with base = fma(scale, -zero, offset) what code 0 of a group
-  // stands for and end = fma(scale, top - zero, offset) the largest code of that many bits, where
-  // offset is the minimum - zero * scale above, or 0, and zero is layout.zero:
-  //   bound = the largest magnitude of base and end in all groups
-  //   factor = nearest(scale * (256 * 127 / bound)), bias = nearest(base * (256 * 127 / bound))
-  //   w = (code * factor + bias + 128) >> 8
-  //   y = fma(float(sum of w * low) * (bound / 127), x.scale, y)
-  // with ties to even. Where bound < 2^-100, or is not finite, all w are 0. A weight is off by at
-  // most 0.6 * bound / 127.
-  // REQUIRES: can_requantize(weights->layout), x.tile_rows <= gemm_tile_rows
-  PackedProductFn requantized;
+  // As those for high codes; but of low ones the sums of a slab's chunks are added as integers,
+  // with scales that are multiples of one unit: a processor with instructions for that does less
+  // work. Null where there are none. For each row of weights and slab, with middle = 2, 4, 8 for
+  // codes of 2, 3, 4 bits and base = fma(scale, middle - layout.zero, offset) what the middle code
+  // of a group stands for, where offset is the minimum - zero * scale above, or 0:
+  //   bound = the largest magnitude of a scale, or of base / 8, in all groups
+  //   k = nearest(scale * (4095 / bound)), b = nearest(base * (4095 / bound)), of each group
+  //   total = sum over the chunks of k * (sum of (code - middle) * low) + b * (sum of low)
+  //   y = fma(float(total) * (bound / 4095), x.scale, y)
+  // with ties to even. Where bound < 2^-100, or is not finite, all k and b are 0. A scale is off by
+  // at most the 8190th part of the largest: no more than binary16 may be of a quarter of it.
+  // REQUIRES: has_int_scales(weights->layout), x.tile is gemm_tile or has fewer rows
+  PackedProductFn int_scales;
 
   void (*unpack)(const PackedUnpackArgs& args);
 

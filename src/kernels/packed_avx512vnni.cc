@@ -17,13 +17,13 @@ namespace avx512vnni {
 #include "kernels/vec_avx512.inl"
 #include "kernels/vec_packed_avx512vnni.inl"
 #include "kernels/bodies_packed.inl"
-#include "kernels/body_packed_requantized.inl"
+#include "kernels/body_packed_int_scales.inl"
 // clang-format on
 }  // namespace avx512vnni
 }  // namespace
 
 constexpr PackedKernels kAvx512VnniPacked =
-    avx512vnni::make_packed("avx512vnni", direct_floats_avx512, avx512vnni::requantized);
+    avx512vnni::make_packed("avx512vnni", direct_floats_avx512, avx512vnni::int_scales);
 
 }  // namespace phial
 #endif

@@ -12,13 +12,13 @@ namespace avxvnni {
 #include "kernels/vec_avx2.inl"
 #include "kernels/vec_packed_avx2.inl"
 #include "kernels/bodies_packed.inl"
-#include "kernels/body_packed_requantized.inl"
+#include "kernels/body_packed_int_scales.inl"
 // clang-format on
 }  // namespace avxvnni
 }  // namespace
 
 constexpr PackedKernels kAvxVnniPacked =
-    avxvnni::make_packed("avxvnni", direct_floats_avx2, avxvnni::requantized);
+    avxvnni::make_packed("avxvnni", direct_floats_avx2, avxvnni::int_scales);
 
 }  // namespace phial
 #endif

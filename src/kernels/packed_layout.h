@@ -12,14 +12,14 @@ namespace {
 // One tile of rows in one slab, as pointers.
 struct SlabTile {
   int8_t* codes;
-  int32_t *sums, *chunk_sums, *slab_sums;
+  int32_t *sums, *chunk_sums;
   float* scales;
   HighChunk* high;
   uint8_t* high_rows;  // [chunks of a slab]
 };
 
 __attribute__((unused)) constexpr int32_t tile_count(const QuantizedRows& x) {
-  return (x.rows + x.tile_rows - 1) / x.tile_rows;
+  return (x.rows + x.tile.rows - 1) / x.tile.rows;
 }
 
 // How rows lie in tiles: the divisions that it takes, done once.
@@ -48,30 +48,38 @@ __attribute__((unused)) constexpr int64_t quantized_columns(const QuantizedRows&
   return left >= kSlabColumns ? kSlabColumns
                               : (left + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
 }
+// The same as a tile has room for them.
+__attribute__((unused)) constexpr int64_t placed_columns(const QuantizedRows& x, int64_t slab) {
+  const int64_t step = x.tile.paired ? 2 * kChunkColumns : kChunkColumns;
+  return (quantized_columns(x, slab) + step - 1) / step * step;
+}
+// Number i of chunk c and row m of a tile of so many rows, where a chunk has `count` of them.
+__attribute__((unused)) constexpr int64_t place_in_tile(const TileForm& form, int64_t rows,
+                                                        int64_t c, int64_t count, int64_t i,
+                                                        int64_t m) {
+  if (!form.paired) return (c * count + i) * rows + m;
+  return ((c / 2 * count + i) * rows + m) * 2 + c % 2;
+}
 __attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, const Tiling& tiling,
                                                      int64_t slab, int32_t tile) {
-  const int64_t columns = quantized_columns(x, slab), first = tiling.begin(tile);
+  const int64_t columns = placed_columns(x, slab), first = tiling.begin(tile);
   const int64_t codes = slab * kSlabColumns * x.rows + first * columns;
   const int64_t chunks = codes / kChunkColumns;
-  return {x.codes + codes,
-          x.sums + 2 * chunks,
-          x.chunk_sums + chunks,
-          x.slab_sums + slab * x.rows + first,
-          x.scales + slab * x.rows + first,
-          x.high + chunks,
-          x.high_rows + (slab * tiling.tiles + tile) * kSlabChunks};
+  return {x.codes + codes,       x.sums + 2 * chunks,
+          x.chunk_sums + chunks, x.scales + slab * x.rows + first,
+          x.high + chunks,       x.high_rows + (slab * tiling.tiles + tile) * kSlabChunks};
 }
 __attribute__((unused)) constexpr SlabTile slab_tile(const QuantizedRows& x, int64_t slab,
                                                      int32_t tile) {
   return slab_tile(x, Tiling(x), slab, tile);
 }
 
-// From one tile of a slab to the next: without the divisions that finding it would take.
+// From one tile of a slab to the next: without the divisions that finding it would take. `columns`:
+// placed_columns().
 __attribute__((unused)) constexpr void advance(SlabTile& tile, int64_t columns, int32_t rows) {
   tile.codes += columns * rows;
   tile.sums += columns / 16 * rows;
   tile.chunk_sums += columns / kChunkColumns * rows;
-  tile.slab_sums += rows;
   tile.scales += rows;
   tile.high += columns / kChunkColumns * rows;
   tile.high_rows += kSlabChunks;

@@ -67,11 +67,15 @@ struct RoundedRow {
 
 // One code after the other.
 void add_to(int32_t& sum, bool first, int32_t code) { sum = (first ? 0 : sum) + code; }
-void put_low(const SlabTile& tile, int32_t height, int32_t m, int64_t c, int32_t code) {
-  tile.codes[c / 4 * 4 * height + 4 * m + c % 4] = static_cast<int8_t>(code);
-  add_to(tile.sums[c / 16 * height + m], c % 16 == 0, code);
-  add_to(tile.chunk_sums[c / kChunkColumns * height + m], c % kChunkColumns == 0, code);
-  add_to(tile.slab_sums[m], c == 0, code);
+void put_low(const TileForm& form, const SlabTile& tile, int32_t height, int32_t m, int64_t c,
+             int32_t code) {
+  const auto place = [&](int64_t width) {
+    const int64_t chunk = c / kChunkColumns, i = c % kChunkColumns / width;
+    return place_in_tile(form, height, chunk, kChunkColumns / width, i, m);
+  };
+  tile.codes[4 * place(4) + c % 4] = static_cast<int8_t>(code);
+  add_to(tile.sums[place(16)], c % 16 == 0, code);
+  add_to(tile.chunk_sums[place(kChunkColumns)], c % kChunkColumns == 0, code);
 }
 void put_high(HighChunk& chunk, int64_t c, int32_t code) {
   chunk.codes[c] = static_cast<int8_t>(code);
@@ -93,8 +97,8 @@ void quantize(const QuantizeArgs& args) {
             args.x + (first + m) * args.x_stride + (slab - args.slab_begin) * kSlabColumns;
         const RoundedRow row(args, x, there, columns);
         tile.scales[m] = row.scale;
-        for (int64_t c = 0; c < columns; ++c) {
-          put_low(tile, height, m, c, row.q[c] - kHighStep * row.high[c]);
+        for (int64_t c = 0; c < placed_columns(args.out, slab); ++c) {
+          put_low(args.out.tile, tile, height, m, c, row.q[c] - kHighStep * row.high[c]);
           const int64_t chunk = c / kChunkColumns;
           if ((row.high_chunks >> chunk & 1) == 0) continue;
           tile.high_rows[chunk] |= static_cast<uint8_t>(1 << m);
@@ -117,8 +121,12 @@ struct InputRow {
     tile = slab_tile(x, slab, t);
     height = tile_begin(x, t + 1) - first;
     chunks = quantized_columns(x, slab) / kChunkColumns;
+    form = x.tile;
   }
-  int32_t low(int64_t c) const { return tile.codes[c / 4 * 4 * height + 4 * m + c % 4]; }
+  int32_t low(int64_t c) const {
+    const int64_t i = c % kChunkColumns / 4;
+    return tile.codes[4 * place_in_tile(form, height, c / kChunkColumns, 8, i, m) + c % 4];
+  }
   const HighChunk& high_chunk(int64_t c) const { return tile.high[m * chunks + c / kChunkColumns]; }
   int32_t high(int64_t c) const { return high_chunk(c).codes[c % kChunkColumns]; }
   float scale() const { return tile.scales[m]; }
@@ -126,6 +134,7 @@ struct InputRow {
   bool has_high(int64_t c) const { return (tile.high_rows[c / kChunkColumns] >> m & 1) != 0; }
 
   SlabTile tile;
+  TileForm form;
   int32_t height = 0, m = 0;
   int64_t chunks = 0;
 };
@@ -194,40 +203,38 @@ float cell(const WeightRow& w, const InputRow& x, float y) {
   return add_high(w, x, std::fma(part, x.scale(), y));
 }
 
-// One row of weights in one slab, rounded once more.
-struct RequantizedRow {
-  explicit RequantizedRow(const WeightRow& w) {
-    const int32_t zero = w.layout.zero;
-    const int32_t top = (4 << static_cast<int>(w.layout.codes)) - 1;  // of two bits, three, ...
-    const auto value = [&](int64_t c, int32_t code) {
+// The scales of one row of weights in one slab as integers.
+struct IntScales {
+  explicit IntScales(const WeightRow& w) : middle(2 << static_cast<int>(w.layout.codes)) {
+    const auto base_of = [&](int64_t c) {
       const PackedGroup& group = w.group(c);
       const bool none = w.layout.offsets == PackedOffsets::none;
-      return std::fma(group.scale, static_cast<float>(code - zero),
+      return std::fma(group.scale, static_cast<float>(middle - w.layout.zero),
                       none ? 0.0f : offset_of(group, w.layout));
     };
     float bound = 0;
     for (int64_t c = 0; c < w.columns; ++c) {
-      bound = larger_magnitude(bound, larger_magnitude(value(c, 0), value(c, top)));
+      bound = larger_magnitude(bound, larger_magnitude(w.group(c).scale, base_of(c) / 8));
     }
-    unit = bound / 127.0f;
+    unit = bound / 4095.0f;
     if (!has_inverse(bound)) return;
-    const float inverse = 256.0f * 127.0f / bound;
+    const float inverse = 4095.0f / bound;
     for (int64_t c = 0; c < w.columns; ++c) {
-      const auto factor = static_cast<int32_t>(std::nearbyint(w.group(c).scale * inverse));
-      const auto bias = static_cast<int32_t>(std::nearbyint(value(c, 0) * inverse));
-      levels[c] = ((w.level(c) + zero) * factor + bias + 128) >> 8;
+      const auto scale = static_cast<int32_t>(std::nearbyint(w.group(c).scale * inverse));
+      const auto base = static_cast<int32_t>(std::nearbyint(base_of(c) * inverse));
+      weights[c] = (w.level(c) + w.layout.zero - middle) * scale + base;
     }
   }
+  int32_t middle;
   float unit = 0;
-  int32_t levels[kSlabColumns] = {};
+  int32_t weights[kSlabColumns] = {};  // in units
 };
 
 // As cell().
-float requantized_cell(const WeightRow& w, const RequantizedRow& rounded, const InputRow& x,
-                       float y) {
-  int32_t products = 0;
-  for (int64_t c = 0; c < w.columns; ++c) products += rounded.levels[c] * x.low(c);
-  y = std::fma(static_cast<float>(products) * rounded.unit, x.scale(), y);
+float int_scales_cell(const WeightRow& w, const IntScales& scales, const InputRow& x, float y) {
+  int32_t total = 0;
+  for (int64_t c = 0; c < w.columns; ++c) total += scales.weights[c] * x.low(c);
+  y = std::fma(static_cast<float>(total) * scales.unit, x.scale(), y);
   return add_high(w, x, y);
 }
 
@@ -257,10 +264,10 @@ void product(const PackedProductArgs& args) {
   });
 }
 
-void requantized(const PackedProductArgs& args) {
+void int_scales(const PackedProductArgs& args) {
   each_slab(args, [](const WeightRow& w) {
-    return [&w, rounded = RequantizedRow(w)](const InputRow& x, float y) {
-      return requantized_cell(w, rounded, x, y);
+    return [&w, scales = IntScales(w)](const InputRow& x, float y) {
+      return int_scales_cell(w, scales, x, y);
     };
   });
 }
@@ -292,7 +299,8 @@ void direct_floats(const PackedFloatArgs& args) {
 
 }  // namespace
 
-constexpr PackedKernels kReferencePacked = {"reference", 8,           8,      quantize,     product,
-                                            product,     requantized, unpack, direct_floats};
+constexpr PackedKernels kReferencePacked = {"reference", {.rows = 8}, {.rows = 8, .paired = true},
+                                            quantize,    product,     product,
+                                            int_scales,  unpack,      direct_floats};
 
 }  // namespace phial

@@ -17,7 +17,7 @@ TEST(PackedReference, CodesAreNearTheirInputs) {
   const int64_t columns = 300;
   const std::vector<float> x = input_rows(rng, 7, columns);
   for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
-    const Inputs in(kReferencePacked, x, 7, columns, 7, codes);
+    const Inputs in(kReferencePacked, x, 7, columns, {.rows = 7}, codes);
     for (int64_t slab = 0; slab < 2; ++slab) {
       const SlabTile tile = slab_tile(in.quantized, slab, 0);
       const int64_t there = std::min<int64_t>(kSlabColumns, columns - slab * kSlabColumns);
@@ -54,7 +54,7 @@ TEST(PackedReference, IsNearTheExactProduct) {
     const std::vector<float> x = random_row(rng, columns);
     for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
       const double step = 1.0 / 127 / (codes == InputCodes::wide ? 254 : 1);  // amax <= 1
-      const Inputs in(kReferencePacked, x, 1, columns, 8, codes);
+      const Inputs in(kReferencePacked, x, 1, columns, {.rows = 8}, codes);
       const std::vector<float> y =
           product(kReferencePacked, Product::direct, w.matrix, in.quantized);
       std::vector<float> row(static_cast<size_t>(columns));
@@ -78,19 +78,20 @@ TEST(PackedReference, IsNearTheExactProduct) {
   }
 }
 
-// Rounding weights once more takes each of them at most 0.6 of a step away, of which there are 127
-// to the largest number that the row's codes may stand for in 256 columns; and that shows.
-TEST(PackedReference, RequantizedWeightsAreNearTheirOwn) {
+// Rounding scales and what the middle codes stand for to integers takes each of them at most half a
+// unit away, of which there are 4095 to the largest scale (or the eighth of what a middle code
+// stands for); and that shows.
+TEST(PackedReference, IntegerScalesAreNearTheirOwn) {
   Rng rng(11);
   const int64_t columns = 512;
-  for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::q5_1, Grid::q4_k, Grid::q3_k, Grid::q2_k}) {
+  for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::q4_k}) {
     const Weights w = block_weights(grid, 64, columns, rng);
-    ASSERT_TRUE(can_requantize(w.layout));
+    ASSERT_TRUE(has_int_scales(w.layout));
     const std::vector<float> x = random_row(rng, columns);
-    const Inputs in(kReferencePacked, x, 1, columns, 8);
+    const Inputs in(kReferencePacked, x, 1, columns, {.rows = 8});
     const std::vector<float> own = product(kReferencePacked, Product::gemm, w.matrix, in.quantized);
     const std::vector<float> y =
-        product(kReferencePacked, Product::requantized, w.matrix, in.quantized);
+        product(kReferencePacked, Product::int_scales, w.matrix, in.quantized);
     double size = 0;
     for (const float value : x) size += std::fabs(value);
     double widest = 0;
@@ -98,17 +99,18 @@ TEST(PackedReference, RequantizedWeightsAreNearTheirOwn) {
       double bound = 0;
       for (int64_t c = 0; c < columns; ++c) {
         const PackedGroup group = packed_group(w.layout, w.matrix.panel(0), r, c);
-        const int top = (4 << static_cast<int>(w.layout.codes)) - 1;
-        for (const int code : {0, top}) {
-          const float level = static_cast<float>(code - w.layout.zero);
-          bound = std::max(bound, std::fabs(1.0 * packed_number(w.layout, group, level)));
-        }
+        const float middle = static_cast<float>(8 - w.layout.zero);
+        bound = std::max(bound, std::fabs(1.0 * group.scale));
+        bound = std::max(bound, std::fabs(packed_number(w.layout, group, middle)) / 8.0);
       }
+      // Codes are at most 8 from the middle one.
+      const double unit = bound / 4095;
       const double error = std::fabs(y[static_cast<size_t>(r)] - own[static_cast<size_t>(r)]);
-      EXPECT_LE(error, bound * size * (0.6 / 127 + gamma_of(200))) << grid_info(grid).name;
-      widest = std::max(widest, error / bound / size);
+      EXPECT_LE(error, size * (unit * (8 + 1) / 2 + 8 * bound * gamma_of(200)))
+          << grid_info(grid).name;
+      widest = std::max(widest, error / unit / size);
     }
-    EXPECT_GT(widest, 0.01 / 127) << grid_info(grid).name;
+    EXPECT_GT(widest, 0.01) << grid_info(grid).name;
   }
 }
 

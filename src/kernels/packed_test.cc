@@ -61,14 +61,13 @@ int64_t differing_parts(const QuantizedRows& a, const QuantizedRows& b) {
       const SlabTile x = slab_tile(a, slab, t), y = slab_tile(b, slab, t);
       const int32_t rows = tile_begin(a, t + 1) - tile_begin(a, t);
       compare(x.scales, y.scales, rows * 4);
-      compare(x.slab_sums, y.slab_sums, rows * 4);
       compare(x.high_rows, y.high_rows, kSlabChunks);
       const int64_t chunks = quantized_columns(a, slab) / kChunkColumns;
+      const int64_t placed = placed_columns(a, slab);
+      compare(x.codes, y.codes, placed * rows);
+      compare(x.sums, y.sums, placed / 16 * rows * 4);
+      compare(x.chunk_sums, y.chunk_sums, placed / kChunkColumns * rows * 4);
       for (int64_t c = 0; c < chunks; ++c) {
-        const int64_t codes = c * kChunkColumns * rows, sums = c * 2 * rows;
-        compare(x.codes + codes, y.codes + codes, kChunkColumns * rows);
-        compare(x.sums + sums, y.sums + sums, 2 * rows * 4);
-        compare(x.chunk_sums + c * rows, y.chunk_sums + c * rows, rows * 4);
         for (int32_t m = 0; m < rows; ++m) {
           if ((x.high_rows[c] >> m & 1) == 0) continue;
           const HighChunk &p = x.high[m * chunks + c], &q = y.high[m * chunks + c];
@@ -97,12 +96,12 @@ class PackedTest : public testing::TestWithParam<const PackedKernels*> {
     Rng rng(11);
     const int64_t columns = w.layout.columns;
     const std::vector<float> x = input_rows(rng, rows, columns);
-    const auto tile_rows = [kind](const PackedKernels& k) {
-      return kind == Product::direct ? k.direct_tile_rows : k.gemm_tile_rows;
+    const auto tile_of = [kind](const PackedKernels& k) {
+      return kind == Product::direct ? k.direct_tile : k.gemm_tile;
     };
     for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
-      const Inputs a(kReferencePacked, x, rows, columns, tile_rows(kReferencePacked), codes);
-      const Inputs b(kernels(), x, rows, columns, tile_rows(kernels()), codes);
+      const Inputs a(kReferencePacked, x, rows, columns, tile_of(kReferencePacked), codes);
+      const Inputs b(kernels(), x, rows, columns, tile_of(kernels()), codes);
       EXPECT_TRUE(same_bits(product(kReferencePacked, kind, w.matrix, a.quantized),
                             product(kernels(), kind, w.matrix, b.quantized)))
           << name << ", rows " << rows << ", " << name_of(kind)
@@ -111,15 +110,15 @@ class PackedTest : public testing::TestWithParam<const PackedKernels*> {
   }
   // What there is for many rows of inputs.
   std::vector<Product> products_of_many(const Weights& w) const {
-    if (kernels().requantized == nullptr || !can_requantize(w.layout)) return {Product::gemm};
-    return {Product::gemm, Product::requantized};
+    if (kernels().int_scales == nullptr || !has_int_scales(w.layout)) return {Product::gemm};
+    return {Product::gemm, Product::int_scales};
   }
   // What each product that there is makes of `rows` rows of inputs.
   std::vector<std::vector<float>> all_products(const Weights& w, const std::vector<float>& x,
                                                int32_t rows) const {
     const int64_t columns = w.layout.columns;
-    const Inputs in(kernels(), x, rows, columns, kernels().direct_tile_rows);
-    const Inputs wide(kernels(), x, rows, columns, kernels().gemm_tile_rows, InputCodes::wide);
+    const Inputs in(kernels(), x, rows, columns, kernels().direct_tile);
+    const Inputs wide(kernels(), x, rows, columns, kernels().gemm_tile, InputCodes::wide);
     std::vector<std::vector<float>> results = {
         product(kernels(), Product::direct, w.matrix, in.quantized)};
     for (const Product kind : products_of_many(w)) {
@@ -245,27 +244,26 @@ TEST_P(PackedTest, ARowDoesNotDependOnTheOthers) {
   Rng rng(3);
   const Weights w = block_weights(Grid::q4_k, 200, 512, rng);
   const std::vector<float> x = input_rows(rng, 40, 512);
-  const Inputs all(kernels(), x, 40, 512, kernels().gemm_tile_rows);
+  const Inputs all(kernels(), x, 40, 512, kernels().gemm_tile);
   const std::vector<float> want = product(kernels(), Product::gemm, w.matrix, all.quantized);
   for (int32_t rows = 1; rows <= 40; ++rows) {
     const bool few = rows < kMinPackedGemmRows;
-    const Inputs some(kernels(), x, rows, 512,
-                      few ? kernels().direct_tile_rows : kernels().gemm_tile_rows);
+    const Inputs some(kernels(), x, rows, 512, few ? kernels().direct_tile : kernels().gemm_tile);
     const std::vector<float> got =
         product(kernels(), few ? Product::direct : Product::gemm, w.matrix, some.quantized);
     EXPECT_TRUE(same_bits(got, {want.begin(), want.begin() + static_cast<int64_t>(got.size())}))
         << rows;
   }
-  if (kernels().requantized == nullptr) return;
+  if (kernels().int_scales == nullptr) return;
   const std::vector<float> rounded =
-      product(kernels(), Product::requantized, w.matrix, all.quantized);
+      product(kernels(), Product::int_scales, w.matrix, all.quantized);
   for (const int32_t rows : {1, 5, 17, 39}) {
-    const Inputs some(kernels(), x, rows, 512, kernels().gemm_tile_rows);
+    const Inputs some(kernels(), x, rows, 512, kernels().gemm_tile);
     const std::vector<float> got =
-        product(kernels(), Product::requantized, w.matrix, some.quantized);
+        product(kernels(), Product::int_scales, w.matrix, some.quantized);
     EXPECT_TRUE(
         same_bits(got, {rounded.begin(), rounded.begin() + static_cast<int64_t>(got.size())}))
-        << rows << " requantized";
+        << rows << " with integer scales";
   }
 }
 
@@ -288,10 +286,13 @@ TEST_P(PackedTest, QuantizedRowsAreTheReference) {
     for (const int32_t rows : {1, 5, 7, 40}) {
       const std::vector<float> x = awkward_rows(rng, rows, columns);
       for (const InputCodes codes : {InputCodes::as_needed, InputCodes::wide}) {
-        const Inputs a(kReferencePacked, x, rows, columns, 6, codes);
-        const Inputs b(kernels(), x, rows, columns, 6, codes);
-        ASSERT_TRUE(a.memory->intact() && b.memory->intact());
-        EXPECT_EQ(differing_parts(a.quantized, b.quantized), 0) << columns << " " << rows;
+        for (const bool paired : {false, true}) {
+          const TileForm form{.rows = 6, .paired = paired};
+          const Inputs a(kReferencePacked, x, rows, columns, form, codes);
+          const Inputs b(kernels(), x, rows, columns, form, codes);
+          ASSERT_TRUE(a.memory->intact() && b.memory->intact());
+          EXPECT_EQ(differing_parts(a.quantized, b.quantized), 0) << columns << " " << rows;
+        }
       }
     }
   }
@@ -366,27 +367,26 @@ TEST_P(PackedTest, ScalesThatOverflowForHighCodesStayWithTheirInputs) {
     // Rows 1, 4, 7 ... are the ones with large values; small inputs keep their products finite.
     std::vector<float> x = random_row(rng, kRows * columns, 1e-3);
     for (int32_t m = 1; m < kRows; m += 3) x[static_cast<size_t>(m * columns + 3)] = 5;
-    const Inputs reference(kReferencePacked, x, kRows, columns, kReferencePacked.gemm_tile_rows);
+    const Inputs reference(kReferencePacked, x, kRows, columns, kReferencePacked.gemm_tile);
     const std::vector<float> want =
         product(kReferencePacked, Product::gemm, w.matrix, reference.quantized);
     for (const Product kind : {Product::direct, Product::gemm}) {
       const int32_t rows = kind == Product::direct ? 13 : kRows;
-      const Inputs all(
-          kernels(), x, rows, columns,
-          kind == Product::direct ? kernels().direct_tile_rows : kernels().gemm_tile_rows);
+      const Inputs all(kernels(), x, rows, columns,
+                       kind == Product::direct ? kernels().direct_tile : kernels().gemm_tile);
       const std::vector<float> got = product(kernels(), kind, w.matrix, all.quantized);
       EXPECT_TRUE(same_numbers(got, want)) << "bits " << bits << ", rows " << rows;
     }
-    if (kernels().requantized != nullptr && can_requantize(w.layout)) {
-      const Inputs all(kernels(), x, kRows, columns, kernels().gemm_tile_rows);
+    if (kernels().int_scales != nullptr && has_int_scales(w.layout)) {
+      const Inputs all(kernels(), x, kRows, columns, kernels().gemm_tile);
       EXPECT_TRUE(same_numbers(
-          product(kernels(), Product::requantized, w.matrix, all.quantized),
-          product(kReferencePacked, Product::requantized, w.matrix, reference.quantized)))
-          << "bits " << bits << ", requantized";
+          product(kernels(), Product::int_scales, w.matrix, all.quantized),
+          product(kReferencePacked, Product::int_scales, w.matrix, reference.quantized)))
+          << "bits " << bits << ", integer scales";
     }
     for (int32_t m = 0; m < 4; ++m) {
       const std::vector<float> row(x.begin() + m * columns, x.begin() + (m + 1) * columns);
-      const Inputs alone(kernels(), row, 1, columns, kernels().direct_tile_rows);
+      const Inputs alone(kernels(), row, 1, columns, kernels().direct_tile);
       EXPECT_TRUE(same_numbers(product(kernels(), Product::direct, w.matrix, alone.quantized),
                                {want.begin() + m * 70, want.end()}))
           << "bits " << bits << ", row " << m;

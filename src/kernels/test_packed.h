@@ -80,10 +80,10 @@ inline Weights affine_weights(const AffineGrid& grid, int64_t rows, int64_t colu
 // Rows rounded by `kernels`.
 struct Inputs {
   Inputs(const PackedKernels& kernels, const std::vector<float>& x, int32_t rows, int64_t columns,
-         int32_t tile_rows, InputCodes codes = InputCodes::as_needed) {
+         TileForm tile, InputCodes codes = InputCodes::as_needed) {
     QuantizedRows shape;
     shape.rows = rows;
-    shape.tile_rows = tile_rows;
+    shape.tile = tile;
     shape.columns = columns;
     memory = std::make_unique<Aligned>(quantized_bytes(shape));
     quantized = place_quantized(shape, memory->data());
@@ -113,15 +113,15 @@ inline std::vector<float> input_rows(Rng& rng, int32_t rows, int64_t columns) {
   return x;
 }
 
-enum class Product { direct, gemm, requantized };
+enum class Product { direct, gemm, int_scales };
 
 inline PackedProductFn product_of(const PackedKernels& kernels, Product kind) {
   if (kind == Product::direct) return kernels.direct;
-  return kind == Product::gemm ? kernels.gemm : kernels.requantized;
+  return kind == Product::gemm ? kernels.gemm : kernels.int_scales;
 }
 inline const char* name_of(Product kind) {
   if (kind == Product::direct) return "direct";
-  return kind == Product::gemm ? "gemm" : "requantized";
+  return kind == Product::gemm ? "gemm" : "int_scales";
 }
 
 inline std::vector<float> product(const PackedKernels& kernels, Product kind,

@@ -22,12 +22,14 @@
 //   larger_magnitude, largest_magnitude   by their bits: NaN is larger than infinity
 //   where_inverse(magnitude, a)         a, or 0 where magnitude < 2^-100 or not finite
 //   store_codes      lanes rounded to the nearest integer, as int8
-//   nearest_words    lanes rounded to the nearest integer; add_words, times_minus_128 of integers
-//   low_halves_twice the lower 16 bits of each word in both of its halves
-//   high_bytes(codes, factors, biases)  of each byte, the upper 8 of 16 bits of
-//                    code * factor + bias
-//   kRequantizedVecs registers of weights in flight for kGemmTileRows rows of inputs, where all
-//                    else is loaded when it is needed
+//   kGemmPairedChunks   gemm reads paired tiles. Only where it does:
+//   nearest_words    lanes rounded to the nearest integer
+//   low_halves(a, b) the lower 16 bits of each word of a, and above them those of b
+//   two_words(p)     two words, one after the other in all lanes
+//   zip_low(a, b), zip_high   words of a and b in turn, of the first or the second half of every
+//                    four lanes
+//   narrow_zipped(low, high)  each two such words as int16 in one lane, in the order of a and b
+//   multiply_add_halves(sum, a, b)   sum + the products of the lower and of the upper int16
 //   code_column<i>   code i of each word, as float32; bf16_low, bf16_high: two bfloat16 of each
 
 using Words = __m256i;
@@ -38,8 +40,8 @@ constexpr bool kPartsInRegisters = false;
 constexpr bool has_direct_registers(int) { return false; }
 #if defined(__AVXVNNI__)
 constexpr int kGemmTileRows = 6;
+constexpr bool kGemmPairedChunks = true;
 constexpr int kHighTileRows = 2;
-constexpr int kRequantizedVecs = 2;
 
 // As in vec_packed_avx512vnni.inl, with 16 registers.
 constexpr int direct_vecs(int, int rows, int others) { return 4 * rows + 5 + others <= 12 ? 4 : 2; }
@@ -48,6 +50,7 @@ constexpr int part_steps(int) { return kSlabColumns / 4; }
 constexpr int code_bias(int) { return 0; }
 #else
 constexpr int kGemmTileRows = 4;
+constexpr bool kGemmPairedChunks = false;
 constexpr int kHighTileRows = 1;
 
 // Two products of a byte of at most `top` and one of at most 127 are added in 16 bits.
@@ -78,19 +81,20 @@ PHIAL_INLINE Vec float_of(Words w) { return _mm256_cvtepi32_ps(w); }
 
 #if defined(__AVXVNNI__)
 PHIAL_INLINE Words nearest_words(Vec v) { return _mm256_cvtps_epi32(v); }
-PHIAL_INLINE Words add_words(Words a, Words b) { return _mm256_add_epi32(a, b); }
-PHIAL_INLINE Words times_minus_128(Words w) {
-  return _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(w, 7));
+PHIAL_INLINE Words low_halves(Words first, Words second) {
+  return _mm256_blend_epi16(first, _mm256_slli_epi32(second, 16), 0xaa);
 }
-PHIAL_INLINE Words low_halves_twice(Words w) {
-  return _mm256_blend_epi16(w, _mm256_slli_epi32(w, 16), 0xaa);
+PHIAL_INLINE Words two_words(const int32_t* words) {
+  using Two = int32_t[2];
+  Words w;
+  __asm__("vpbroadcastq %1, %0" : "=x"(w) : "m"(*reinterpret_cast<const Two*>(words)));
+  return w;
 }
-PHIAL_INLINE Words high_bytes(Words codes, Words factor, Words bias) {
-  const Words low = _mm256_set1_epi16(0xff);
-  const Words even = _mm256_mullo_epi16(_mm256_and_si256(codes, low), factor);
-  const Words odd = _mm256_mullo_epi16(_mm256_srli_epi16(codes, 8), factor);
-  const Words first = _mm256_srli_epi16(_mm256_add_epi16(even, bias), 8);
-  return _mm256_or_si256(first, _mm256_andnot_si256(low, _mm256_add_epi16(odd, bias)));
+PHIAL_INLINE Words zip_low(Words a, Words b) { return _mm256_unpacklo_epi32(a, b); }
+PHIAL_INLINE Words zip_high(Words a, Words b) { return _mm256_unpackhi_epi32(a, b); }
+PHIAL_INLINE Words narrow_zipped(Words low, Words high) { return _mm256_packs_epi32(low, high); }
+PHIAL_INLINE Words multiply_add_halves(Words sum, Words a, Words b) {
+  return _mm256_dpwssd_avx_epi32(sum, a, b);
 }
 #endif
 

@@ -5,9 +5,9 @@ using Words = __m512i;
 
 constexpr int kDirectTileRows = 8;
 constexpr int kHighTileRows = 4;
-constexpr int kGemmTileRows = 6;
+constexpr int kGemmTileRows = 7;
 constexpr int kGemmTileVecs = 2;
-constexpr int kRequantizedVecs = 4;
+constexpr bool kGemmPairedChunks = true;
 constexpr bool kPartsInRegisters = true;
 
 // Registers of weights in flight for `rows` rows of inputs, beside `others` registers.
@@ -31,19 +31,21 @@ PHIAL_INLINE Words input_word(const int32_t* words) {
 PHIAL_INLINE Vec float_of(Words w) { return _mm512_cvtepi32_ps(w); }
 
 PHIAL_INLINE Words nearest_words(Vec v) { return _mm512_cvtps_epi32(v); }
-PHIAL_INLINE Words add_words(Words a, Words b) { return _mm512_add_epi32(a, b); }
-PHIAL_INLINE Words times_minus_128(Words w) {
-  return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(w, 7));
+PHIAL_INLINE Words low_halves(Words first, Words second) {
+  return _mm512_mask_blend_epi16(0xaaaaaaaau, first, _mm512_slli_epi32(second, 16));
 }
-PHIAL_INLINE Words low_halves_twice(Words w) {
-  return _mm512_mask_blend_epi16(0xaaaaaaaau, w, _mm512_slli_epi32(w, 16));
+PHIAL_INLINE Words two_words(const int32_t* words) {
+  // gcc 12 may go through a general register, which takes the place of a product.
+  using Two = int32_t[2];
+  Words w;
+  __asm__("vpbroadcastq %1, %0" : "=v"(w) : "m"(*reinterpret_cast<const Two*>(words)));
+  return w;
 }
-PHIAL_INLINE Words high_bytes(Words codes, Words factor, Words bias) {
-  const Words low = _mm512_set1_epi16(0xff);
-  const Words even = _mm512_mullo_epi16(_mm512_and_si512(codes, low), factor);
-  const Words odd = _mm512_mullo_epi16(_mm512_srli_epi16(codes, 8), factor);
-  const Words first = _mm512_srli_epi16(_mm512_add_epi16(even, bias), 8);
-  return _mm512_ternarylogic_epi32(low, first, _mm512_add_epi16(odd, bias), 0xca);
+PHIAL_INLINE Words zip_low(Words a, Words b) { return _mm512_unpacklo_epi32(a, b); }
+PHIAL_INLINE Words zip_high(Words a, Words b) { return _mm512_unpackhi_epi32(a, b); }
+PHIAL_INLINE Words narrow_zipped(Words low, Words high) { return _mm512_packs_epi32(low, high); }
+PHIAL_INLINE Words multiply_add_halves(Words sum, Words a, Words b) {
+  return _mm512_dpwssd_epi32(sum, a, b);
 }
 
 template <int kShift, int kMask>

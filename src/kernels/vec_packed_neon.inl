@@ -6,6 +6,7 @@
 using Words = int32x4_t;
 
 constexpr int kGemmTileRows = 6;
+constexpr bool kGemmPairedChunks = false;
 constexpr int kGemmTileVecs = 2;
 constexpr bool has_direct_registers(int) { return false; }
 #if defined(__ARM_FEATURE_DOTPROD)

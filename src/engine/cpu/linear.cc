@@ -38,9 +38,9 @@ void apply_int8(const PackedKernels& packed, const PackedMatrix& panels, const L
   if (input.rows < kMinPackedGemmRows) return packed.direct(args);
   scratch.gemm.resize(lines_of(gemm_scratch_bytes(args.x.rows)));
   args.scratch = scratch.gemm.data();
-  // Not packed.requantized, which is faster: best tokens then differed that were 0.3 apart
-  // (docs/performance.md).
-  packed.gemm(args);
+  const bool int_scales = packed.int_scales != nullptr && input.rows >= kMinIntScalesRows &&
+                          has_int_scales(panels.layout);
+  (int_scales ? packed.int_scales : packed.gemm)(args);
 }
 
 void apply_direct_floats(const PackedKernels& packed, const PackedMatrix& panels,
@@ -133,7 +133,7 @@ QuantizedRows quantized_shape(const PackedKernels& kernels, int64_t rows, int64_
   QuantizedRows shape;
   shape.rows = static_cast<int32_t>(rows);
   const bool direct = rows < kMinPackedGemmRows;
-  shape.tile_rows = direct ? kernels.direct_tile_rows : kernels.gemm_tile_rows;
+  shape.tile = direct ? kernels.direct_tile : kernels.gemm_tile;
   shape.columns = width;
   return shape;
 }
