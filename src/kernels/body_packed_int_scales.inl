@@ -86,14 +86,14 @@ struct IntScalesTile {
   const int32_t* sums;    // [pairs][rows]: int16 of two chunks
   const float* x_scales;  // [rows]
   float* y;               // [rows][kPackedRows]
-  uint8_t* sums_room;     // for SumsInMemory
+  uint8_t* sums_room;     // where sums are not in registers
 };
 
 // Integer sums of kLanes weight rows and M rows of inputs, and the same where there are too few
 // registers.
-template <int M>
-struct SumsInRegisters {
-  [[gnu::always_inline]] explicit SumsInRegisters(uint8_t*) {
+template <bool in_registers, int M>
+struct IntSums {
+  [[gnu::always_inline]] explicit IntSums(uint8_t*) {
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) sum[m][0] = words_of(0);
   }
@@ -106,8 +106,8 @@ struct SumsInRegisters {
   Words sum[M][1];
 };
 template <int M>
-struct SumsInMemory {
-  [[gnu::always_inline]] explicit SumsInMemory(uint8_t* room) : sums(room) {
+struct IntSums<false, M> {
+  [[gnu::always_inline]] explicit IntSums(uint8_t* room) : sums(room) {
     PHIAL_UNROLL
     for (int m = 0; m < M; ++m) store_words(sums + m * 4 * kLanes, words_of(0));
   }
@@ -118,14 +118,6 @@ struct SumsInMemory {
   [[gnu::always_inline]] Words of(int m) const { return load_words(sums + m * 4 * kLanes); }
 
   uint8_t* sums;
-};
-template <bool in_registers, int M>
-struct IntSums : SumsInRegisters<M> {
-  using SumsInRegisters<M>::SumsInRegisters;
-};
-template <int M>
-struct IntSums<false, M> : SumsInMemory<M> {
-  using SumsInMemory<M>::SumsInMemory;
 };
 
 template <bool Bases, int M>

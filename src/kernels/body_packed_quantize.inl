@@ -96,12 +96,10 @@ PHIAL_INLINE void sum_words(const int8_t* words, int32_t width, int32_t* sums) {
   }
 }
 
-// Low codes of `height` rows as words, all of them before any are summed: a register of what was
-// just stored word by word is slow to load.
-PHIAL_APART void put_low(const TileForm& form, int32_t height, int64_t columns, TileCodes& tile,
-                         const SlabTile& out) {
-  const int64_t step = form.paired ? 2 * kChunkColumns : kChunkColumns;
-  const int64_t placed = (columns + step - 1) / step * step;
+// Low codes of `height` rows as words, with zeros behind `columns`, all before any are summed: a
+// register of what was just stored word by word is slow to load.
+PHIAL_APART void put_low(const TileForm& form, int32_t height, int64_t columns, int64_t placed,
+                         TileCodes& tile, const SlabTile& out) {
   const int32_t width = form.paired ? 2 * height : height;
   if (placed > columns) __builtin_memset(tile.words, 0, static_cast<size_t>(placed * height));
   for (int32_t m = 0; m < height; ++m) {
@@ -113,7 +111,7 @@ PHIAL_APART void put_low(const TileForm& form, int32_t height, int64_t columns, 
     }
   }
   __builtin_memcpy(out.codes, tile.words, static_cast<size_t>(placed * height));
-  for (int64_t c = 0; c < placed / step; ++c) {
+  for (int64_t c = 0; c < placed * height / (kChunkColumns * width); ++c) {
     int32_t(&halves)[2][2 * kMostTileRows] = tile.sums;
     const int8_t* words = tile.words + 4 * 8 * c * width;
     sum_words(words, width, halves[0]);
@@ -174,7 +172,7 @@ PHIAL_APART void quantize_tile(const QuantizeArgs& args, int32_t t, int64_t slab
     tile.scales[m] = quantize_row(x, columns, args.codes, m, codes);
   }
   const int64_t chunks = columns / kChunkColumns;
-  put_low(out.tile, height, columns, codes, tile);
+  put_low(out.tile, height, columns, placed_columns(out, slab), codes, tile);
   for (int64_t c = 0; c < chunks; ++c) {
     put_high_chunk(chunks, c, codes, tile);
   }

@@ -55,6 +55,7 @@ struct alignas(64) HighChunk {
   int32_t row;     // in lists
 };
 
+// How the rows of a tile lie.
 struct TileForm {
   int32_t rows = 0;  // the most, up to kMostTileRows
   bool paired = false;
@@ -185,7 +186,8 @@ struct PackedKernels {
   //   k = nearest(scale * (4095 / bound)), b = nearest(base * (4095 / bound)), of each group
   //   total = sum over the chunks of k * (sum of (code - middle) * low) + b * (sum of low)
   //   y = fma(float(total) * (bound / 4095), x.scale, y)
-  // with ties to even. Where bound < 2^-100, or is not finite, all k and b are 0. A scale is off by
+  // with ties to even; no total leaves int32, as low codes are at most 127. Where bound < 2^-100,
+  // or is not finite, all k and b are 0. A scale is off by
   // at most the 8190th part of the largest: no more than binary16 may be of a quarter of it.
   // REQUIRES: has_int_scales(weights->layout), x.tile is gemm_tile or has fewer rows
   PackedProductFn int_scales;

@@ -314,7 +314,35 @@ TEST_P(PackedTest, NonFiniteInputsStayInTheirRow) {
   }
 }
 
-// The same for the scales of weights.
+// The farthest that codes, minimums and inputs are from zero, all of one sign: no sum of integers
+// leaves its range.
+TEST_P(PackedTest, ExtremesStayInRange) {
+  for (const uint8_t code : {uint8_t{0x00}, uint8_t{0xff}}) {
+    const uint8_t minimum = code == 0 ? uint8_t{0xcc} : uint8_t{0};  // -16 and 0; the scale is 1
+    std::vector<uint8_t> block(20, code);
+    block[0] = 0, block[1] = 0x3c, block[2] = 0, block[3] = minimum;
+    std::vector<uint8_t> bytes;
+    for (int i = 0; i < 64 * 512 / 32; ++i) bytes.insert(bytes.end(), block.begin(), block.end());
+    MatrixView view;
+    view.grid = Grid::q4_1;
+    view.rows = 64;
+    view.columns = 512;
+    view.row_stride = row_bytes(Grid::q4_1, 512);
+    view.data = bytes.data();
+    const Weights w(view);
+    for (const float x : {1.0f, -1.0f}) {
+      const double exact = 512.0 * x * (code == 0 ? -16 : 15);
+      for (const Product kind : products_of_many(w)) {
+        const Inputs in(kernels(), std::vector<float>(512 * 16, x), 16, 512, kernels().gemm_tile);
+        for (const float value : product(kernels(), kind, w.matrix, in.quantized)) {
+          EXPECT_NEAR(value, exact, std::fabs(exact) * 1e-3) << name_of(kind);
+        }
+      }
+    }
+  }
+}
+
+// What is not finite in the scales of weights is seen in its weight row, and in no other.
 TEST_P(PackedTest, NonFiniteScalesStayInTheirRow) {
   Rng rng(6);
   for (const Grid grid : {Grid::q4_0, Grid::q4_1, Grid::iq4_nl, Grid::mxfp4, Grid::q8_0}) {
